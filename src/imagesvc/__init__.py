@@ -1,0 +1,19 @@
+"""imagesvc: a self-hosted image intake service.
+
+The rooms, and which way imports point (import-linter checks it)::
+
+    main | worker | cli  >  wiring  >  features  >  http  >  tasks | storage | db  >  errors | settings | observability
+
+    main.py       the web process            worker.py   the background process
+    wiring.py     builds and closes the parts that both use
+    cli/          the imagesvc command
+    accounts/     who is calling             links/      invitations to upload
+    uploads/      the ways in; admits a file images/     images and blobs: read, change, delete
+    processing/   pure: bytes in, facts out  stats/      counts that are exact at once
+    tasks/        durable background work, and the reaper of loose objects
+    http/         problems, ranges, pages, health, the docs page
+    storage.py    S3                         db.py       PostgreSQL
+    embedded.py   the local servers of `imagesvc up`
+
+Inside a feature: router | handlers > service | schemas > queries > models.
+"""

@@ -1,0 +1,105 @@
+"""Everything that can be set, read once from the environment (``IMAGESVC_…``) into a frozen object.
+
+Production secrets have no default. Sizes are in bytes, times in seconds unless the name says otherwise.
+"""
+
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Missing secrets fail here, with the name of the variable to set."""
+
+    model_config = SettingsConfigDict(env_prefix="IMAGESVC_", frozen=True, extra="ignore")
+
+    # --- the servers
+    database_url: SecretStr = Field(description="postgresql://user:password@host:port/name, or ?host=/socket/folder")
+    redis_url: SecretStr = Field(description="redis://… or unix://… of a Valkey or Redis")
+    s3_endpoint: str = Field(description="http(s)://host:port of any S3 server")
+    s3_access_key: SecretStr
+    s3_secret_key: SecretStr
+    s3_bucket: str = Field("imagesvc", min_length=3, max_length=63)
+    s3_region: str = "us-east-1"
+
+    # --- secrets
+    secret_keys: SecretStr = Field(description="kid:secret,… ; 32 bytes at least each; the first one signs")
+    admin_token: SecretStr | None = Field(None, min_length=32, description="key of the built-in account `admin`")
+
+    # --- where we are reached
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    public_url: AnyHttpUrl | None = Field(None, description="what links are built from; needed off loopback")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field((), description="whose X-Forwarded-* count")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    # --- limits of one file
+    max_file_bytes: int = Field(100 * MIB, gt=0)
+    max_pixels: int = Field(200_000_000, gt=0, description="of one frame")
+    max_total_pixels: int = Field(1_000_000_000, gt=0, description="of all frames together")
+    max_frames: int = Field(2_000, gt=0)
+    max_side: int = Field(50_000, gt=0)
+
+    # --- limits of one request
+    max_parts: int = Field(1_000, gt=0, description="files and fields of one multipart request")
+    max_part_header_bytes: int = Field(16 * 1024, gt=0)
+    max_field_bytes: int = Field(8 * 1024, gt=0)
+    max_json_bytes: int = Field(1 * MIB, gt=0)
+
+    # --- memory and connections
+    part_bytes: int = Field(8 * MIB, ge=5 * MIB, description="S3 part; a file up to this is small: one PUT")
+    upload_memory_bytes: int = Field(64 * MIB, gt=0, description="working sets of all uploads of one process")
+    upload_memory_wait_seconds: float = Field(10.0, ge=0)
+    database_pool: int = Field(10, gt=0)
+    database_pool_wait_seconds: float = Field(5.0, gt=0)
+    s3_pool: int = Field(50, gt=0)
+
+    # --- links and deduplication
+    link_max_seconds: int = Field(90 * 86_400, gt=0)
+    dedupe_scope: Literal["all", "owner"] = "all"
+
+    # --- background work
+    worker_concurrency: int = Field(2, gt=0)
+    task_lease_seconds: float = Field(30.0, gt=0)
+    task_max_attempts: int = Field(5, gt=0)
+    task_retry_seconds: float = Field(2.0, gt=0, description="before the second attempt; doubles, up to an hour")
+    sweep_seconds: float = Field(1.0, gt=0)
+    hold_seconds: float = Field(600.0, gt=0, description="how long a key on its way in is left alone")
+    tombstone_seconds: float = Field(900.0, gt=0, description="longer than any S3 request can last, retries included")
+    sandbox_seconds: float = Field(60.0, gt=0, description="wall time of one image in the sandbox")
+    sandbox_memory_bytes: int = Field(2048 * MIB, gt=0)
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _keys_are_long_enough(cls, value: SecretStr) -> SecretStr:
+        parse_secret_keys(value.get_secret_value())
+        return value
+
+    @cached_property
+    def signing_keys(self) -> tuple[tuple[str, bytes], ...]:
+        """(kid, secret) pairs; the first signs, all verify."""
+        return parse_secret_keys(self.secret_keys.get_secret_value())
+
+
+def parse_secret_keys(text: str) -> tuple[tuple[str, bytes], ...]:
+    """``kid:secret,kid:secret`` as pairs. Raises ValueError, without naming a secret, when one is short or a kid repeats."""
+    pairs = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        kid, colon, secret = item.partition(":")
+        if not colon or not kid or len(secret.encode()) < 32:
+            raise ValueError("each entry must be kid:secret, the secret at least 32 bytes long")
+        pairs.append((kid, secret.encode()))
+    if not pairs or len({kid for kid, _ in pairs}) != len(pairs):
+        raise ValueError("at least one kid:secret entry is needed, and no kid twice")
+    return tuple(pairs)
