@@ -93,7 +93,7 @@ class Settings(BaseSettings):
 
 
 def parse_secret_keys(text: str) -> tuple[tuple[str, bytes], ...]:
-    """``kid:secret,kid:secret`` as pairs. Raises ValueError, without naming a secret, when one is short or a kid repeats."""
+    """``kid:secret,kid:secret`` as pairs. Raises ValueError, naming no secret, when one is short or a kid repeats."""
     pairs = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         kid, colon, secret = item.partition(":")

@@ -1,0 +1,180 @@
+"""PostgreSQL: the engine, the sessions, the declarative base, and whether the schema is the one this code wants.
+
+Services open transactions with ``async with database.sessions.begin() as session:``; ``database.fetch_row`` is the one
+exception: a single statement (a whole protocol step as an SQL function) on an autocommit connection, because a row lock
+must never wait for our event loop.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+import asyncpg
+import uuid6
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import BigInteger, DateTime, MetaData, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from imagesvc.errors import Unavailable
+from imagesvc.settings import Settings
+
+NAMING = {
+    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    "pk": "%(table_name)s_pkey",
+}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        int: BigInteger,
+        str: Text,
+        dt.datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[str]: ARRAY(Text),
+    }
+
+
+TIMEOUTS = {
+    "application_name": "imagesvc",
+    "lock_timeout": "10s",
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "30s",
+    "jit": "off",
+}
+
+
+class DatabaseAway(Unavailable):
+    slug, title = "database-away", "The database cannot be reached just now"
+
+
+class DatabaseBusy(Unavailable):
+    slug, title = "database-busy", "Too many requests are waiting for the database"
+
+
+class SchemaOutdated(RuntimeError):
+    """The database's schema is not the one that this version works with."""
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562): sorts by time, so that new rows land together in the indexes."""
+    return UUID(bytes=uuid6.uuid7().bytes)
+
+
+async def connect(url: str, **arguments: Any) -> asyncpg.Connection:
+    """A connection by a libpq URL, with sslmode and ?host=/socket/folder, which SQLAlchemy's own do not know."""
+    return await asyncpg.connect(url, timeout=5, **arguments)
+
+
+class Database:
+    """One process's connections, bounded by ``settings.database_pool``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.database_url.get_secret_value()
+        self.engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=lambda **arguments: connect(self._url, server_settings=TIMEOUTS, **arguments),
+            pool_size=settings.database_pool,
+            max_overflow=0,
+            pool_timeout=settings.database_pool_wait_seconds,
+            pool_use_lifo=True,
+        )
+        self.sessions = async_sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False)
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def fetch_row(self, sql: str, *arguments: Any) -> Any:
+        """The first row of one statement, committed by itself; None when there is none.
+
+        Raises asyncpg's errors of the statement, DatabaseAway and DatabaseBusy.
+        """
+        async with away_is_unavailable(), self._autocommit.connect() as connection:
+            raw = await connection.get_raw_connection()
+            driver = raw.driver_connection
+            try:
+                return await driver.fetchrow(sql, *arguments)  # type: ignore[union-attr]
+            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError):
+                await connection.invalidate()
+                raise
+
+    async def ping(self) -> None:
+        await self.fetch_row("SELECT 1")
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+CONNECTION_GONE = (
+    OSError,
+    PoolTimeout,
+    OperationalError,
+    InterfaceError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+@contextlib.asynccontextmanager
+async def away_is_unavailable() -> AsyncIterator[None]:
+    """Turns a database that cannot be reached into an answer of 503, and leaves every other error alone."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise DatabaseBusy from error
+    except CONNECTION_GONE as error:
+        raise DatabaseAway from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseAway from error
+        raise
+
+
+def alembic_config(settings: Settings | None = None) -> Config:
+    """Alembic's configuration: the migrations of this checkout, or those that the wheel carries."""
+    here = Path(__file__).parent
+    packaged = here / "_migrations"
+    config = Config()
+    config.set_main_option("script_location", str(packaged if packaged.is_dir() else here.parents[1] / "migrations"))
+    if settings is not None:
+        config.attributes["settings"] = settings
+    return config
+
+
+async def upgrade(settings: Settings) -> None:
+    """Bring the schema to the newest revision; safe to run from several places at once (an advisory lock)."""
+    await asyncio.to_thread(command.upgrade, alembic_config(settings), "head")
+
+
+def wanted_revisions() -> Sequence[str]:
+    return ScriptDirectory.from_config(alembic_config()).get_heads()
+
+
+async def require_current_schema(database: Database) -> None:
+    """Raises SchemaOutdated, saying which command mends it, unless the schema is the newest this code knows."""
+    wanted = set(wanted_revisions())
+    try:
+        async with database.engine.connect() as connection:
+            have = set((await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars())
+    except ProgrammingError:
+        have = set()
+    if have != wanted:
+        found = ", ".join(sorted(have)) or "none"
+        raise SchemaOutdated(
+            f"the database's schema is at {found}, this version needs {', '.join(wanted)}: run `imagesvc migrate`"
+        )

@@ -1,0 +1,109 @@
+"""The tables of images and blobs: what is stored, and whose it is."""
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from imagesvc.db import Base
+
+STATES = "('pending', 'ready', 'rejected', 'failed')"
+
+
+class Blob(Base):
+    """One distinct content, and what can be derived from its bytes alone.
+
+    ``scope`` is all zeros when content is shared between owners, else the owner's id (``IMAGESVC_DEDUPE_SCOPE``).
+    ``object_lost`` says that the key was found to be gone: the next upload of this content brings a new one.
+    """
+
+    __tablename__ = "blobs"
+    __table_args__ = (UniqueConstraint("sha256", "scope"), CheckConstraint(f"state IN {STATES}", name="state"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    sha256: Mapped[bytes]
+    scope: Mapped[UUID]
+    bytes: Mapped[int]
+    media_type: Mapped[str]
+    key: Mapped[str] = mapped_column(unique=True)
+    state: Mapped[str] = mapped_column(server_default="pending")
+    problem: Mapped[dict[str, Any] | None]
+    object_lost: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    processed_at: Mapped[dt.datetime | None]
+
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    stored_width: Mapped[int | None]
+    stored_height: Mapped[int | None]
+    orientation: Mapped[int | None]
+    frames: Mapped[int | None]
+    color_mode: Mapped[str | None]
+    has_icc_profile: Mapped[bool | None]
+    camera: Mapped[str | None]
+    camera_make: Mapped[str | None]
+    camera_model: Mapped[str | None]
+    camera_make_raw: Mapped[str | None]
+    camera_model_raw: Mapped[str | None]
+    lens: Mapped[str | None]
+    f_number: Mapped[float | None]
+    exposure_seconds: Mapped[float | None]
+    iso: Mapped[int | None]
+    focal_length_mm: Mapped[float | None]
+    captured_local: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=False))
+    captured_offset_minutes: Mapped[int | None]
+    captured_offset_source: Mapped[str | None]
+    latitude: Mapped[float | None]
+    longitude: Mapped[float | None]
+    altitude_m: Mapped[float | None]
+    perceptual_hash: Mapped[int | None]
+    score: Mapped[dict[str, Any] | None]
+    notes: Mapped[list[str] | None]
+
+
+class Image(Base):
+    """One owner's picture of a blob. Media type and camera stand here too: the statistics count images by them."""
+
+    __tablename__ = "images"
+    __table_args__ = (
+        UniqueConstraint("owner_id", "blob_id"),
+        CheckConstraint(f"state IN {STATES}", name="state"),
+        CheckConstraint("visibility IN ('private', 'public')", name="visibility"),
+        Index(None, "blob_id"),
+        Index(None, "owner_id", "created_at", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    blob_id: Mapped[UUID] = mapped_column(ForeignKey("blobs.id"))
+    state: Mapped[str] = mapped_column(server_default="pending")
+    problem: Mapped[dict[str, Any] | None]
+    visibility: Mapped[str] = mapped_column(server_default="private")
+    title: Mapped[str]
+    description: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    media_type: Mapped[str]
+    camera: Mapped[str | None]
+    captured_local: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=False))
+    captured_offset_minutes: Mapped[int | None]
+    captured_offset_source: Mapped[str | None]
+    captured_utc: Mapped[dt.datetime | None]
+
+
+class Rendition(Base):
+    """A derived picture; ``sha256`` is of its own bytes and makes its ETag."""
+
+    __tablename__ = "renditions"
+
+    blob_id: Mapped[UUID] = mapped_column(ForeignKey("blobs.id"), primary_key=True)
+    preset: Mapped[str] = mapped_column(primary_key=True)
+    format: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    width: Mapped[int]
+    height: Mapped[int]
+    sha256: Mapped[bytes]
+    bytes: Mapped[int]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

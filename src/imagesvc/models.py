@@ -1,0 +1,25 @@
+"""Every table of the service, gathered so that migrations can be compared with them."""
+
+from imagesvc.accounts.models import User
+from imagesvc.db import Base
+from imagesvc.images.models import Blob, Image, Rendition
+from imagesvc.links.models import Link, LinkContent
+from imagesvc.stats.models import StatsCount, StatsDelta
+from imagesvc.tasks.models import LooseObject, Task
+from imagesvc.uploads.models import Batch, Upload
+
+__all__ = [
+    "Base",
+    "Batch",
+    "Blob",
+    "Image",
+    "Link",
+    "LinkContent",
+    "LooseObject",
+    "Rendition",
+    "StatsCount",
+    "StatsDelta",
+    "Task",
+    "Upload",
+    "User",
+]

@@ -1,0 +1,65 @@
+"""The tables of background work: tasks, and the keys that nothing owns."""
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from imagesvc.db import Base
+
+
+class Task(Base):
+    """One unit of work. `pending` waits for ``due_at``; `running` is held by a lease; `dead` has used up its attempts.
+
+    A task that is done has no row. ``dedupe_key`` lets one unfinished task of its kind stand for many requests.
+    """
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'running', 'dead')", name="state"),
+        CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="lease"),
+        Index(None, "due_at", postgresql_where=text("state = 'pending'")),
+        Index(None, "lease_until", postgresql_where=text("state = 'running'")),
+        Index(None, "blob_id"),
+        Index(None, "image_id"),
+        Index("tasks_dedupe_key_key", "dedupe_key", unique=True),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    blob_id: Mapped[UUID | None] = mapped_column(ForeignKey("blobs.id"))
+    image_id: Mapped[UUID | None]
+    payload: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    dedupe_key: Mapped[str | None]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    lease_token: Mapped[UUID | None]
+    lease_until: Mapped[dt.datetime | None]
+    last_error: Mapped[str | None]
+
+
+class LooseObject(Base):
+    """A key that may exist in the bucket while nothing owns it.
+
+    `held`: a writer is on its way in, may begin requests until ``not_before``. `reaping`: the object is to be deleted.
+    `gone`: a tombstone that outlasts any request begun before, after which the key is deleted once more and forgotten.
+    """
+
+    __tablename__ = "loose_objects"
+    __table_args__ = (
+        CheckConstraint("state IN ('held', 'reaping', 'gone')", name="state"),
+        Index(None, "state", "not_before"),
+    )
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    not_before: Mapped[dt.datetime]
+    s3_upload_id: Mapped[str | None]
+    link_id: Mapped[UUID | None] = mapped_column(ForeignKey("links.id"))
+    reserved_files: Mapped[int] = mapped_column(server_default="0")
+    reserved_bytes: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,53 @@
+"""The tables of arrivals: uploads, and the batches that they came in."""
+
+import datetime as dt
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from imagesvc.db import Base
+
+
+class Batch(Base):
+    """The uploads of one request."""
+
+    __tablename__ = "batches"
+    __table_args__ = (Index(None, "owner_id", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    link_id: Mapped[UUID | None] = mapped_column(ForeignKey("links.id"))
+    way: Mapped[str]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Upload(Base):
+    """A file arrived. ``settled`` turns true when processing has ended for it: until then its receipt says `pending`,
+    even when the owner had this image before (a link must not learn that)."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (
+        CheckConstraint("way IN ('link', 'user', 'batch', 'tus', 'job')", name="way"),
+        Index(None, "image_id"),
+        Index(None, "link_id", "id", postgresql_where=text("link_id IS NOT NULL")),
+        Index(None, "batch_id", "position"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    image_id: Mapped[UUID] = mapped_column(ForeignKey("images.id"))
+    link_id: Mapped[UUID | None] = mapped_column(ForeignKey("links.id"))
+    batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id"))
+    position: Mapped[int] = mapped_column(server_default="0")
+    way: Mapped[str]
+    filename: Mapped[str]
+    bytes: Mapped[int]
+    duplicate: Mapped[bool]
+    settled: Mapped[bool]
+    received_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    captured_at: Mapped[dt.datetime | None]
+    store_id: Mapped[str | None]
+    store_name: Mapped[str | None]
+    camera_id: Mapped[str | None]
+    barcode: Mapped[str | None]
