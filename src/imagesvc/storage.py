@@ -176,7 +176,7 @@ class Storage:
         async with self._faults():
             answer = await self._client.get_object(**arguments)
             async with answer["Body"] as body:
-                while chunk := await body.read(READ_CHUNK_BYTES):
+                while chunk := await body.content.read(READ_CHUNK_BYTES):
                     yield chunk
 
     async def keys(self) -> AsyncIterator[tuple[str, int]]:

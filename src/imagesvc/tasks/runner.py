@@ -1,0 +1,133 @@
+"""Runs one task: claim, keep the lease alive, call its handler, and see to what a failure leaves."""
+
+import asyncio
+import contextlib
+import dataclasses
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from imagesvc.db import Database
+from imagesvc.settings import Settings
+from imagesvc.tasks import leases
+from imagesvc.tasks.leases import Lease, LeaseLost
+
+log = structlog.get_logger(__name__)
+
+LONGEST_DELAY_SECONDS = 3600.0
+
+
+class TryLater(Exception):
+    """A handler's word that this attempt failed for a known reason; ``reason`` is a slug for the dead letter."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+Handler = Callable[[Lease], Awaitable[None]]
+"""Does the work and ends the task in its result's transaction (``leases.finish``)."""
+LastWords = Callable[[AsyncSession, Lease, str], Awaitable[None]]
+"""What a task that is given up leaves behind, written before the task's row in the same transaction."""
+
+
+async def nothing_to_say(session: AsyncSession, lease: Lease, reason: str) -> None:
+    """For kinds whose dead letter says it all."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """How tasks of one kind are run, and what becomes of one that is given up."""
+
+    handler: Handler
+    last_words: LastWords = nothing_to_say
+    max_attempts: int = 5
+
+
+class Runner:
+    def __init__(self, settings: Settings, database: Database, kinds: Mapping[str, Kind]) -> None:
+        self._settings = settings
+        self._sessions = database.sessions
+        self._kinds = kinds
+
+    async def run(self, task_id: UUID) -> bool:
+        """Run the task if it is to be had; True when its handler ended it."""
+        async with self._sessions.begin() as session:
+            lease = await leases.claim(session, task_id, seconds=self._settings.task_lease_seconds)
+        if lease is None:
+            return False
+        kind = self._kinds[lease.kind]
+        try:
+            if lease.attempt > kind.max_attempts:
+                # every attempt was counted and none came back: this task takes its workers down
+                await self._failed(lease, kind, "worker-died")
+                return False
+            async with self._kept_alive(lease):
+                await kind.handler(lease)
+        except LeaseLost:
+            log.info("lease lost", task_id=str(task_id), kind=lease.kind)
+            return False
+        except asyncio.CancelledError:
+            with contextlib.suppress(LeaseLost):
+                async with self._sessions.begin() as session:
+                    await leases.give_back(session, lease)
+            raise
+        except TryLater as error:
+            await self._failed(lease, kind, error.reason)
+            return False
+        except Exception as error:
+            log.exception("task failed", task_id=str(task_id), kind=lease.kind, attempt=lease.attempt)
+            await self._failed(lease, kind, type(error).__name__)
+            return False
+        return True
+
+    async def _failed(self, lease: Lease, kind: Kind, reason: str) -> None:
+        with contextlib.suppress(LeaseLost):
+            async with self._sessions.begin() as session:
+                if lease.attempt < kind.max_attempts:
+                    delay = min(self._settings.task_retry_seconds * 2 ** (lease.attempt - 1), LONGEST_DELAY_SECONDS)
+                    seconds = delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
+                    await leases.try_later(session, lease, seconds=seconds, error=reason)
+                else:
+                    await kind.last_words(session, lease, reason)
+                    await leases.bury(session, lease, error=reason)
+                    log.error("dead letter", task_id=str(lease.task_id), kind=lease.kind, reason=reason)
+
+    @contextlib.asynccontextmanager
+    async def _kept_alive(self, lease: Lease) -> AsyncIterator[None]:
+        """Renews the lease while the handler works; a lost lease cancels the handler and is raised as LeaseLost."""
+        seconds = self._settings.task_lease_seconds
+        worker = asyncio.current_task()
+        lost = False
+
+        async def renewing() -> None:
+            nonlocal lost
+            while True:
+                await asyncio.sleep(seconds / 3)
+                try:
+                    async with self._sessions.begin() as session:
+                        await leases.renew(session, lease, seconds=seconds)
+                except LeaseLost:
+                    lost = True
+                    assert worker is not None  # noqa: S101 - we run inside a task
+                    worker.cancel()
+                    return
+                except Exception as error:
+                    log.warning("lease not renewed", task_id=str(lease.task_id), error=type(error).__name__)
+
+        renewal = asyncio.create_task(renewing())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if lost:
+                if worker is not None:
+                    worker.uncancel()
+                raise LeaseLost from None
+            raise
+        finally:
+            renewal.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewal
