@@ -1,0 +1,52 @@
+"""What one image may ask for, judged from its header before anything is decoded, and what a refusal looks like."""
+
+from dataclasses import dataclass
+
+from imagesvc.processing.headers.header import Header, Refusal
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one image, and of the process that works on it."""
+
+    max_pixels: int = 200_000_000
+    """of one frame"""
+    max_total_pixels: int = 1_000_000_000
+    """of all frames together: each may be small and all of them enormous"""
+    max_frames: int = 2_000
+    max_side: int = 50_000
+    max_decoded_bytes: int = 1_200 * MIB
+    """of one frame in memory; deep samples make fewer pixels cost more"""
+    max_text_bytes: int = 8 * MIB
+    """of all texts and XMP together, after decompression"""
+    max_profile_bytes: int = 8 * MIB
+    """of the colour profile, after decompression"""
+    sandbox_seconds: float = 60.0
+    """wall time and, rounded up, CPU time"""
+    sandbox_memory_bytes: int = 2_048 * MIB
+    """address space on top of what the interpreter and the libraries take"""
+    max_output_bytes: int = 256 * MIB
+    """of each file that comes out"""
+
+
+def check(header: Header, limits: Limits) -> None:
+    """Raise Refusal when the image is beyond the limits."""
+    width, height = header.width, header.height
+    if width <= 0 or height <= 0:
+        raise Refusal("broken-image", f"the stated size is {width} x {height}")
+    if max(width, height) > limits.max_side:
+        raise Refusal("too-many-pixels", f"{width} x {height}: no side may be over {limits.max_side} pixels")
+    if width * height > limits.max_pixels:
+        raise Refusal("too-many-pixels", f"{width} x {height}: at most {limits.max_pixels} pixels are taken")
+    if width * height * header.bytes_per_pixel > limits.max_decoded_bytes:
+        raise Refusal("too-many-pixels", f"{width} x {height}: too many bytes once decoded")
+    if header.frames > limits.max_frames:
+        raise Refusal("too-many-frames", f"more than {limits.max_frames} frames")
+    if header.total_pixels > limits.max_total_pixels:
+        raise Refusal("too-many-pixels", f"{header.frames} frames have over {limits.max_total_pixels} pixels together")
+    if header.profile_bytes > limits.max_profile_bytes:
+        raise Refusal("too-large-metadata", f"the colour profile is over {limits.max_profile_bytes} bytes")
+    if header.text_bytes > limits.max_text_bytes:
+        raise Refusal("too-large-metadata", f"the texts in the file are over {limits.max_text_bytes} bytes")

@@ -1,0 +1,101 @@
+"""Where the picture was taken: both coordinates present, in range and not 0,0, or nothing."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from imagesvc.processing.headers.directories import Directory
+from imagesvc.processing.metadata.tags import Notes, fraction, numbers, text
+from imagesvc.processing.metadata.xmp import Properties
+
+_LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = 1, 2, 3, 4, 5, 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    latitude: float | None = None
+    longitude: float | None = None
+    altitude_m: float | None = None
+
+
+def place(gps: Directory | None, xmp: Properties, notes: Notes) -> Place:
+    latitude = _degrees(gps, _LATITUDE, _LATITUDE_REF, "NS", notes)
+    longitude = _degrees(gps, _LONGITUDE, _LONGITUDE_REF, "EW", notes)
+    written = gps is not None and (_LATITUDE in gps.entries or _LONGITUDE in gps.entries)
+    if latitude is None and longitude is None and not written:
+        latitude = _xmp_degrees(xmp.get("exif:GPSLatitude"), "NS", notes)
+        longitude = _xmp_degrees(xmp.get("exif:GPSLongitude"), "EW", notes)
+    if latitude is None or longitude is None:
+        if latitude is not None or longitude is not None:
+            notes.add("gps-incomplete")
+        return Place()
+    if abs(latitude) > 90 or abs(longitude) > 180:
+        notes.add("gps-out-of-range")
+        return Place()
+    if latitude == 0 and longitude == 0:
+        notes.add("gps-zero")
+        return Place()
+    return Place(
+        latitude=round(latitude, 8),
+        longitude=round(longitude, 8),
+        altitude_m=_altitude(gps, xmp, notes),
+    )
+
+
+def _degrees(gps: Directory | None, tag: int, ref_tag: int, letters: str, notes: Notes) -> float | None:
+    """Degrees, minutes and seconds as up to three fractions; minutes and seconds may be left out as 0/0."""
+    parts = numbers((gps,), tag, 3)
+    if not parts:
+        return None
+    degrees, *smaller = parts
+    if degrees is None or math.isnan(degrees) or any(part is None for part in smaller):
+        notes.add("gps-unreadable")
+        return None
+    sixtieths = [0.0 if part is None or math.isnan(part) else part for part in smaller]
+    minutes, seconds = [*sixtieths, 0.0, 0.0][:2]
+    value = degrees + minutes / 60 + seconds / 3600
+    sign = _sign(text((gps,), ref_tag), letters)
+    if sign is None:
+        notes.add("gps-hemisphere-missing")
+        return None
+    return value * sign
+
+
+def _sign(ref: str | None, letters: str) -> int | None:
+    letter = ref.strip()[:1].upper() if ref else ""
+    return {letters[0]: 1, letters[1]: -1}.get(letter)
+
+
+def _xmp_degrees(value: str | None, letters: str, notes: Notes) -> float | None:
+    """``48,51.5022N`` or ``48,51,30N`` (XMP specification, part 2)."""
+    if value is None:
+        return None
+    match = re.fullmatch(
+        r"(\d{1,3}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?(?:,(\d{1,2}(?:\.\d+)?))?\s*([NSEW])", value.strip()
+    )
+    if match is None or match[4] not in letters:
+        notes.add("gps-unreadable")
+        return None
+    degrees = float(match[1]) + float(match[2] or 0) / 60 + float(match[3] or 0) / 3600
+    return -degrees if match[4] == letters[1] else degrees
+
+
+def _altitude(gps: Directory | None, xmp: Properties, notes: Notes) -> float | None:
+    values = numbers((gps,), _ALTITUDE, 1)
+    if values:
+        height = None if values[0] is None or math.isnan(values[0]) else values[0]
+        below = _below_sea(gps)
+    else:
+        height, below = fraction(xmp.get("exif:GPSAltitude")), xmp.get("exif:GPSAltitudeRef") == "1"
+        if height is None:
+            return None
+    if height is None or not -12_000 <= height <= 100_000:
+        notes.add("gps-altitude-unreadable")
+        return None
+    return round(-abs(height) if below else height, 3)
+
+
+def _below_sea(gps: Directory | None) -> bool:
+    """1 and, since EXIF 3.0, 3; some cameras write the digit as text."""
+    ref = gps.data(_ALTITUDE_REF, 2) if gps is not None else None
+    return bool(ref) and any(byte in (1, 3, ord("1"), ord("3")) for byte in ref or b"")
