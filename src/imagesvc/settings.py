@@ -86,6 +86,20 @@ class Settings(BaseSettings):
         parse_secret_keys(value.get_secret_value())
         return value
 
+    @property
+    def base_url(self) -> str:
+        """What links are built from, without a slash at its end; never taken from a request."""
+        if self.public_url is not None:
+            return str(self.public_url).rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be in a log."""
+        found = [self.s3_secret_key, self.secret_keys, self.admin_token]
+        keys = (secret.decode() for _, secret in self.signing_keys)
+        return (*(secret.get_secret_value() for secret in found if secret is not None), *keys)
+
     @cached_property
     def signing_keys(self) -> tuple[tuple[str, bytes], ...]:
         """(kid, secret) pairs; the first signs, all verify."""

@@ -21,20 +21,26 @@ LONGEST_DELAY_SECONDS = 3600.0
 
 
 class TryLater(Exception):
-    """A handler's word that this attempt failed for a known reason; ``reason`` is a slug for the dead letter."""
+    """A handler's word that this attempt failed for a known reason; ``reason`` is a slug for the dead letter.
 
-    def __init__(self, reason: str) -> None:
+    ``at_most`` bounds the attempts below the kind's own, where repeating helps little and costs much. ``key`` is what
+    the attempt read: the last words about a blob hold only for that.
+    """
+
+    def __init__(self, reason: str, *, at_most: int | None = None, key: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.at_most = at_most
+        self.key = key
 
 
 Handler = Callable[[Lease], Awaitable[None]]
 """Does the work and ends the task in its result's transaction (``leases.finish``)."""
-LastWords = Callable[[AsyncSession, Lease, str], Awaitable[None]]
+LastWords = Callable[[AsyncSession, Lease, TryLater], Awaitable[None]]
 """What a task that is given up leaves behind, written before the task's row in the same transaction."""
 
 
-async def nothing_to_say(session: AsyncSession, lease: Lease, reason: str) -> None:
+async def nothing_to_say(session: AsyncSession, lease: Lease, error: TryLater) -> None:
     """For kinds whose dead letter says it all."""
 
 
@@ -63,7 +69,7 @@ class Runner:
         try:
             if lease.attempt > kind.max_attempts:
                 # every attempt was counted and none came back: this task takes its workers down
-                await self._failed(lease, kind, "worker-died")
+                await self._failed(lease, kind, TryLater("worker-died"))
                 return False
             async with self._kept_alive(lease):
                 await kind.handler(lease)
@@ -76,25 +82,26 @@ class Runner:
                     await leases.give_back(session, lease)
             raise
         except TryLater as error:
-            await self._failed(lease, kind, error.reason)
+            await self._failed(lease, kind, error)
             return False
         except Exception as error:
             log.exception("task failed", task_id=str(task_id), kind=lease.kind, attempt=lease.attempt)
-            await self._failed(lease, kind, type(error).__name__)
+            await self._failed(lease, kind, TryLater(type(error).__name__))
             return False
         return True
 
-    async def _failed(self, lease: Lease, kind: Kind, reason: str) -> None:
+    async def _failed(self, lease: Lease, kind: Kind, error: TryLater) -> None:
+        most = min(kind.max_attempts, error.at_most or kind.max_attempts)
         with contextlib.suppress(LeaseLost):
             async with self._sessions.begin() as session:
-                if lease.attempt < kind.max_attempts:
+                if lease.attempt < most:
                     delay = min(self._settings.task_retry_seconds * 2 ** (lease.attempt - 1), LONGEST_DELAY_SECONDS)
                     seconds = delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
-                    await leases.try_later(session, lease, seconds=seconds, error=reason)
+                    await leases.try_later(session, lease, seconds=seconds, error=error.reason)
                 else:
-                    await kind.last_words(session, lease, reason)
-                    await leases.bury(session, lease, error=reason)
-                    log.error("dead letter", task_id=str(lease.task_id), kind=lease.kind, reason=reason)
+                    await kind.last_words(session, lease, error)
+                    await leases.bury(session, lease, error=error.reason)
+                    log.error("dead letter", task_id=str(lease.task_id), kind=lease.kind, reason=error.reason)
 
     @contextlib.asynccontextmanager
     async def _kept_alive(self, lease: Lease) -> AsyncIterator[None]:

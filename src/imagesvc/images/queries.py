@@ -1,0 +1,119 @@
+"""Statements about images and blobs. A statement on behalf of a caller takes the caller (the id, and whether an admin).
+
+The reads are single prebuilt statements with their lists aggregated by the database: one round trip an answer.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from imagesvc.accounts.service import Caller
+from imagesvc.images.models import Blob, Image, Rendition
+from imagesvc.tasks.models import Task
+from imagesvc.uploads.models import Upload
+
+MOST_UPLOADS = 100
+"""How many of an image's uploads its answer shows, the newest first."""
+
+_IMAGE = """
+    SELECT i.id, i.owner_id, i.state, i.problem, i.visibility, i.title, i.description, i.created_at, i.media_type,
+        i.captured_local, i.captured_offset_minutes, i.captured_offset_source, i.captured_utc,
+        b.id AS blob_id, b.sha256, b.bytes, b.width, b.height, b.stored_width, b.stored_height, b.orientation, b.frames,
+        b.color_mode, b.has_icc_profile, b.camera_make, b.camera_model, b.lens, b.f_number, b.exposure_seconds, b.iso,
+        b.focal_length_mm, b.latitude, b.longitude, b.altitude_m, b.perceptual_hash, b.score, b.notes,
+        (SELECT json_agg(json_build_array(r.preset, r.format, r.width, r.height, r.bytes) ORDER BY r.width, r.format)
+         FROM renditions r WHERE r.blob_id = b.id) AS renditions,
+        (SELECT json_agg(u) FROM (
+            SELECT id, received_at, way, filename, duplicate, link_id, batch_id, captured_at,
+                   store_id, store_name, camera_id, barcode
+            FROM uploads WHERE image_id = i.id AND ($2 OR i.owner_id = $1) ORDER BY id DESC LIMIT {most}
+         ) u) AS uploads
+    FROM images i JOIN blobs b ON b.id = i.blob_id
+""".replace("{most}", str(MOST_UPLOADS))
+
+IMAGE_FOR_READER = _IMAGE + "WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public')"
+"""$1 the caller's id or NULL, $2 whether an admin, $3 the image."""
+
+UPLOAD_OF = """
+    SELECT id, image_id, received_at, way, filename, bytes, duplicate, link_id, batch_id, captured_at,
+           store_id, store_name, camera_id, barcode
+    FROM uploads WHERE id = $3 AND ($2 OR owner_id = $1)
+"""
+
+ORIGINAL_OF = """
+    SELECT b.key, b.sha256, b.bytes, b.media_type, b.object_lost, i.title,
+           (SELECT u.filename FROM uploads u WHERE u.image_id = i.id ORDER BY u.id LIMIT 1) AS filename
+    FROM images i JOIN blobs b ON b.id = i.blob_id WHERE i.id = $3 AND ($2 OR i.owner_id = $1)
+"""
+
+RENDITION_FOR_READER = """
+    SELECT i.state, i.visibility, i.blob_id, r.key, r.sha256, r.bytes
+    FROM images i LEFT JOIN renditions r ON r.blob_id = i.blob_id AND r.preset = $4 AND r.format = $5
+    WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public')
+"""
+
+ASK_FOR_RENDITION = """
+    -- one unfinished task a rendition, whoever asks; a blob that is gone meanwhile gives no row
+    INSERT INTO tasks (id, kind, blob_id, payload, dedupe_key)
+    SELECT $1, 'make_rendition', b.id, jsonb_build_object('preset', $3::text, 'format', $4::text), $5
+    FROM blobs b WHERE b.id = $2 FOR KEY SHARE
+    ON CONFLICT (dedupe_key) DO NOTHING RETURNING id
+"""
+
+RECEIPT = """
+    -- what a link's uploader may know about a file that came through this link: $1 the link, $2 the upload
+    SELECT u.id, u.filename, u.bytes, u.received_at, u.duplicate, i.blob_id,
+           CASE WHEN u.settled THEN i.state ELSE 'pending' END AS state,
+           CASE WHEN u.settled THEN i.problem END AS problem,
+           CASE WHEN u.settled THEN b.score END AS score
+    FROM uploads u JOIN images i ON i.id = u.image_id JOIN blobs b ON b.id = i.blob_id
+    WHERE u.id = $2 AND u.link_id = $1
+"""
+
+RECEIPT_THUMB = """
+    SELECT r.key, r.sha256, r.bytes FROM uploads u JOIN images i ON i.id = u.image_id
+    JOIN renditions r ON r.blob_id = i.blob_id AND r.preset = 'thumb' AND r.format = 'webp'
+    WHERE u.id = $2 AND u.link_id = $1 AND u.settled AND i.state = 'ready'
+"""
+
+ENDED_IMAGES = "SELECT array_agg(id) AS ids FROM images WHERE id = ANY($1) AND state <> 'pending'"
+LIVE_TASKS = "SELECT array_agg(dedupe_key) AS ids FROM tasks WHERE dedupe_key = ANY($1) AND state <> 'dead'"
+
+
+async def blob_of_image(session: AsyncSession, caller: Caller, image_id: UUID) -> UUID | None:
+    """The blob of an image that the caller may change."""
+    query = select(Image.blob_id).where(Image.id == image_id)
+    if not caller.is_admin:
+        query = query.where(Image.owner_id == caller.user_id)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def lock_blob(session: AsyncSession, blob_id: UUID) -> Blob | None:
+    """FOR UPDATE: keeps uploads of this content, and whoever would refer to it, out until the end."""
+    return (await session.execute(select(Blob).where(Blob.id == blob_id).with_for_update())).scalar_one_or_none()
+
+
+async def lock_image(session: AsyncSession, image_id: UUID | None) -> Image | None:
+    return (await session.execute(select(Image).where(Image.id == image_id).with_for_update())).scalar_one_or_none()
+
+
+async def delete_image(session: AsyncSession, image: Image) -> None:
+    """Uploads, dead letters and the row itself; unfinished tasks end by themselves and keep the blob until then."""
+    await session.execute(delete(Upload).where(Upload.image_id == image.id))
+    await session.execute(delete(Task).where(Task.image_id == image.id, Task.state == "dead"))
+    await session.execute(delete(Image).where(Image.id == image.id))
+
+
+async def is_referred_to(session: AsyncSession, blob_id: UUID) -> bool:
+    """A new statement, so that it sees what was committed while the blob's lock was waited for."""
+    refers = exists().where(Image.blob_id == blob_id) | exists().where(Task.blob_id == blob_id)
+    return bool((await session.execute(select(refers))).scalar_one())
+
+
+async def delete_blob(session: AsyncSession, blob_id: UUID) -> list[str]:
+    """The keys that nothing owns any more."""
+    renditions = delete(Rendition).where(Rendition.blob_id == blob_id).returning(Rendition.key)
+    keys = list((await session.execute(renditions)).scalars())
+    keys += (await session.execute(delete(Blob).where(Blob.id == blob_id).returning(Blob.key))).scalars()
+    return keys

@@ -1,0 +1,161 @@
+"""Routes: an image, its original, its renditions; an upload; and what a link's uploader sees of a file."""
+
+import json
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from imagesvc.accounts.router import CurrentCaller, OptionalCaller, needs_bearer
+from imagesvc.http.conditional import is_unchanged, strong_etag
+from imagesvc.http.problems import problems
+from imagesvc.http.stored import StoredBytes
+from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
+from imagesvc.images.presets import MEDIA_TYPES
+from imagesvc.images.schemas import ImageOut, Receipt, UploadWithImage
+from imagesvc.images.service import LONGEST_WAIT_SECONDS, Images, StoredRendition
+from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
+from imagesvc.processing.sniff import EXTENSION_OF
+from imagesvc.storage import Storage, StorageAway
+from imagesvc.uploads.router import TheLink
+
+router = APIRouter(tags=["images"])
+
+Wait = Annotated[
+    float,
+    Query(ge=0, le=LONGEST_WAIT_SECONDS, description="answer when processing has ended, or after so many seconds"),
+]
+PRIVATE = "private, no-cache"
+PUBLIC = "public, max-age=60, must-revalidate"
+ORIGINAL_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+BINARY: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "The bytes"},
+    206: {"description": "The part that `Range` asked for"},
+    304: {"description": "`If-None-Match` names what there is"},
+}
+
+
+@router.get(
+    "/v1/images/{image_id}", responses=problems(ImageNotFound), response_model=ImageOut, dependencies=[needs_bearer]
+)
+async def image(request: Request, image_id: UUID, caller: OptionalCaller, wait: Wait = 0) -> Response:
+    """Everything about one image for its owner and admins; the public view of a public image for anyone."""
+    images: Images = request.app.state.images
+    return _json(request, await images.image(caller, image_id, wait_seconds=wait))
+
+
+@router.get(
+    "/v1/uploads/{upload_id}",
+    responses=problems(UploadNotFound),
+    response_model=UploadWithImage,
+    dependencies=[needs_bearer],
+)
+async def upload(request: Request, upload_id: UUID, caller: CurrentCaller, wait: Wait = 0) -> Response:
+    """An arrival and the image that it led to; this is how a link's owner gets from a receipt to the image."""
+    images: Images = request.app.state.images
+    return _json(request, await images.upload(caller, upload_id, wait_seconds=wait))
+
+
+@router.delete("/v1/images/{image_id}", status_code=204, responses=problems(ImageNotFound), dependencies=[needs_bearer])
+async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller) -> None:
+    """Delete an image and its uploads. The stored file goes when no other image needs it."""
+    images: Images = request.app.state.images
+    await images.delete(caller, image_id)
+
+
+@router.head("/v1/images/{image_id}/original", include_in_schema=False)
+@router.get(
+    "/v1/images/{image_id}/original",
+    response_class=Response,
+    responses={**BINARY, **problems(ImageNotFound, StorageAway)},
+    dependencies=[needs_bearer],
+)
+async def original(request: Request, image_id: UUID, caller: CurrentCaller) -> Response:
+    """The bytes as they were sent. The ETag is their SHA-256; ranges and conditions work."""
+    images: Images = request.app.state.images
+    found = await images.original(caller, image_id)
+    filename = found["filename"] or f"{found['title']}.{EXTENSION_OF[found['media_type']]}"
+    return StoredBytes(
+        _opener(request, found["key"]),
+        size=found["bytes"],
+        media_type=found["media_type"],
+        etag=strong_etag(found["sha256"].hex()),
+        cache_control=PRIVATE,
+        sha256=found["sha256"],
+        filename=filename,
+        headers=ORIGINAL_HEADERS,
+    )
+
+
+@router.head("/v1/images/{image_id}/renditions/{preset}.{form}", include_in_schema=False)
+@router.get(
+    "/v1/images/{image_id}/renditions/{preset}.{form}",
+    response_class=Response,
+    responses={**BINARY, **problems(ImageNotFound, NoSuchRendition, NoRendition, RenditionNotReady, StorageAway)},
+    dependencies=[needs_bearer],
+)
+async def rendition(
+    request: Request,
+    image_id: UUID,
+    preset: Annotated[str, Path(description="`thumb` 320, `medium` 1024, `large` 2048 px on the long side, or `full`")],
+    form: Annotated[str, Path(description="`webp`, `jpg` or `avif`")],
+    caller: OptionalCaller,
+) -> Response:
+    """A derived picture: upright, sRGB, without metadata, never enlarged. Made on the first request if need be."""
+    images: Images = request.app.state.images
+    found = await images.rendition(caller, image_id, preset, form)
+    return _rendition(request, found, MEDIA_TYPES[form])
+
+
+@router.get(
+    "/u/{token}/uploads/{upload_id}",
+    tags=["upload"],
+    responses=problems(BadLinkToken, LinkExpired, LinkRevoked, UploadNotFound),
+    response_model=Receipt,
+)
+async def receipt(request: Request, token: str, upload_id: UUID, link: TheLink) -> Response:
+    """How a file fared that was sent through this link."""
+    images: Images = request.app.state.images
+    return _json(request, await images.receipt(link.id, upload_id, link_path=f"/u/{token}"))
+
+
+@router.head("/u/{token}/uploads/{upload_id}/thumb.webp", include_in_schema=False)
+@router.get(
+    "/u/{token}/uploads/{upload_id}/thumb.webp",
+    tags=["upload"],
+    response_class=Response,
+    responses={**BINARY, **problems(BadLinkToken, LinkExpired, LinkRevoked, NoSuchRendition, StorageAway)},
+)
+async def receipt_thumb(request: Request, token: str, upload_id: UUID, link: TheLink) -> Response:
+    """A small picture of a file that was sent through this link."""
+    images: Images = request.app.state.images
+    return _rendition(request, await images.receipt_thumb(link.id, upload_id), "image/webp")
+
+
+def _opener(request: Request, key: str) -> Any:
+    storage: Storage = request.app.state.storage
+
+    def open_bytes(start: int, stop: int) -> AsyncIterator[bytes]:
+        return storage.read(key, start, stop)
+
+    return open_bytes
+
+
+def _rendition(request: Request, found: StoredRendition, media_type: str) -> StoredBytes:
+    return StoredBytes(
+        _opener(request, found.key),
+        size=found.bytes,
+        media_type=media_type,
+        etag=strong_etag(found.sha256.hex()),
+        cache_control=PUBLIC if found.is_public else PRIVATE,
+    )
+
+
+def _json(request: Request, content: dict[str, Any]) -> Response:
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    headers = {"ETag": strong_etag(sha256(body).hexdigest()[:32]), "Cache-Control": PRIVATE}
+    if is_unchanged(request.headers, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")

@@ -1,0 +1,67 @@
+"""The web process: one FastAPI application. `imagesvc serve` runs it."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+import imagesvc.images.router
+import imagesvc.links.router
+import imagesvc.stats.router
+import imagesvc.uploads.router
+from imagesvc import observability
+from imagesvc.http import docs, health, manners, problems
+from imagesvc.settings import Settings
+from imagesvc.wiring import open_web
+
+DESCRIPTION = """\
+Takes pictures in from phones, tills, shelf cameras and people with an invitation link; stores each distinct file once;
+works out what it shows about itself, makes renditions, and counts.
+
+Send `Authorization: Bearer <token>` everywhere under `/v1`. Failures are `application/problem+json` (RFC 9457).
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; without ``settings`` they are read from the environment."""
+    settings = settings or Settings()
+    observability.configure(settings.log_level, settings.secrets())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_web(settings) as web:
+            state = app.state
+            state.settings, state.storage = settings, web.servers.storage
+            state.accounts, state.links, state.uploads = web.accounts, web.links, web.uploads
+            state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
+            state.checks = {
+                "database": web.servers.database.ping,
+                "storage": web.servers.storage.ping,
+                "queue": web.servers.queue.ping,
+            }
+            yield
+
+    app = FastAPI(
+        title="imagesvc",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    # routes with more of a path before those that would swallow them
+    app.include_router(imagesvc.images.router.router)
+    app.include_router(imagesvc.links.router.router)
+    app.include_router(imagesvc.stats.router.router)
+    app.include_router(imagesvc.uploads.router.router)
+    app.include_router(health.router)
+    problems.register(app)
+    docs.register(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+        )
+    manners.register(app, max_body_bytes=settings.max_json_bytes)
+    return app

@@ -1,0 +1,129 @@
+"""Admit one file: where all ways in end.
+
+Stream, hash and judge (``body``) -> store under a held key -> one database function that locks link and blob, inserts
+image, upload and task, and takes the key over. Whatever fails leaves a loose row at the most, never half an image.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from imagesvc.db import Database, new_id
+from imagesvc.links.errors import REFUSALS
+from imagesvc.settings import Settings
+from imagesvc.storage import Storage
+from imagesvc.tasks.loose import KeyReaped
+from imagesvc.tasks.queue import Queue
+from imagesvc.uploads import queries
+from imagesvc.uploads.body import Body, StoredKeys
+from imagesvc.uploads.context import FileContext
+from imagesvc.uploads.door import Door
+from imagesvc.uploads.errors import DigestMismatch, NotAdmitted
+
+ROUNDS = 5
+"""How often admission goes round when the same content is deleted and stored by others at the same time."""
+EVERYBODY = UUID(int=0)
+"""The scope of blobs that all owners share."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    status: Literal["created", "duplicate"]
+    upload_id: UUID
+    image_id: UUID
+    sha256: bytes
+    bytes: int
+
+
+class Admission:
+    def __init__(self, settings: Settings, database: Database, storage: Storage, queue: Queue) -> None:
+        self._settings = settings
+        self._database = database
+        self._queue = queue
+        self._keys = StoredKeys(settings, database, storage)
+        self._wakes: set[asyncio.Task[bool]] = set()
+
+    async def admit(
+        self,
+        chunks: AsyncIterator[bytes],
+        context: FileContext,
+        door: Door,
+        *,
+        position: int = 0,
+        declared_bytes: int | None = None,
+        expected_sha256: bytes | None = None,
+    ) -> Admitted:
+        """Take one file in. After it returns, bytes and rows are durable (invariant 1).
+
+        Raises the errors of ``uploads.errors`` and ``links.errors``; nothing is kept then.
+        """
+        body = Body(self._keys, door, declared_bytes=declared_bytes)
+        key: str | None = None
+        try:
+            await body.receive(chunks)
+            if expected_sha256 is not None and body.sha256 != expected_sha256:
+                raise DigestMismatch("The SHA-256 of what arrived is another one: send the file again.")
+            key = body.key
+            for _ in range(ROUNDS):
+                key = key or await self._keys.hold_small(body, self._scope(door))
+                admitted = await self._insert(body, context, door, key=key, position=position)
+                if admitted is not None:
+                    return admitted
+            raise NotAdmitted
+        except BaseException:
+            if abandoned := key or body.key:
+                await asyncio.shield(self._keys.release(abandoned))
+            raise
+
+    def _scope(self, door: Door) -> UUID:
+        return EVERYBODY if self._settings.dedupe_scope == "all" else door.owner_id
+
+    async def _insert(
+        self, body: Body, context: FileContext, door: Door, *, key: str | None, position: int
+    ) -> Admitted | None:
+        """The admission transaction; None when the blob turned out to need a key that we do not have."""
+        upload_id, image_id, blob_id, task_id = new_id(), new_id(), new_id(), new_id()
+        try:
+            row = await self._database.fetch_row(
+                queries.ADMIT,
+                *(upload_id, image_id, blob_id, task_id, door.batch_id, position),
+                *(door.owner_id, self._scope(door), door.link.id if door.link else None, door.way),
+                *(body.sha256, body.size, body.media_type, key),
+                *(context.filename, context.title, context.description, context.visibility),
+                *(context.captured_at, context.store_id, context.store_name, context.camera_id, context.barcode),
+            )
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == queries.KEY_WAS_REAPED:
+                raise KeyReaped from error
+            raise
+        match row["outcome"]:
+            case "created" | "duplicate" as status:
+                if row["task_id"] is not None:
+                    self._wake(row["task_id"])
+                return Admitted(
+                    status=status,
+                    upload_id=upload_id,
+                    image_id=row["image_id"],
+                    sha256=body.sha256,
+                    bytes=body.size,
+                )
+            case "need-key":
+                return None
+            case "key-lost":
+                raise KeyReaped
+            case refusal:
+                raise REFUSALS[refusal]
+
+    def _wake(self, task_id: UUID) -> None:
+        """Tell a worker, without making the client wait for it; what is lost here is found by the sweep."""
+        wake = asyncio.create_task(self._queue.wake(task_id))
+        self._wakes.add(wake)
+        wake.add_done_callback(self._wakes.discard)
+
+    async def drain(self) -> None:
+        """Wait for the wakes under way: for an orderly stop."""
+        await asyncio.gather(*self._wakes, return_exceptions=True)

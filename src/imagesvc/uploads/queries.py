@@ -1,0 +1,33 @@
+"""The statements of admission: each a whole step of the protocol, committed by itself (docs/architecture.md)."""
+
+HOLD_UNLESS_KNOWN = """
+    -- $1 sha256, $2 scope, $3 key, $4 seconds; no row when the content is known and usable
+    INSERT INTO loose_objects (key, state, not_before)
+    SELECT $3, 'held', now() + make_interval(secs => $4)
+    WHERE NOT EXISTS (SELECT FROM blobs WHERE sha256 = $1 AND scope = $2 AND state <> 'failed' AND NOT object_lost)
+    RETURNING key
+"""
+
+HOLD = """
+    INSERT INTO loose_objects (key, state, not_before, s3_upload_id)
+    VALUES ($1, 'held', now() + make_interval(secs => $2), $3) RETURNING key
+"""
+
+RESERVE_ON_LINK = "SELECT reserve_on_link($1, $2, $3, $4, $5) AS outcome"
+
+PUSH_HOLD = """
+    UPDATE loose_objects SET not_before = now() + make_interval(secs => $2)
+    WHERE key = $1 AND state = 'held' RETURNING key
+"""
+
+RELEASE = """
+    UPDATE loose_objects SET state = 'reaping', not_before = now() WHERE key = $1 AND state = 'held' RETURNING key
+"""
+
+ADMIT = """
+    SELECT outcome, image_id, task_id FROM admit_file(
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+"""
+
+KEY_WAS_REAPED = "IM001"
+"""SQLSTATE that ``admit_file`` raises when the held row is gone: everything it did is rolled back."""

@@ -1,0 +1,145 @@
+"""Routes: multipart and raw uploads, through a link or with a credential."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import JSONResponse
+
+from imagesvc.accounts.router import CurrentCaller, needs_bearer
+from imagesvc.errors import Forbidden, Malformed, Unauthenticated
+from imagesvc.http.manners import accept_large_body
+from imagesvc.http.openapi import multipart_files, raw_file
+from imagesvc.http.problems import problems
+from imagesvc.links.errors import (
+    BadLinkToken,
+    LinkExpired,
+    LinkReserved,
+    LinkRevoked,
+    LinkRoomTooSmall,
+    LinkUsedUp,
+)
+from imagesvc.links.service import Links, OpenLink
+from imagesvc.storage import StorageAway
+from imagesvc.uploads.door import Door
+from imagesvc.uploads.errors import (
+    BadContext,
+    BrokenMultipart,
+    DigestMismatch,
+    EmptyFile,
+    FileTooLarge,
+    NoFile,
+    NoRoom,
+    NotAnImage,
+    NotMultipart,
+    RequestTooLarge,
+)
+from imagesvc.uploads.results import Results
+from imagesvc.uploads.schemas import CONTEXT_FIELDS, CONTEXT_QUERY, UploadAnswer
+from imagesvc.uploads.service import Uploads
+
+router = APIRouter(tags=["upload"])
+
+FILE_PROBLEMS = (FileTooLarge, NotAnImage, EmptyFile, DigestMismatch, BadContext, NoRoom, StorageAway)
+BODY_PROBLEMS = (NotMultipart, BrokenMultipart, RequestTooLarge, NoFile)
+LINK_PROBLEMS = (BadLinkToken, LinkExpired, LinkRevoked, LinkUsedUp, LinkRoomTooSmall, LinkReserved)
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": UploadAnswer, "description": "All accepted files are duplicates."},
+    201: {"model": UploadAnswer, "description": "At least one file was created."},
+}
+
+
+async def open_link(request: Request, token: Annotated[str, Path(max_length=4096)]) -> OpenLink:
+    """The link of the path, or of the Authorization header when the path has `-` in the token's place."""
+    links: Links = request.app.state.links
+    if token == "-":  # noqa: S105 - a placeholder
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("Send the link's token as `Authorization: Bearer <token>`.")
+    return await links.open(token.strip())
+
+
+TheLink = Annotated[OpenLink, Depends(open_link)]
+
+
+@router.post(
+    "/u/{token}",
+    status_code=201,
+    summary="Upload files through a link",
+    response_class=JSONResponse,
+    responses={**ANSWERS, **problems(*LINK_PROBLEMS, *FILE_PROBLEMS, *BODY_PROBLEMS)},
+    openapi_extra=multipart_files(CONTEXT_FIELDS, file="the pictures"),
+)
+async def upload_through_link(request: Request, token: str, link: TheLink) -> JSONResponse:
+    """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
+    uploads: Uploads = request.app.state.uploads
+    return await _multipart(request, uploads, uploads.door_of_link(link), link_path=f"/u/{token}")
+
+
+@router.put(
+    "/u/{token}/{filename:path}",
+    status_code=201,
+    summary="Upload one file through a link, as the body",
+    response_class=JSONResponse,
+    responses={**ANSWERS, **problems(*LINK_PROBLEMS, *FILE_PROBLEMS)},
+    openapi_extra={**raw_file("the picture"), "parameters": CONTEXT_QUERY},
+)
+async def upload_raw_through_link(request: Request, token: str, filename: str, link: TheLink) -> JSONResponse:
+    """The body is the file (`curl -T picture.jpg $LINK/picture.jpg`); the context goes into the query."""
+    uploads: Uploads = request.app.state.uploads
+    door = uploads.door_of_link(link)
+    accept_large_body(request)
+    results = _results(door, link_path=f"/u/{token}")
+    await uploads.take_raw(
+        request.stream(),
+        door,
+        results,
+        filename=filename,
+        fields=request.query_params,
+        repr_digest=request.headers.get("repr-digest"),
+        declared_bytes=declared_bytes(request),
+    )
+    return _answer(results)
+
+
+@router.post(
+    "/v1/images",
+    status_code=201,
+    summary="Upload files",
+    response_class=JSONResponse,
+    dependencies=[needs_bearer],
+    responses={**ANSWERS, **problems(Unauthenticated, Forbidden, *FILE_PROBLEMS, *BODY_PROBLEMS)},
+    openapi_extra=multipart_files(CONTEXT_FIELDS, file="the pictures"),
+)
+async def upload_images(request: Request, caller: CurrentCaller) -> JSONResponse:
+    """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
+    uploads: Uploads = request.app.state.uploads
+    return await _multipart(request, uploads, uploads.door_of_user(caller), link_path=None)
+
+
+async def _multipart(request: Request, uploads: Uploads, door: Door, *, link_path: str | None) -> JSONResponse:
+    accept_large_body(request)
+    results = _results(door, link_path=link_path)
+    content_type = request.headers.get("content-type")
+    declared = declared_bytes(request)
+    await uploads.take_multipart(request.stream(), door, results, content_type=content_type, declared=declared)
+    return _answer(results)
+
+
+def _results(door: Door, *, link_path: str | None) -> Results:
+    assert door.batch_id is not None  # noqa: S101 - both kinds of door here make one
+    return Results(door.batch_id, link_path=link_path)
+
+
+def _answer(results: Results) -> JSONResponse:
+    status, body = results.answer()
+    return JSONResponse(body, status)
+
+
+def declared_bytes(request: Request) -> int | None:
+    """Content-Length; None for a chunked body. Raises Malformed."""
+    value = request.headers.get("content-length")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise Malformed("Content-Length is not a number.")
+    return int(value)

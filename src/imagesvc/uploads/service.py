@@ -1,0 +1,119 @@
+"""One upload request: its files one after the other, each admitted by itself, a bad one harming no other."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from imagesvc.accounts.service import Caller
+from imagesvc.db import new_id
+from imagesvc.errors import ImagesvcError
+from imagesvc.http.digests import parse_digest
+from imagesvc.http.filenames import clean_filename
+from imagesvc.links.service import OpenLink
+from imagesvc.settings import Settings
+from imagesvc.uploads.admission import Admission
+from imagesvc.uploads.body import working_set_bytes
+from imagesvc.uploads.budget import MemoryBudget
+from imagesvc.uploads.context import parse_context
+from imagesvc.uploads.door import Door
+from imagesvc.uploads.errors import BadContext, BrokenMultipart, NoFile, RequestTooLarge
+from imagesvc.uploads.multipart import MultipartBody
+from imagesvc.uploads.results import Results
+
+MOST_SKIPPED_BYTES = 16 * 1024 * 1024
+"""How much of files that were refused is read past to reach their neighbours; then the request is given up."""
+
+
+class Uploads:
+    def __init__(self, settings: Settings, admission: Admission) -> None:
+        self._settings = settings
+        self._admission = admission
+        self._budget = MemoryBudget(settings.upload_memory_bytes, wait_seconds=settings.upload_memory_wait_seconds)
+
+    def door_of_link(self, link: OpenLink) -> Door:
+        return Door(
+            owner_id=link.owner_id, way="link", max_file_bytes=link.max_file_bytes, batch_id=new_id(), link=link
+        )
+
+    def door_of_user(self, caller: Caller) -> Door:
+        caller.require("upload")
+        return Door(
+            owner_id=caller.user_id, way="user", max_file_bytes=self._settings.max_file_bytes, batch_id=new_id()
+        )
+
+    async def take_raw(
+        self,
+        stream: AsyncIterator[bytes],
+        door: Door,
+        results: Results,
+        *,
+        filename: str,
+        fields: Mapping[str, str],
+        repr_digest: str | None,
+        declared_bytes: int | None,
+    ) -> None:
+        """The body is the file."""
+        name = clean_filename(filename)
+        try:
+            context = parse_context(fields, filename=name, link=door.link)
+            expected = expected_sha256(fields, repr_digest)
+            async with self._budget.take(working_set_bytes(self._settings, declared_bytes)):
+                admitted = await self._admission.admit(
+                    stream, context, door, declared_bytes=declared_bytes, expected_sha256=expected
+                )
+            results.add(name, admitted)
+        except ImagesvcError as error:
+            results.add(name, error)
+
+    async def take_multipart(
+        self,
+        stream: AsyncIterator[bytes],
+        door: Door,
+        results: Results,
+        *,
+        content_type: str | None,
+        declared: int | None,
+    ) -> None:
+        """The files of a multipart body; raises NoFile, and what keeps the whole body from being read."""
+        body = MultipartBody(self._settings, content_type, stream)
+        async with self._budget.take(working_set_bytes(self._settings, declared)):
+            try:
+                await self._take_parts(body, door, results)
+            except (BrokenMultipart, RequestTooLarge) as error:
+                if not results.count:
+                    raise
+                results.warnings.append(f"The body could not be read to its end: {error.detail}")
+        results.warnings += body.warnings
+        if not results.count:
+            raise NoFile("Send at least one part named `file`, as in `curl -F file=@picture.jpg`.")
+
+    async def _take_parts(self, body: MultipartBody, door: Door, results: Results) -> None:
+        skipped_bytes_left = MOST_SKIPPED_BYTES
+        async for part in body.files():
+            try:
+                context = parse_context(part.fields, filename=part.filename, link=door.link)
+                expected = expected_sha256(part.fields, part.repr_digest)
+                admitted = await self._admission.admit(
+                    part.chunks(), context, door, position=results.count, expected_sha256=expected
+                )
+                results.add(part.filename, admitted)
+            except (BrokenMultipart, RequestTooLarge) as error:
+                results.add(part.filename, error)
+                raise
+            except ImagesvcError as error:
+                results.add(part.filename, error)
+                if not await part.skip(most_bytes=skipped_bytes_left):
+                    results.warnings.append("What followed this file was not read: it was too long to skip.")
+                    return
+
+
+def expected_sha256(fields: Mapping[str, Any], repr_digest: str | None) -> bytes | None:
+    """The digest that the sender names, by field or by Repr-Digest (RFC 9530). Raises BadContext, Invalid."""
+    if text := str(fields.get("sha256", "")).strip():
+        try:
+            digest = bytes.fromhex(text)
+        except ValueError:
+            digest = b""
+        if len(digest) != 32:
+            raise BadContext(errors=[{"pointer": "/sha256", "detail": "64 hexadecimal digits are needed."}])
+        return digest
+    return parse_digest(repr_digest) if repr_digest else None

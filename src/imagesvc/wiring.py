@@ -1,0 +1,114 @@
+"""Builds the parts that the web process and the worker use, in the order of their needs, and closes them."""
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+
+from imagesvc.accounts.service import Accounts
+from imagesvc.db import Database, require_current_schema
+from imagesvc.http.pages import Cursors
+from imagesvc.images.darkroom import Darkroom
+from imagesvc.images.handlers import kinds
+from imagesvc.images.service import Images
+from imagesvc.images.waiting import Waiting
+from imagesvc.links.service import Links
+from imagesvc.processing.limits import Limits
+from imagesvc.processing.sandbox import Sandbox
+from imagesvc.secrets import KeyRing
+from imagesvc.settings import Settings
+from imagesvc.stats.service import Statistics
+from imagesvc.storage import Storage
+from imagesvc.tasks.loose import Reaper
+from imagesvc.tasks.queue import Queue
+from imagesvc.tasks.runner import Runner
+from imagesvc.uploads.admission import Admission
+from imagesvc.uploads.service import Uploads
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """What both processes talk to."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    queue: Queue
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """The parts of a web process."""
+
+    servers: Servers
+    accounts: Accounts
+    links: Links
+    admission: Admission
+    uploads: Uploads
+    images: Images
+    stats: Statistics
+    cursors: Cursors
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """The parts of a worker process."""
+
+    servers: Servers
+    runner: Runner
+    reaper: Reaper
+    stats: Statistics
+
+
+@contextlib.asynccontextmanager
+async def open_servers(settings: Settings) -> AsyncIterator[Servers]:
+    """Connected to everything that is needed. Raises SchemaOutdated, DatabaseAway, StorageAway."""
+    database = Database(settings)
+    try:
+        await require_current_schema(database)
+        async with Storage(settings) as storage, Queue(settings, database) as queue:
+            yield Servers(settings=settings, database=database, storage=storage, queue=queue)
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def open_web(settings: Settings) -> AsyncIterator[Web]:
+    async with open_servers(settings) as servers:
+        database = servers.database
+        keys = KeyRing(settings.signing_keys)
+        admission = Admission(settings, database, servers.storage, servers.queue)
+        yield Web(
+            servers=servers,
+            accounts=Accounts(settings),
+            links=Links(settings, database, keys),
+            admission=admission,
+            uploads=Uploads(settings, admission),
+            images=Images(database, servers.queue, Waiting(database)),
+            stats=Statistics(database),
+            cursors=Cursors(keys),
+        )
+        await admission.drain()
+
+
+@contextlib.asynccontextmanager
+async def open_background(settings: Settings) -> AsyncIterator[Background]:
+    async with open_servers(settings) as servers, Sandbox(limits_of(settings)) as sandbox:
+        database, storage = servers.database, servers.storage
+        darkroom = Darkroom(settings, database, storage, sandbox)
+        yield Background(
+            servers=servers,
+            runner=Runner(settings, database, kinds(settings, darkroom)),
+            reaper=Reaper(settings, database, storage),
+            stats=Statistics(database),
+        )
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        max_pixels=settings.max_pixels,
+        max_total_pixels=settings.max_total_pixels,
+        max_frames=settings.max_frames,
+        max_side=settings.max_side,
+        sandbox_seconds=settings.sandbox_seconds,
+        sandbox_memory_bytes=settings.sandbox_memory_bytes,
+    )

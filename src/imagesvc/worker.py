@@ -1,0 +1,113 @@
+"""The background process: arq hands tasks over, the runner does them; beside it the sweep, the reaper and the fold."""
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import structlog
+import uvloop
+from arq.worker import Worker, func
+
+from imagesvc import observability
+from imagesvc.errors import ImagesvcError
+from imagesvc.settings import Settings
+from imagesvc.tasks.loose import require_tombstones_to_outlast_requests
+from imagesvc.tasks.queue import RUN_TASK, encode, redis_settings
+from imagesvc.tasks.runner import Runner
+from imagesvc.wiring import Background, open_background
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 0.05
+"""arq's own default, 0.5 s, would cost every picture a quarter of a second."""
+REAP_SECONDS = 5.0
+FOLD_SECONDS = 1.0
+RECONNECT_SECONDS = 1.0
+LONGEST_TASK_SECONDS = 900
+
+
+async def run_task(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+    """arq's call: the one argument is the task's id."""
+    runner: Runner = ctx["runner"]
+    await runner.run(UUID(args[0]))
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; attempts under way are given back."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_background(settings) as parts:
+        jobs = [
+            asyncio.create_task(_take_jobs(settings, parts)),
+            asyncio.create_task(_every(settings.sweep_seconds, parts.servers.queue.sweep)),
+            asyncio.create_task(_every(REAP_SECONDS, parts.reaper.reap)),
+            asyncio.create_task(_every(FOLD_SECONDS, parts.stats.fold)),
+        ]
+        log.info("worker ready", concurrency=settings.worker_concurrency)
+        await stop.wait()
+        log.info("worker stops")
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def _take_jobs(settings: Settings, parts: Background) -> None:
+    """arq's worker; when Valkey goes away, a new one as soon as it is back."""
+    while True:
+        worker = Worker(
+            [func(run_task, name=RUN_TASK, keep_result=0, max_tries=1, timeout=LONGEST_TASK_SECONDS)],
+            redis_settings=redis_settings(settings),
+            handle_signals=False,
+            max_jobs=settings.worker_concurrency,
+            poll_delay=POLL_SECONDS,
+            max_tries=1,
+            retry_jobs=False,
+            keep_result=0,
+            health_check_interval=10,
+            log_results=False,
+            job_serializer=encode,
+            job_deserializer=json.loads,
+            ctx={"runner": parts.runner},
+        )
+        try:
+            await worker.async_run()
+        except asyncio.CancelledError:
+            await _end(worker)
+            raise
+        except Exception as error:
+            log.warning("queue away", error=type(error).__name__)
+            await _end(worker)
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _end(worker: Worker) -> None:
+    """Cancel what runs and wait for it: each task gives its attempt back."""
+    for task in worker.tasks.values():
+        task.cancel()
+    await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+    with contextlib.suppress(Exception):
+        await worker.close()
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[int]]) -> None:
+    """Again at once while there is plenty, else after ``seconds``."""
+    while True:
+        try:
+            while await work() >= 100:
+                pass
+        except ImagesvcError as error:
+            log.warning("background work put off", work=work.__qualname__, problem=error.slug)
+        except Exception:
+            log.exception("background work failed", work=work.__qualname__)
+        await asyncio.sleep(seconds)
+
+
+def main(settings: Settings) -> None:
+    observability.configure(settings.log_level, settings.secrets())
+    require_tombstones_to_outlast_requests(settings)
+    uvloop.run(run(settings))
