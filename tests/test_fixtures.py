@@ -1,0 +1,26 @@
+"""The fixtures themselves: each test has servers to itself, with nothing left by another."""
+
+import asyncpg
+import pytest
+import redis.asyncio
+
+from imagesvc.settings import Settings
+from imagesvc.storage import Storage
+
+
+@pytest.mark.parametrize("turn", range(2))
+async def test_each_test_finds_a_migrated_empty_database_an_empty_valkey_and_an_empty_bucket(
+    settings: Settings, turn: int
+) -> None:
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    valkey = redis.asyncio.Redis.from_url(settings.redis_url.get_secret_value())
+    async with Storage(settings) as storage:
+        assert await connection.fetchval("SELECT count(*) FROM links") == 0
+        assert await valkey.dbsize() == 0
+        assert await anext(storage.keys(), None) is None
+        await connection.execute("CREATE TABLE left_behind ()")
+        await connection.execute("INSERT INTO alembic_version VALUES ('left behind')")
+        await valkey.set("left", "behind")
+        await storage._client.put_object(Bucket=storage.bucket, Key="left", Body=b"behind")
+    await connection.close()
+    await valkey.aclose()
