@@ -33,15 +33,10 @@ class Limits:
 
 def check(header: Header, limits: Limits) -> None:
     """Raise Refusal when the image is beyond the limits."""
-    width, height = header.width, header.height
-    if width <= 0 or height <= 0:
-        raise Refusal("broken-image", f"the stated size is {width} x {height}")
-    if max(width, height) > limits.max_side:
-        raise Refusal("too-many-pixels", f"{width} x {height}: no side may be over {limits.max_side} pixels")
-    if width * height > limits.max_pixels:
-        raise Refusal("too-many-pixels", f"{width} x {height}: at most {limits.max_pixels} pixels are taken")
-    if width * height * header.bytes_per_pixel > limits.max_decoded_bytes:
-        raise Refusal("too-many-pixels", f"{width} x {height}: too many bytes once decoded")
+    check_size(header.width, header.height, limits)
+    size = f"{header.width} x {header.height}"
+    if header.width * header.height * header.bytes_per_pixel > limits.max_decoded_bytes:
+        raise Refusal("too-many-pixels", f"{size}: over {limits.max_decoded_bytes} bytes once decoded")
     if header.frames > limits.max_frames:
         raise Refusal("too-many-frames", f"more than {limits.max_frames} frames")
     if header.total_pixels > limits.max_total_pixels:
@@ -50,3 +45,12 @@ def check(header: Header, limits: Limits) -> None:
         raise Refusal("too-large-metadata", f"the colour profile is over {limits.max_profile_bytes} bytes")
     if header.text_bytes > limits.max_text_bytes:
         raise Refusal("too-large-metadata", f"the texts in the file are over {limits.max_text_bytes} bytes")
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    if width <= 0 or height <= 0:
+        raise Refusal("broken-image", f"the stated size is {width} x {height}")
+    if max(width, height) > limits.max_side:
+        raise Refusal("too-many-pixels", f"{width} x {height}: no side may be over {limits.max_side} pixels")
+    if width * height > limits.max_pixels:
+        raise Refusal("too-many-pixels", f"{width} x {height}: at most {limits.max_pixels} pixels are taken")

@@ -1,0 +1,126 @@
+"""Bring pixels to sRGB: by ICC profile, or by the H.273 code points that HEIF, AVIF and PNG may state instead.
+
+It is done on the picture already made smaller: resizing in the stored colours and converting then gives the same
+picture to within rounding, for a quarter of the work. A profile that cannot be read or is of another colour space than
+the pixels is passed over, as viewers do.
+"""
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+_SPACE_OF_MODE = {"L": "GRAY", "RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK"}
+_OUTPUT_MODE = {"L": "RGB", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB"}
+
+_TO_SRGB = {
+    9: ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
+    12: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
+}
+"""linear light from BT.2020 and Display P3 to sRGB, both with D65 white"""
+_PQ, _HLG = 16, 18
+_WHITE_NITS = 203.0
+"""diffuse white of HDR material (ITU-R BT.2408)"""
+
+
+def to_srgb(image: Image.Image, profile: bytes | None, primaries: int | None, transfer: int | None) -> Image.Image:
+    """L, RGB or RGBA in sRGB; alpha is kept as it is."""
+    if profile:
+        converted = _by_profile(image, profile)
+        if converted is not None:
+            return converted
+    elif image.mode in ("RGB", "RGBA") and (primaries in _TO_SRGB or transfer in (_PQ, _HLG)):
+        return _by_code_points(image, primaries or 1, transfer or 13)
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def _by_profile(image: Image.Image, data: bytes) -> Image.Image | None:
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        if profile.profile.xcolor_space.strip() != _SPACE_OF_MODE.get(image.mode):
+            return None
+        mode = _OUTPUT_MODE[image.mode]
+        transform = ImageCms.buildTransform(profile, _srgb(), image.mode, mode)
+        if image.mode in ("RGB", "RGBA") and _changes_nothing(transform, image.mode):
+            return image
+        return ImageCms.applyTransform(image, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+@lru_cache(maxsize=1)
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Most profiles are sRGB under one of many names: tried on a few hundred colours instead of asking for the name."""
+    probe = Image.frombytes("RGB", (343, 1), _probe_colours()).convert(mode)
+    converted = ImageCms.applyTransform(probe, transform)
+    if converted is None:
+        return False
+    difference = np.asarray(probe, np.int16) - np.asarray(converted, np.int16)
+    return int(np.abs(difference).max()) <= 1
+
+
+@lru_cache(maxsize=1)
+def _probe_colours() -> bytes:
+    levels = np.linspace(0, 255, 7).astype(np.uint8)
+    return np.stack(np.meshgrid(levels, levels, levels), axis=-1).tobytes()
+
+
+def _by_code_points(image: Image.Image, primaries: int, transfer: int) -> Image.Image:
+    pixels = np.asarray(image)
+    linear: NDArray[np.float32] = _linear_levels(transfer)[pixels[..., :3]]
+    if primaries in _TO_SRGB:
+        linear = linear @ np.array(_TO_SRGB[primaries], np.float32).T
+    if transfer in (_PQ, _HLG):
+        linear = _highlights_rolled_off(linear)
+    steps = (linear.clip(0, 1) * 4_095 + 0.5).astype(np.uint16)
+    result = Image.fromarray(_srgb_levels()[steps])
+    if image.mode == "RGBA":
+        result.putalpha(image.getchannel("A"))
+    return result
+
+
+def _linear_levels(transfer: int) -> NDArray[np.float32]:
+    """Light of each of 256 levels, diffuse white at 1."""
+    level = np.linspace(0, 1, 256, dtype=np.float64)
+    if transfer == 8:
+        light = level
+    elif transfer == 4:
+        light = level**2.2
+    elif transfer == 5:
+        light = level**2.8
+    elif transfer == _PQ:
+        powered = level ** (1 / 78.84375)
+        light = (
+            10_000
+            / _WHITE_NITS
+            * (np.maximum(powered - 0.8359375, 0) / (18.8515625 - 18.6875 * powered)) ** (1 / 0.1593017578125)
+        )
+    elif transfer == _HLG:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        scene = np.where(level <= 0.5, level**2 / 3, (np.exp((level - c) / a) + b) / 12)
+        light = 1_000 / _WHITE_NITS * scene**1.2
+    else:
+        light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    return light.astype(np.float32)
+
+
+def _highlights_rolled_off(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Light beyond diffuse white fades into white instead of being cut off; hue is kept by scaling all three alike."""
+    peak = np.maximum(linear.max(axis=-1, keepdims=True), 1e-6)
+    knee = 0.75
+    rolled = np.where(peak <= knee, peak, knee + (1 - knee) * (1 - np.exp(-(peak - knee) / (1 - knee))))
+    result: NDArray[np.float32] = (linear * (rolled / peak)).astype(np.float32)
+    return result
+
+
+@lru_cache(maxsize=1)
+def _srgb_levels() -> NDArray[np.uint8]:
+    light = np.linspace(0, 1, 4_096)
+    level = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return (level * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,198 @@
+"""Decode one image: the first frame, in stored orientation, in one of a few 8-bit modes, its colours as stored.
+
+The limits were checked from the header. A file that the decoder gives up on is at fault itself (Refusal);
+running out of memory is ours, and passes through as it is.
+"""
+
+import io
+import random
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+import pillow_heif
+from PIL import Image, ImageCms
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from imagesvc.processing.headers import Broken, Header, Refusal, Source
+
+_PLUGINS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
+    "image/jpeg": JpegImageFile,
+    "image/png": PngImageFile,
+    "image/webp": WebPImageFile,
+    "image/gif": GifImageFile,
+    "image/tiff": TiffImageFile,
+    "image/bmp": BmpImageFile,
+    "image/heic": pillow_heif.HeifImageFile,
+    "image/heif": pillow_heif.HeifImageFile,
+    "image/avif": AvifImageFile,
+}
+_TURNED_BY_DECODER = {"image/tiff", "image/heic", "image/heif"}
+_UNSUPPORTED_WORDS = ("unsupported", "not supported", "not available", "cannot handle", "unknown pixel mode")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A file whose decoder has read the header and no pixels."""
+
+    image: ImageFile
+    source: Source
+    media_type: str
+    header: Header
+    color_mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """Decoded pixels: mode L, RGB, RGBA or CMYK, not yet turned, colours as the profile or code points say."""
+
+    image: Image.Image
+    orientation: int
+    """EXIF's number for what is still to be done"""
+    profile: bytes | None
+    primaries: int | None
+    transfer: int | None
+
+
+def open_image(file: IO[bytes], source: Source, media_type: str, header: Header) -> Opened:
+    """``file`` and ``source`` are the same bytes. Raises Refusal."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            image = _PLUGINS[media_type](file)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Refusal("unsupported-content", f"no decoder for this kind of {media_type}: {_said(error)}") from error
+    return Opened(image=image, source=source, media_type=media_type, header=header, color_mode=image.mode)
+
+
+def decode(opened: Opened, *, orientation: int, reduce_to: tuple[int, int] | None = None) -> Picture:
+    """The pixels; ``orientation`` is EXIF's. With ``reduce_to``, a JPEG may come out smaller, but not under that size,
+    which leaves out work and memory that a later resize would throw away."""
+    image, header = opened.image, opened.header
+    if opened.media_type == "image/jpeg":
+        image = _jpeg(opened, reduce_to)
+    else:
+        if opened.media_type == "image/tiff":
+            image.info.pop("xmp", None)  # or Pillow turns by XMP's orientation, which counts for nothing here
+        _load(image)
+    turned = opened.media_type in _TURNED_BY_DECODER
+    pixels = _simple(image)
+    if header.crop is not None and not turned:
+        pixels = pixels.crop(header.crop)
+    return Picture(
+        image=pixels,
+        orientation=1 if turned else shown_orientation(header, orientation),
+        profile=image.info.get("icc_profile") or None,
+        primaries=header.primaries,
+        transfer=header.transfer,
+    )
+
+
+def shown_orientation(header: Header, exif_orientation: int | None) -> int:
+    """How stored pixels are turned for display: a container with a rotation of its own does not listen to EXIF."""
+    if header.own_orientation:
+        return exif_orientation or 1
+    return header.container_orientation or 1
+
+
+def _load(image: ImageFile) -> None:
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            image.load()
+    except MemoryError:
+        raise
+    except Exception as error:
+        said = _said(error)
+        if any(word in said.lower() for word in _UNSUPPORTED_WORDS):
+            raise Refusal("unsupported-content", said) from error
+        raise Broken(said) from error
+
+
+def _said(error: Exception) -> str:
+    """The decoder's words, shortened: they go into an answer."""
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def _jpeg(opened: Opened, reduce_to: tuple[int, int] | None) -> ImageFile:
+    """Cameras that lose power leave out the last marker. Whether only that is missing, decoding twice finds out: what
+    follows the last pixel changes nothing, what follows a gap does."""
+    image = opened.image
+    try:
+        _draft(image, reduce_to)
+        _load(image)
+    except Broken:
+        data = opened.source[:]
+        if data.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
+            raise
+        noise = random.Random(1).randbytes(4_096).replace(b"\xff", b"\0")  # noqa: S311
+        image, other = (_with_end(data + filler, reduce_to) for filler in (b"", noise))
+        if image.tobytes() != other.tobytes():
+            raise
+    return image
+
+
+def _with_end(data: bytes, reduce_to: tuple[int, int] | None) -> ImageFile:
+    image = JpegImageFile(io.BytesIO(data + b"\xff\xd9"))
+    _draft(image, reduce_to)
+    _load(image)
+    return image
+
+
+def _draft(image: ImageFile, reduce_to: tuple[int, int] | None) -> None:
+    if reduce_to is not None:
+        image.draft(None, reduce_to)
+
+
+def _simple(image: Image.Image) -> Image.Image:
+    """As L, RGB, RGBA or CMYK of 8 bits, without metadata."""
+    mode = image.mode
+    if mode == "RGBA" or (mode in ("RGB", "L", "CMYK") and not image.has_transparency_data):
+        pixels = image
+    elif mode.startswith("I") or mode == "F":
+        pixels = _eight_bits(image)
+    elif image.has_transparency_data:
+        pixels = image.convert("RGBA")
+    elif mode == "1":
+        pixels = image.convert("L")
+    elif mode == "LAB":
+        pixels = _from_lab(image)
+    else:
+        pixels = image.convert("RGB")
+    return pixels
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep grey as L, or RGBA where one level is transparent. Integers fill 16 bits, or up to their largest value when
+    that is more; floats go from 0 to 1 unless they go further."""
+    values = np.asarray(image)
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+        top = next((limit for limit in (1.0, 255.0, 65_535.0) if high <= limit), high)
+    else:
+        low, high = int(values.min(initial=0)), int(values.max(initial=0))
+        top = 65_535 if high <= 65_535 else high
+    low = 0 if low >= 0 or values.dtype.kind == "f" else low
+    scaled = (values.astype(np.float32) - low) * (255.0 / max(top - low, 1e-9))
+    grey = Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if not isinstance(transparent, int):
+        return grey
+    pixels = grey.convert("RGBA")
+    pixels.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return pixels
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB")) or image.convert("RGB")

@@ -1,0 +1,96 @@
+"""One image's process: lock itself in, work, write the reply, leave.
+
+The descriptors arrive in a fixed order: the original, the reply, then each file that may come out.
+"""
+
+import errno
+import math
+import mmap
+import os
+import resource
+import signal
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+from imagesvc.processing.limits import Limits
+from imagesvc.processing.process import Write, process
+from imagesvc.processing.sandbox import confinement, libraries, system_calls
+from imagesvc.processing.sandbox.protocol import Start
+from imagesvc.processing.work import MAX_REPLY_BYTES, REQUEST, FailedReply, Reply, Resize, Work
+
+_LIBRARIES = [sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), "/usr", "/lib", "/lib64"]
+"""what may still be read: code that is imported or loaded late"""
+
+Hook = Callable[[bytes], None]
+"""only in tests: called with the beginning of the original, locked in, before the work"""
+
+
+def run(start: Start, descriptors: list[int], *, zygote: int, hook: Hook | None) -> None:
+    """Never returns. Called in a fresh fork of the zygote."""
+    try:
+        original, reply, *outputs = _only(descriptors)
+        answer = _answer(start, original, outputs, zygote, hook)
+        os.write(reply, answer.model_dump_json().encode()[:MAX_REPLY_BYTES])
+        os._exit(0)
+    finally:
+        os._exit(1)  # whatever happens, a fork must not run on into the zygote's code
+
+
+def _only(descriptors: list[int]) -> list[int]:
+    """Move them to 3, 4, 5, … and close everything else, the control socket among it."""
+    out_of_the_way = [os.dup2(descriptor, 200 + n) for n, descriptor in enumerate(descriptors)]
+    kept = [os.dup2(descriptor, 3 + n, inheritable=False) for n, descriptor in enumerate(out_of_the_way)]
+    os.closerange(3 + len(kept), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    return kept
+
+
+def _lock_in(slot: int, limits: Limits, zygote: int) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    confinement.change_user(slot)
+    confinement.die_with_parent(zygote)
+    confinement.hide_memory()
+    confinement.forbid_new_privileges()
+    confinement.limit_resources(
+        cpu_seconds=max(1, math.ceil(limits.sandbox_seconds)),
+        memory_bytes=limits.sandbox_memory_bytes,
+        output_bytes=limits.max_output_bytes,
+    )
+    confinement.drop_capabilities()
+    confinement.allow_reading_only(_LIBRARIES)
+    system_calls.refuse_what_decoders_never_need()
+
+
+def _answer(start: Start, original: int, outputs: list[int], zygote: int, hook: Hook | None) -> Reply:
+    def write(index: int, data: bytes) -> None:
+        with open(outputs[index], "wb", closefd=False) as file:
+            file.write(data)
+
+    try:
+        limits = Limits(**start.limits)  # type: ignore[arg-type]
+        request = REQUEST.validate_python(start.request)
+        _lock_in(start.slot, limits, zygote)
+        return _processed(limits, original, request, write, hook)
+    except MemoryError:
+        return FailedReply(reason="decoder-memory", detail="the memory limit was reached")
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            return FailedReply(reason="output-too-large", detail="a file would be over the limit")
+        return FailedReply(reason="processing-error", detail=traceback.format_exc()[-4_000:])
+
+
+def _processed(limits: Limits, original: int, request: Work | Resize, write: Write, hook: Hook | None) -> Reply:
+    libraries.apply(limits)
+    size = os.fstat(original).st_size
+    source = mmap.mmap(original, size, prot=mmap.PROT_READ) if size else b""
+    if hook is not None:
+        hook(source[:64])
+    with open(original, "rb", closefd=False) as file:
+        return process(file, source, request, limits, write)

@@ -1,0 +1,240 @@
+"""The worker's side: keep a zygote running, send it images, believe nothing that comes back before it is checked."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from imagesvc.processing.limits import MIB, Limits
+from imagesvc.processing.sandbox.files import Files
+from imagesvc.processing.sandbox.protocol import Ended, Ready, Start, Stop, receive, send
+from imagesvc.processing.sandbox.scratch import Room, default_parent
+from imagesvc.processing.work import Failed, Outcome, Resize, Work, as_json
+
+ORIGINAL = "original"
+"""the name of the file to work on, in a scratch folder"""
+_START_SECONDS = 60.0
+_GRACE_SECONDS = 10.0
+"""what the zygote gets beyond an image's own time before it is taken for dead"""
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS}
+
+
+class SandboxUnavailable(Exception):
+    """The zygote did not start."""
+
+
+class _Lost(Exception):
+    """The zygote went away before the image was done."""
+
+
+class Sandbox:
+    """Safe to use concurrently: up to ``slots`` images at once, each in a process of its own.
+
+    ``parent`` is where scratch folders go (None: memory, if ``scratch_bytes`` are free there). ``hooks`` names a Python
+    file whose ``before(head: bytes)`` each child calls first: only tests have one, to make real faults.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        slots: int = 16,
+        parent: Path | None = None,
+        scratch_bytes: int = 512 * MIB,
+        hooks: Path | None = None,
+    ) -> None:
+        self.limits = limits
+        self.confinement: dict[str, bool] = {}
+        """what the kernel allowed: other_user, no_network, file_system, system_calls; empty before the first start"""
+        self._parent = parent or default_parent(scratch_bytes)
+        self._hooks = hooks
+        self._room: Room | None = None
+        self._slots = list(range(slots))
+        self._slot_free = asyncio.Semaphore(slots)
+        self._starting = asyncio.Lock()
+        self._zygote: _Zygote | None = None
+        self._numbers = 0
+
+    async def start(self) -> None:
+        """Raises SandboxUnavailable."""
+        if self._room is None:
+            self._room = Room.open(self._parent)
+        await self._living_zygote()
+
+    async def close(self) -> None:
+        if self._zygote is not None:
+            await self._zygote.stop()
+            self._zygote = None
+        if self._room is not None:
+            self._room.close()
+            self._room = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Path]:
+        """A private folder for one image: put the file to work on in it as ``original``. Always removed."""
+        if self._room is None:
+            raise RuntimeError("the sandbox is not started")
+        async with self._room.folder() as folder:
+            yield folder
+
+    async def run(self, request: Work | Resize, folder: Path) -> Outcome:
+        """Work on ``folder/original``; files come out in the same folder. Never raises for what the image does."""
+        async with self._slot_free:
+            slot = self._slots.pop()
+            try:
+                for _ in range(2):  # once more when the zygote was lost, which need not have been this image's doing
+                    with suppress(_Lost):
+                        return await self._run(request, folder, slot)
+                return Failed(reason="sandbox-lost", detail="the zygote ended twice while it worked on this image")
+            finally:
+                self._slots.append(slot)
+
+    async def _run(self, request: Work | Resize, folder: Path, slot: int) -> Outcome:
+        zygote = await self._living_zygote()
+        self._numbers += 1
+        with Files.open(folder, ORIGINAL, request) as files:
+            start = Start(number=self._numbers, slot=slot, request=as_json(request), limits=asdict(self.limits))
+            ended = await zygote.work_on(start, files.descriptors, self.limits.sandbox_seconds + _GRACE_SECONDS)
+            failure = _failure(ended)
+            if failure is not None:
+                return failure
+            try:
+                return files.outcome(self.limits, ended.cpu_seconds)
+            except (ValidationError, ValueError) as error:
+                return Failed(reason="bad-reply", detail=str(error)[:1_000])
+
+    async def _living_zygote(self) -> "_Zygote":
+        async with self._starting:
+            if self._zygote is None or self._zygote.ended:
+                if self._zygote is not None:
+                    await self._zygote.stop()
+                self._zygote = await _Zygote.start(self._hooks)
+                self.confinement = self._zygote.confinement
+            return self._zygote
+
+
+def _failure(ended: Ended) -> Failed | None:
+    code = os.waitstatus_to_exitcode(ended.status)
+    if ended.timed_out or code in (-signal.SIGXCPU, -signal.SIGALRM):
+        return Failed(reason="decoder-timeout", detail=f"stopped after {ended.cpu_seconds:.1f} s of CPU time")
+    if code < 0:
+        name = signal.Signals(-code).name
+        return Failed(reason="decoder-crashed" if -code in _CRASHES else "decoder-killed", detail=name)
+    return Failed(reason="decoder-crashed", detail=f"exit status {code}") if code else None
+
+
+class _Zygote:
+    """One zygote process and the images it is working on."""
+
+    def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket) -> None:
+        self.confinement: dict[str, bool] = {}
+        self.ended = False
+        self._process = process
+        self._connection = connection
+        self._waiting: dict[int, asyncio.Future[Ended]] = {}
+        self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(connection, self._receive)
+
+    @classmethod
+    async def start(cls, hooks: Path | None) -> Self:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                "-m",
+                "imagesvc.processing.sandbox.zygote",
+                str(theirs.fileno()),
+                *([str(hooks)] if hooks else []),
+                env={},
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,  # silent once it is ready
+            )
+        zygote = cls(process, ours)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                zygote.confinement = (await zygote._ready).confinement
+        except (TimeoutError, _Lost) as error:
+            await zygote.stop()
+            said = (await process.stderr.read()).decode("utf-8", "replace") if process.stderr else ""
+            raise SandboxUnavailable(f"the zygote did not get ready: {said[-2_000:]}") from error
+        return zygote
+
+    async def stop(self) -> None:
+        """Kill it; its children go with it."""
+        self._hang_up()
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    async def work_on(self, start: Start, descriptors: list[int], seconds: float) -> Ended:
+        """Raises _Lost."""
+        if self.ended:
+            raise _Lost
+        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._waiting[start.number] = future
+        try:
+            send(self._connection, start, descriptors)
+            async with asyncio.timeout(seconds):
+                return await future
+        except asyncio.CancelledError:
+            with suppress(OSError):
+                send(self._connection, Stop(stop=start.number))
+            raise
+        except TimeoutError:
+            await self.stop()
+            return Ended(number=start.number, status=signal.SIGKILL, timed_out=True, cpu_seconds=0)
+        except OSError as error:
+            self._hang_up()
+            raise _Lost from error
+        finally:
+            self._waiting.pop(start.number, None)
+
+    def _receive(self) -> None:
+        try:
+            message, _ = receive(self._connection)
+            if message is None:
+                self._hang_up()
+            elif "ready" in message:
+                self._ready.set_result(Ready.model_validate(message))
+            else:
+                ended = Ended.model_validate(message)
+                future = self._waiting.get(ended.number)
+                if future is not None and not future.done():
+                    future.set_result(ended)
+        except BlockingIOError:
+            return
+        except (OSError, ValueError):
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        asyncio.get_running_loop().remove_reader(self._connection)
+        self._connection.close()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(_Lost())
+        if not self._ready.done():
+            self._ready.set_exception(_Lost())
+            self._ready.exception()  # looked at, or asyncio would complain that nobody did

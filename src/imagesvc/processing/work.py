@@ -1,0 +1,131 @@
+"""What can be asked of the sandbox, and what comes back: plain data that both sides of the process border know."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from imagesvc.processing.facts import Facts
+
+Preset = Literal["thumb", "medium", "large", "full"]
+Format = Literal["webp", "jpg", "avif"]
+
+LONG_SIDE: dict[Preset, int | None] = {"thumb": 320, "medium": 1024, "large": 2048, "full": None}
+MEDIA_TYPE_OF_FORMAT = {"webp": "image/webp", "jpg": "image/jpeg", "avif": "image/avif", "png": "image/png"}
+EAGER_RENDITIONS: tuple[tuple[Preset, Format], ...] = (("thumb", "webp"), ("medium", "webp"), ("large", "webp"))
+MAX_RESIZE_SIDE = 8_192
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Work(_Data):
+    """What is wanted of a blob. ``score`` means everything judged from pixels: the score and the perceptual hash.
+
+    With neither score nor renditions no pixel is decoded, so a broken picture goes unnoticed."""
+
+    kind: Literal["work"] = "work"
+    facts: bool = True
+    score: bool = True
+    renditions: tuple[tuple[Preset, Format], ...] = EAGER_RENDITIONS
+
+
+class Resize(_Data):
+    """A one-off size. ``contain`` stays within the box and is never enlarged; ``cover`` fills it and cuts off what
+    stands over; ``fill`` stretches."""
+
+    kind: Literal["resize"] = "resize"
+    width: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = 100
+    height: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = 100
+    fit: Literal["contain", "cover", "fill"] = "contain"
+    format: Literal["webp", "jpg", "avif", "png"] = "jpg"
+    quality: Annotated[int, Field(ge=1, le=100)] = 80
+
+
+Request = Annotated[Work | Resize, Field(discriminator="kind")]
+REQUEST: TypeAdapter[Work | Resize] = TypeAdapter(Request)
+
+
+def output_names(request: Work | Resize) -> list[str]:
+    """The files that may come out, in order; their names are fixed before any hostile byte is read."""
+    if isinstance(request, Resize):
+        return [f"resize.{request.format}"]
+    return [f"{preset}.{format}" for preset, format in dict.fromkeys(request.renditions)]
+
+
+class Made(_Data):
+    """One file that was written, as the sandbox reports it: by its place in ``output_names``."""
+
+    index: Annotated[int, Field(ge=0, lt=64)]
+    width: Annotated[int, Field(gt=0, le=2**31)]
+    height: Annotated[int, Field(gt=0, le=2**31)]
+
+
+class ProcessedReply(_Data):
+    outcome: Literal["processed"] = "processed"
+    facts: Facts | None = None
+    made: Annotated[tuple[Made, ...], Field(max_length=64)] = ()
+
+
+class RejectedReply(_Data):
+    outcome: Literal["rejected"] = "rejected"
+    slug: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=64)]
+    detail: Annotated[str, Field(max_length=400)]
+    facts: Facts | None = None
+
+
+class FailedReply(_Data):
+    outcome: Literal["failed"] = "failed"
+    reason: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=64)]
+    detail: Annotated[str, Field(max_length=4_000)] = ""
+
+
+Reply = ProcessedReply | RejectedReply | FailedReply
+REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="outcome")])
+MAX_REPLY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenditionFile:
+    """``preset`` is ``resize`` for a resize."""
+
+    preset: str
+    format: str
+    width: int
+    height: int
+    path: Path
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processed:
+    facts: Facts | None
+    renditions: list[RenditionFile]
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """The file's fault. ``slug`` is API (``/problems/<slug>``); ``facts`` is what the header told all the same."""
+
+    slug: str
+    detail: str
+    facts: Facts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Ours, or the decoder's: ``decoder-crashed``, ``decoder-timeout``, ``decoder-memory``, ``decoder-killed``,
+    ``processing-error``, ``bad-reply``, ``sandbox-lost``."""
+
+    reason: str
+    detail: str = ""
+
+
+Outcome = Processed | Rejected | Failed
+
+
+def as_json(value: BaseModel) -> Any:
+    return value.model_dump(mode="json")
