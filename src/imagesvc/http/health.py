@@ -1,0 +1,67 @@
+"""``/livez``: the event loop turns. ``/readyz``: what we depend on answers. ``/metrics``: for Prometheus.
+
+Neither tells a stranger more than "ok", "slow" or "away"; why is in the log. Even so the reverse proxy keeps the last
+two to itself (deploy/).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
+
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from imagesvc.errors import Unavailable
+from imagesvc.http.problems import problems
+
+CHECK_SECONDS = 2.0
+
+Check = Callable[[], Awaitable[object]]
+State = Literal["ok", "slow", "away"]
+
+log = structlog.get_logger("imagesvc.http")
+router = APIRouter(tags=["health"])
+
+
+class NotReady(Unavailable):
+    """Something that every request needs does not answer; which is a member of the problem beside the others."""
+
+    slug, title = "not-ready", "A dependency is away"
+
+
+@router.get("/livez", response_class=PlainTextResponse)
+async def is_alive() -> str:
+    """Answers as long as the process is worth keeping. Asks nobody else: a restart would not bring a database back."""
+    return "ok\n"
+
+
+@router.get("/readyz", responses=problems(NotReady))
+async def is_ready(request: Request) -> dict[str, State]:
+    """Whether requests can be served: each dependency by name, `ok`, `slow` or `away`."""
+    checks: Mapping[str, Check] = request.app.state.checks
+    states = await asyncio.gather(*(_state(name, check) for name, check in checks.items()))
+    found = dict(zip(checks, states, strict=True))
+    if any(state != "ok" for state in states):
+        raise NotReady(extra=found)
+    return found
+
+
+async def _state(name: str, check: Check) -> State:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await check()
+    except TimeoutError:
+        log.warning("dependency is slow", dependency=name, seconds=CHECK_SECONDS)
+        return "slow"
+    except Exception as error:
+        log.warning("dependency is away", dependency=name, error=error)
+        return "away"
+    return "ok"
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
+async def metrics() -> Response:
+    """This process in numbers, in the Prometheus text format."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,210 @@
+"""Every failure as ``application/problem+json`` (RFC 9457), and the failures of a route for its OpenAPI entry.
+
+``type`` is ``/problems/<slug>``, which this service answers itself; ``instance`` is the request id, the one that the
+logs carry. Expected failures are `ImagesvcError`s; FastAPI's and Starlette's own are translated into them here.
+"""
+
+import inspect
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi.routing import iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from imagesvc import errors
+from imagesvc.errors import ImagesvcError
+from imagesvc.http.validation import failure_of
+
+MEDIA_TYPE = "application/problem+json"
+SCHEMA_REF = {"$ref": "#/components/schemas/Problem"}
+
+log = structlog.get_logger("imagesvc.http")
+
+
+class MethodNotAllowed(ImagesvcError):
+    """The path is there, the method is not; ``Allow`` lists those that are."""
+
+    status, slug, title = 405, "method-not-allowed", "This method is not for this path"
+
+
+class BodyTooLarge(ImagesvcError):
+    """The body is larger than this route takes. Files have limits of their own, told where they are sent."""
+
+    status, slug, title = 413, "body-too-large", "The request body is too large"
+
+
+_BY_STATUS: dict[int, type[ImagesvcError]] = {
+    kind.status: kind
+    for kind in (
+        errors.Malformed,
+        errors.Unauthenticated,
+        errors.Forbidden,
+        errors.NotFound,
+        MethodNotAllowed,
+        errors.Conflict,
+        errors.PreconditionFailed,
+        BodyTooLarge,
+        errors.Invalid,
+        errors.Unavailable,
+    )
+}
+
+
+def as_problem(error: ImagesvcError, *, instance: str | None = None) -> dict[str, Any]:
+    """The problem document of a failure, also for a place inside another answer (the results of an upload)."""
+    problem: dict[str, Any] = {"type": f"/problems/{error.slug}", "title": error.title, "status": error.status}
+    if error.detail is not None:
+        problem["detail"] = error.detail
+    if instance is not None:
+        problem["instance"] = instance
+    return problem | {name: value for name, value in error.extra.items() if name not in problem}
+
+
+def answer_for(error: ImagesvcError, scope: Scope) -> Response:
+    """The whole answer: status, problem document and the headers that go with it."""
+    headers = {"Cache-Control": "no-store", **error.headers}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    if error.retry_after_seconds is not None:
+        headers.setdefault("Retry-After", str(error.retry_after_seconds))
+    state = scope.setdefault("state", {})
+    state["problem"] = error.slug
+    return _answer(as_problem(error, instance=state.get("request_id")), error.status, headers)
+
+
+def _answer(problem: dict[str, Any], status: int, headers: dict[str, str]) -> Response:
+    # Names and values from a request may hold lone surrogates; written as JSON escapes they break nothing.
+    body = json.dumps(problem, ensure_ascii=False, default=str).encode(errors="backslashreplace")
+    return Response(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def register(app: FastAPI) -> None:
+    """Make `app` answer with problems only. What nobody expected is answered in ``manners.py``, around all of it."""
+    app.exception_handlers.update(
+        {
+            ImagesvcError: _expected,
+            RequestValidationError: _invalid,
+            ResponseValidationError: _own_mistake,
+            HTTPException: _plain,
+            ClientDisconnect: _nobody_there,
+        }
+    )
+    # Starlette's redirect to the path with or without its last slash is built from the Host header.
+    app.router.redirect_slashes = False
+    app.include_router(router)
+
+
+async def _expected(request: Request, error: ImagesvcError) -> Response:
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request cannot be served", problem=error.slug, detail=error.detail, cause=error.__cause__)
+    return answer_for(error, request.scope)
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    return answer_for(failure_of(error, request.headers.get("content-type")), request.scope)
+
+
+async def _own_mistake(request: Request, error: ResponseValidationError) -> Response:
+    """An answer of ours that does not fit its own schema. Its values are not logged: they may be anything."""
+    wrong = [{"type": item["type"], "at": item["loc"]} for item in error.errors()]
+    log.error("an answer does not fit its schema", wrong=wrong, endpoint=error.endpoint_function)
+    return answer_for(ImagesvcError(), request.scope)
+
+
+async def _plain(request: Request, error: HTTPException) -> Response:
+    if isinstance(error.__cause__, ClientDisconnect):  # FastAPI makes 400 of it when it reads the body itself
+        return _NoAnswer()
+    kind = _BY_STATUS.get(error.status_code)
+    headers = dict(error.headers or {})
+    detail = None if error.detail in (None, _phrase(error.status_code)) else str(error.detail)
+    if kind is None:
+        problem = {"type": "about:blank", "title": _phrase(error.status_code), "status": error.status_code}
+        instance = request.scope.get("state", {}).get("request_id")
+        problem |= {"detail": detail} if detail else {}
+        return _answer(problem | {"instance": instance}, error.status_code, headers)
+    if kind is MethodNotAllowed:
+        headers["Allow"] = ", ".join(sorted(_methods_of_path(request))) or headers.get("Allow", "")
+    return answer_for(kind(detail, headers=headers), request.scope)
+
+
+async def _nobody_there(_request: Request, _error: ClientDisconnect) -> Response:
+    return _NoAnswer()
+
+
+class _NoAnswer(Response):
+    """The client is gone: there is nobody to answer, and the access log says so."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pass
+
+
+def _methods_of_path(request: Request) -> set[str]:
+    """What the path can do. The router's own ``Allow`` names only the first of several routes with one path."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        pattern = getattr(route, "path_regex", None)
+        if pattern is not None and pattern.match(path):
+            methods |= route.methods or set()
+    return methods
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def problems(*kinds: type[ImagesvcError]) -> dict[int | str, dict[str, Any]]:
+    """The ``responses=`` of a route that fails in these ways; several failures of one status share its entry."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        response = responses.setdefault(
+            kind.status, {"description": "", "content": {MEDIA_TYPE: {"schema": SCHEMA_REF, "examples": {}}}}
+        )
+        if kind.slug in response["content"][MEDIA_TYPE]["examples"]:
+            continue
+        response["description"] = " · ".join(filter(None, (response["description"], kind.title)))
+        example = {"summary": kind.title, "value": as_problem(kind(), instance="4bf92f3577b34da6a3ce929d0e0e4736")}
+        response["content"][MEDIA_TYPE]["examples"][kind.slug] = example
+        if headers := _headers_of(kind):
+            response["headers"] = headers
+    return responses
+
+
+def _headers_of(kind: type[ImagesvcError]) -> dict[str, Any]:
+    names = {401: "WWW-Authenticate", 405: "Allow", 416: "Content-Range", 429: "Retry-After", 503: "Retry-After"}
+    name = names.get(kind.status)
+    return {name: {"schema": {"type": "string"}}} if name else {}
+
+
+router = APIRouter()
+
+
+@router.get("/problems/{slug}", tags=["about"], responses=problems(errors.NotFound))
+async def explain_problem(slug: str) -> JSONResponse:
+    """What a problem's `type` means."""
+    kinds = [kind for kind in _kinds(ImagesvcError) if kind.slug == slug]
+    if not kinds:
+        raise errors.NotFound("No problem has this name.")
+    # Several failures may share a slug: the most general one explains it.
+    kind = kinds[0]
+    explanation = inspect.cleandoc(kind.__dict__.get("__doc__") or kind.title)
+    return JSONResponse(
+        {"type": f"/problems/{slug}", "title": kind.title, "status": kind.status, "description": explanation}
+    )
+
+
+def _kinds(root: type[ImagesvcError]) -> Iterator[type[ImagesvcError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from _kinds(kind)

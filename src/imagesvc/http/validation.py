@@ -1,0 +1,53 @@
+"""FastAPI's and Pydantic's findings in our own words and shape: ``errors: [{"pointer", "detail"}]``.
+
+A pointer (RFC 6901) goes into the body: ``/expires_in``, ``/visits/0/store_id``, empty for the whole body. For the
+other parts of a request it begins with the part's name: ``/query/limit``, ``/header/if-match``. No value that was sent
+is repeated. An id in the path that cannot be one names nothing, so it is 404; a body that is no JSON is 400.
+"""
+
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+
+from imagesvc.errors import ImagesvcError, Invalid, Malformed, NotFound
+
+MAX_ERRORS = 100
+_MAX_NAME_CHARS = 100
+
+# The library's own texts for these repeat what was sent.
+_OWN_TEXTS = {
+    "uuid_parsing": "Input should be a valid UUID",
+    "union_tag_invalid": "Input is of no known kind",
+    "value_error": "Input is not valid",
+}
+_PREFIXES = ("Value error, ", "Assertion failed, ")
+
+
+def failure_of(error: RequestValidationError, content_type: str | None) -> ImagesvcError:
+    """The expected failure that says the same as `error`."""
+    found = list(error.errors())
+    if any(item["loc"][0] == "path" for item in found):
+        return NotFound()
+    if found and found[0]["type"] == "json_invalid":
+        return Malformed(f"The body is not valid JSON: {found[0]['ctx']['error']} at character {found[0]['loc'][1]}.")
+    errors = [{"pointer": _pointer(item["loc"]), "detail": _text(item, content_type)} for item in found[:MAX_ERRORS]]
+    first = errors[0] if errors else {"pointer": "", "detail": Invalid.title}
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return Invalid(f"{first['pointer'] or 'body'}: {first['detail']}{more}", errors=errors)
+
+
+def _pointer(loc: tuple[str | int, ...]) -> str:
+    part, *names = loc
+    path = names if part == "body" else loc
+    return "".join("/" + str(name)[:_MAX_NAME_CHARS].replace("~", "~0").replace("/", "~1") for name in path)
+
+
+def _text(item: dict[str, Any], content_type: str | None) -> str:
+    is_whole_body = tuple(item["loc"]) == ("body",)
+    if is_whole_body and item["type"] != "missing" and "json" not in (content_type or ""):
+        return "The body should be JSON, sent with Content-Type: application/json"
+    text: str = item["msg"]
+    for prefix in _PREFIXES:
+        if text.startswith(prefix):  # our own validators
+            return text.removeprefix(prefix)
+    return _OWN_TEXTS.get(item["type"], text)

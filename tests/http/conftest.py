@@ -1,0 +1,73 @@
+"""An app with our manners on it, a real server for it, and the log lines that it writes."""
+
+import io
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from imagesvc import observability
+from imagesvc.http import manners, problems
+
+Lines = Callable[[], list[dict[str, Any]]]
+Serve = Callable[[ASGIApp], int]
+
+
+@pytest.fixture
+def log_lines() -> Iterator[Lines]:
+    """What was logged so far, one dict a line. Logs go nowhere else meanwhile."""
+    stream = io.StringIO()
+    observability.configure("DEBUG", ["configured-secret-value"], stream=stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    observability.configure("WARNING", stream=io.StringIO())
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def app(log_lines: Lines) -> FastAPI:
+    """Bare, but for the manners; routes are added by the tests."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    problems.register(app)
+    manners.register(app, max_body_bytes=1_000)
+    return app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Talks to `app` without a server in between."""
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves an app as in production (uvloop, httptools) on a loopback port of its own; returns the port."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(app: ASGIApp) -> int:
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, loop="uvloop", http="httptools", log_config=None, access_log=False
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        deadline = time.monotonic() + 20
+        while not server.started and time.monotonic() < deadline:
+            thread.join(0.01)
+        port: int = server.servers[0].sockets[0].getsockname()[1]
+        return port
+
+    yield start
+    for server, thread in running:
+        server.force_exit = server.should_exit = True
+        thread.join(20)

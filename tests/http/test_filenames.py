@@ -1,0 +1,107 @@
+"""Names that callers give their files."""
+
+import re
+import unicodedata
+from urllib.parse import unquote
+
+import pytest
+
+from imagesvc.http.filenames import MAX_BYTES, clean_filename, content_disposition
+
+HOSTILE = [
+    'a"b.jpg',
+    "a\\b.jpg",
+    "a\r\nX-Evil: 1\r\n\r\n.jpg",
+    "nul\0nul.jpg",
+    "\udc80\ud800.jpg",
+    "e" * 4_096 + ".jpg",
+    "é" * 4_096,
+    "",
+    "../../etc/passwd",
+    "photo\u202egpj.exe",
+    "写真 🧑‍🚀.heic",
+    "100%25.jpg",
+    ";=,.jpg",
+    "name*=UTF-8''x.jpg",
+    "\u2028line\u2029.png",
+    "\x85\x9f.png",
+    " . ",
+]
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\ann\\holiday.jpg", "holiday.jpg"),
+        ("mixed\\and/both.png", "both.png"),
+        ("nul\0.jpg", "nul.jpg"),
+        ("a\r\nb\tc\x7f.jpg", "abc.jpg"),
+        ("photo\u202egpj.exe", "photogpj.exe"),
+        ("e\u0301.jpg", "é.jpg"),
+        ("  spaced  .jpg ", "spaced  .jpg"),
+        ("写真.jpg", "写真.jpg"),
+        ("a\udc80b.jpg", "a\ufffdb.jpg"),
+        ("\ud83d\ude00.jpg", "😀.jpg"),
+        (b"\xff\xfe.jpg", "\ufffd\ufffd.jpg"),
+        ("émile.jpg".encode(), "émile.jpg"),
+        ("", "unnamed"),
+        ("folder/", "unnamed"),
+        ("..", "unnamed"),
+        ("...", "unnamed"),
+        ("\0\r\n", "unnamed"),
+        (".hidden", ".hidden"),
+        ("👩\u200d👩\u200d👧.png", "👩\u200d👩\u200d👧.png"),
+    ],
+)
+def test_a_name_is_made_fit_to_store(raw: str | bytes, name: str) -> None:
+    assert clean_filename(raw) == name
+
+
+@pytest.mark.parametrize("raw", HOSTILE)
+def test_a_clean_name_is_bounded_printable_and_stays_as_it_is(raw: str) -> None:
+    name = clean_filename(raw)
+
+    assert 0 < len(name.encode()) <= MAX_BYTES
+    assert name == unicodedata.normalize("NFC", name)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f/\\\u2028\u2029\u202a-\u202e]", name)
+    assert clean_filename(name) == name
+
+
+@pytest.mark.parametrize(("raw", "ending"), [("e" * 5_000 + ".jpg", ".jpg"), ("é" * 200 + ".jpeg", ".jpeg")])
+def test_a_long_name_keeps_its_ending_and_whole_characters(raw: str, ending: str) -> None:
+    name = clean_filename(raw)
+
+    assert MAX_BYTES - 1 <= len(name.encode()) <= MAX_BYTES
+    assert name.endswith(ending)
+    assert "\ufffd" not in name
+
+
+def test_an_ending_that_is_longer_than_any_is_cut_like_the_rest() -> None:
+    assert len(clean_filename("a." + "b" * 400)) == MAX_BYTES
+
+
+@pytest.mark.parametrize("raw", HOSTILE)
+def test_any_name_survives_the_header(raw: str) -> None:
+    value = content_disposition(raw)
+
+    assert value.isascii()
+    assert value.isprintable()
+    plain = re.fullmatch(
+        r"attachment; filename=\"([^\"\\]*)\"(?:; filename\*=UTF-8''([A-Za-z0-9!#$&+.^_`|~%-]+))?", value
+    )
+    assert plain is not None
+    assert unquote(plain[2] or plain[1]) == clean_filename(raw)
+
+
+def test_a_name_that_is_not_plain_ascii_is_written_twice() -> None:
+    value = content_disposition("Grüße & 写真.jpg")
+
+    assert value == (
+        "attachment; filename=\"Gru_e & __.jpg\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe%20&%20%E5%86%99%E7%9C%9F.jpg"
+    )
+
+
+def test_a_plain_name_is_written_once() -> None:
+    assert content_disposition("a b.jpg") == 'attachment; filename="a b.jpg"'

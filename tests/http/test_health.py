@@ -1,0 +1,80 @@
+"""``/livez``, ``/readyz`` and ``/metrics``."""
+
+import asyncio
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+
+from imagesvc.http import health
+
+from .conftest import Lines
+
+
+async def fine() -> None:
+    pass
+
+
+async def refuse() -> None:
+    raise ConnectionRefusedError("postgresql://imagesvc:hunter2-hunter2@10.0.0.7/db")
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+def app(app: FastAPI) -> FastAPI:
+    app.include_router(health.router)
+    app.state.checks = {"database": fine, "storage": fine, "queue": fine}
+    return app
+
+
+async def test_a_process_is_alive_whatever_is_away(app: FastAPI, client: httpx.AsyncClient) -> None:
+    app.state.checks["database"] = refuse
+
+    assert (await client.get("/livez")).status_code == 200
+
+
+async def test_it_is_ready_when_every_dependency_answers(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"database": "ok", "storage": "ok", "queue": "ok"}
+
+
+async def test_a_dependency_that_is_away_is_named_and_nothing_else_is_told(
+    app: FastAPI, client: httpx.AsyncClient, log_lines: Lines
+) -> None:
+    app.state.checks["database"] = refuse
+
+    answer = await client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    states = {name: answer.json()[name] for name in app.state.checks}
+    assert states == {"database": "away", "storage": "ok", "queue": "ok"}
+    assert "10.0.0.7" not in answer.text
+    assert "ConnectionRefusedError" in str(log_lines())
+    assert "hunter2" not in str(log_lines())
+
+
+async def test_dependencies_that_do_not_answer_are_waited_for_together_and_not_for_long(
+    app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.2)
+    app.state.checks |= {"database": never, "storage": never, "queue": never}
+
+    async with asyncio.timeout(0.55):
+        answer = await client.get("/readyz")
+
+    assert answer.json()["storage"] == "slow"
+
+
+async def test_metrics_are_in_the_text_format_of_prometheus(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics")
+
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    names = {family.name for family in text_string_to_metric_families(answer.text)}
+    assert "python_info" in names
