@@ -152,7 +152,7 @@ async def _host(run: Path) -> None:
             fresh.rename(run / "servers.json")
             await over.wait()
         finally:
-            await supervisor.stop(at_once=True)
+            await supervisor.stop(hurry=lambda: True)
 
 
 def _addresses(servers: EmbeddedServers) -> dict[str, str]:

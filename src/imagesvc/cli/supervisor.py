@@ -8,6 +8,7 @@ The process has no other threads when it forks: the event loop waits on pidfds.
 import asyncio
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.03
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.5, 60.0
 HEALTHY_SECONDS = 60.0
+HURRIED_SECONDS = 2.0
 LOG_BYTES = 10 * 1024 * 1024
 LOG_CHECK_SECONDS = 30.0
 
@@ -55,15 +57,28 @@ class Supervisor:
             self._logs = asyncio.create_task(self._bound_logs())
         await asyncio.gather(*(self._start(part) for part in parts))
 
-    async def stop(self, *, at_once: bool = False) -> None:
-        """End all parts, the last started first, each with its own signal, then by force."""
+    def end_leftovers(self) -> list[str]:
+        """End what an earlier supervisor with the same ledger left running; returns the names."""
+        return self._ledger.end_leftovers()
+
+    async def run_once(self, part: Part) -> None:
+        """Start it and wait for its end. Raises PartFailed unless it ends well."""
+        running = self._running[part.name] = self._spawn(part)
+        await running.ended.wait()
+        del self._running[part.name]
+        self._ledger.remove(part.name)
+        if running.process.returncode != 0:
+            raise PartFailed(f"{part.name} ended {_how(running.process)}\n{_tail(part.log)}")
+
+    async def stop(self, *, hurry: Callable[[], bool] = lambda: False) -> None:
+        """End all parts, the last started first, each with its own signal, then by force; at once when in a hurry."""
         self._stopping = True
         if self._logs is not None:
             self._logs.cancel()
         for running in reversed(self._running.values()):
             if running.keeper is not None:
                 running.keeper.cancel()
-            await self._end(running, at_once=at_once)
+            await self._end(running, hurry)
         self._running.clear()
 
     def pid(self, name: str) -> int:
@@ -146,12 +161,17 @@ class Supervisor:
         loop.add_reader(watch, has_ended)
         return _Running(part=part, process=process, ended=ended)
 
-    async def _end(self, running: _Running, *, at_once: bool) -> None:
+    async def _end(self, running: _Running, hurry: Callable[[], bool]) -> None:
         part, process = running.part, running.process
+        loop = asyncio.get_running_loop()
         if not running.ended.is_set():
-            process.send_signal(signal.SIGQUIT if at_once and part.stop_signal == signal.SIGINT else part.stop_signal)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(running.ended.wait(), 1.0 if at_once else part.stop_seconds)
+            process.send_signal(part.stop_signal)
+            asked = loop.time()
+            while not running.ended.is_set():
+                if loop.time() - asked > min(part.stop_seconds, HURRIED_SECONDS if hurry() else math.inf):
+                    break
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(running.ended.wait(), 0.1)
         if not running.ended.is_set():
             _end_group(process.pid)
             await running.ended.wait()

