@@ -74,6 +74,11 @@ def gif(*, seed: int = 0, size: Size = (640, 480), frames: int = 1, **options: A
 
 def tiff(*, seed: int = 0, size: Size = (640, 480), mode: str = "RGB", pages: int = 1, **options: Any) -> bytes:
     first, *rest = (picture(seed=seed + 1000 * n, size=size, mode=mode) for n in range(pages))
+    if "exif" in options:  # which Pillow writes without the directories below it, unless they are its values
+        tags: Image.Exif = options["exif"]
+        for number in (0x8769, 0x8825):
+            if below := dict(tags.get_ifd(number)):
+                tags[number] = below
     return encode(first, "TIFF", save_all=pages > 1, append_images=rest, **options)
 
 
@@ -83,6 +88,8 @@ def bmp(*, seed: int = 0, size: Size = (640, 480), mode: str = "RGB") -> bytes:
 
 def heic(*, seed: int = 0, size: Size = (640, 480), mode: str = "RGB", **options: Any) -> bytes:
     """``exif=`` with an orientation is written the way phones do: the tag, and the container's own rotation."""
+    if "exif" in options:
+        options["exif"] = options["exif"].tobytes()  # the plugin looks for the orientation in bytes only
     return encode(picture(seed=seed, size=size, mode=mode), "HEIF", quality=60, **options)
 
 

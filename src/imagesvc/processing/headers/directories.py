@@ -50,6 +50,8 @@ class Directory:
     source: Source
     order: str
     entries: dict[int, Entry]
+    read: int
+    """entries that were read; tags may repeat"""
     following: int
     """offset of the next directory, 0 when this is the last"""
 
@@ -117,4 +119,4 @@ class Structure:
             entries.setdefault(tag, entry)
         following = self.source[start + count * unit_bytes : start + count * unit_bytes + inline]
         at_next = struct.unpack(self.order + link, following)[0] if len(following) == inline else 0
-        return Directory(self.source, self.order, entries, at_next)
+        return Directory(self.source, self.order, entries, whole, at_next)

@@ -96,7 +96,7 @@ def _still(header: Header, source: Source, meta: Span, budget: Budget) -> None:
     if b"pitm" not in children or b"iprp" not in children:
         return
     start = children[b"pitm"][0]
-    wide = source[start] > 0
+    wide = take(source, start, 1)[0] > 0
     items.primary = int.from_bytes(take(source, start + 4, 4 if wide else 2), "big")
     if b"iinf" in children:
         _item_infos(items, source, children[b"iinf"])
@@ -112,11 +112,11 @@ def _still(header: Header, source: Source, meta: Span, budget: Budget) -> None:
 
 
 def _item_infos(items: _Items, source: Source, iinf: Span) -> None:
-    version = source[iinf[0]]
+    version = take(source, iinf[0], 1)[0]
     for kind, (at, end) in _boxes(source, (iinf[0] + (6 if version == 0 else 8), iinf[1])):
-        if kind != b"infe" or source[at] < 2:
+        if kind != b"infe" or (version_of_entry := take(source, at, 1)[0]) < 2:
             continue
-        wide = source[at] >= 3
+        wide = version_of_entry >= 3
         number = int.from_bytes(take(source, at + 4, 4 if wide else 2), "big")
         name = at + (10 if wide else 8)
         items.kinds[number] = take(source, name, 4)
@@ -126,7 +126,7 @@ def _item_infos(items: _Items, source: Source, iinf: Span) -> None:
 
 
 def _item_locations(items: _Items, source: Source, iloc: Span, idat: int) -> None:
-    version, sizes = source[iloc[0]], take(source, iloc[0] + 4, 2)
+    version, sizes = take(source, iloc[0], 1)[0], take(source, iloc[0] + 4, 2)
     offset_bytes, length_bytes, base_bytes = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4
     index_bytes = sizes[1] & 15 if version in (1, 2) else 0
     at = iloc[0] + 6
@@ -153,7 +153,8 @@ def _item_locations(items: _Items, source: Source, iloc: Span, idat: int) -> Non
 
 
 def _associations(items: _Items, source: Source, ipma: Span) -> None:
-    version, large = source[ipma[0]], source[ipma[0] + 3] & 1
+    flags = take(source, ipma[0], 4)
+    version, large = flags[0], flags[3] & 1
     (count,) = struct.unpack(">I", take(source, ipma[0] + 4, 4))
     at = ipma[0] + 8
     for _ in range(min(count, _MAX_BOXES)):

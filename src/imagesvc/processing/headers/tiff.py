@@ -29,7 +29,7 @@ def read_tiff(source: Source, budget: Budget) -> Header:
 
 def _count_pages(header: Header, structure: Structure, first: Directory, budget: Budget) -> None:
     seen = {structure.first}
-    page, entries, others = first, len(first.entries), 0
+    page, entries, others = first, first.read, 0
     while page.following and page.following not in seen and header.frames <= budget.frames:
         seen.add(page.following)
         following = structure.directory(page.following)
@@ -39,7 +39,7 @@ def _count_pages(header: Header, structure: Structure, first: Directory, budget:
         page = following
         header.frames += 1
         others += (page.integer(_WIDTH) or 0) * (page.integer(_HEIGHT) or 0)
-        entries += len(page.entries) + 64
+        entries += page.read + 64
         if entries > _MAX_ENTRIES:
             raise Refusal("too-large-metadata", f"the directories have over {_MAX_ENTRIES} entries")
     header.other_frames_pixels = others

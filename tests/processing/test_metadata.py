@@ -1,0 +1,380 @@
+"""Camera, exposure, time and place: right where they are written right, absent and noted where they are not."""
+
+import struct
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from imagesvc.processing.facts import Facts
+from tests.processing.work_on import facts_of
+from tests.support import images
+from tests.support.exif_blocks import (
+    SHORT,
+    UNDEFINED,
+    Tag,
+    block,
+    byte,
+    fractions,
+    jpeg_with,
+    long,
+    packet,
+    short,
+    text,
+)
+
+PLAIN = images.jpeg(size=(16, 8))
+MAKE, MODEL, ORIGINAL, DIGITIZED = 0x10F, 0x110, 0x9003, 0x9004
+
+
+def local(*parts: int) -> datetime:
+    """A camera's clock has no zone."""
+    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
+
+
+def facts_with(*main: Tag, exif: tuple[Tag, ...] = (), gps: tuple[Tag, ...] = (), xmp: bytes | None = None) -> Facts:
+    return facts_of(jpeg_with(PLAIN, exif=block(*main, exif=exif, gps=gps), xmp=xmp))
+
+
+def test_what_a_camera_writes_is_read_in_every_format_that_can_carry_it() -> None:
+    tags = {"latitude": 48.85837, "longitude": -2.29448, "altitude": -12.5, "subseconds": "5", "orientation": 6}
+    for maker in (images.jpeg, images.png, images.webp, images.heic, images.avif, images.tiff):
+        facts = facts_of(maker(size=(70, 66), exif=images.exif(**tags)))  # type: ignore[arg-type]
+        assert (facts.make, facts.model, facts.orientation) == ("Acme", "Acme Cam 9", 6)
+        assert (facts.width, facts.height, facts.stored_width, facts.stored_height) == (66, 70, 70, 66)
+        assert facts.captured_local == local(2020, 9, 2, 10, 11, 12, 500_000)
+        assert (facts.captured_offset_minutes, facts.offset_source) == (120, "exif")
+        assert facts.latitude == pytest.approx(48.85837, abs=1e-6)
+        assert facts.longitude == pytest.approx(-2.29448, abs=1e-6)
+        assert facts.altitude_m == -12.5
+        assert facts.notes == ()
+
+
+def test_a_picture_without_metadata_has_none_made_up() -> None:
+    facts = facts_of(PLAIN)
+    assert facts.model_dump(exclude_none=True, exclude={"notes"}) == {
+        "media_type": "image/jpeg",
+        "width": 16,
+        "height": 8,
+        "stored_width": 16,
+        "stored_height": 8,
+        "frames": 1,
+        "color_mode": "RGB",
+        "has_icc_profile": False,
+    }
+
+
+# --- the camera
+
+
+@pytest.mark.parametrize(
+    ("make", "model", "name"),
+    [
+        ("Canon", "Canon EOS 80D", "Canon EOS 80D"),
+        ("Canon", "Canon Canon EOS 80D ", "Canon EOS 80D"),
+        ("Canon", "CANON canon Canon EOS 80D", "Canon EOS 80D"),
+        ("NIKON CORPORATION", "NIKON D300", "NIKON D300"),
+        ("Apple", "iPhone 14 Pro", "iPhone 14 Pro"),
+        ("Acme", "  Cam   9\t", "Cam 9"),
+        ("Acme", "Cam 9\0 and what was in memory", "Cam 9"),
+        ("Acme", "Acmera 3", "Acmera 3"),
+        ("Acme", "Größe", "Größe"),
+        ("Acme", "-----", None),
+        ("Acme", "   ", None),
+    ],
+)
+def test_all_spellings_of_one_model_count_under_one_name(make: str, model: str, name: str | None) -> None:
+    facts = facts_with(text(MAKE, make), text(MODEL, model))
+    assert facts.camera == name
+    assert facts.make == make
+
+
+def test_the_raw_names_are_kept_as_written() -> None:
+    facts = facts_with(text(MAKE, " Canon "), text(MODEL, "Canon Canon EOS 80D "))
+    assert (facts.make_raw, facts.model_raw) == (" Canon ", "Canon Canon EOS 80D ")
+    assert (facts.make, facts.model) == ("Canon", "Canon EOS 80D")
+
+
+def test_names_that_cannot_be_stored_are_made_storable() -> None:
+    assert facts_with(text(MODEL, b"Caf\xe9 1")).model == "Café 1"
+    assert facts_with(text(MODEL, b"A\x01B\x7f\x1b[0m")).model == "AB[0m"
+    assert facts_with(text(MODEL, "x" * 60_000)).model == "x" * 200
+    assert facts_with(text(MODEL, b"\xed\xa0\x80 half a pair")).model is not None
+    assert facts_with(Tag(MODEL, UNDEFINED, b"Undefined Cam\0\0")).model == "Undefined Cam"
+
+
+# --- the exposure
+
+
+def test_exposure_is_read() -> None:
+    exif = (fractions(0x829D, (28, 10)), fractions(0x829A, (1, 250)), short(0x8827, 400), fractions(0x920A, (35, 1)))
+    facts = facts_with(exif=(*exif, text(0xA434, "EF 35mm f/2")))
+    assert (facts.f_number, facts.exposure_seconds, facts.iso, facts.focal_length_mm) == (2.8, 0.004, 400, 35.0)
+    assert facts.lens == "EF 35mm f/2"
+
+
+def test_a_sensitivity_beyond_its_tag_is_looked_up_in_the_wider_one() -> None:
+    assert facts_with(exif=(short(0x8827, 65_535), long(0x8833, 102_400))).iso == 102_400
+
+
+def test_fractions_over_nothing_are_absent() -> None:
+    exif = (fractions(0x829D, (5, 0)), fractions(0x829A, (0, 0)), fractions(0x920A, (0, 10)), short(0x8827, 0))
+    facts = facts_with(exif=exif)
+    assert (facts.f_number, facts.exposure_seconds, facts.focal_length_mm, facts.iso) == (None, None, None, None)
+    assert set(facts.notes) == {"f-number-unreadable", "exposure-time-unreadable"}
+
+
+# --- the time
+
+
+def captured(*exif: Tag, gps: tuple[Tag, ...] = (), xmp: bytes | None = None) -> tuple[datetime | None, int | None]:
+    facts = facts_with(exif=exif, gps=gps, xmp=xmp)
+    return facts.captured_local, facts.captured_offset_minutes
+
+
+def test_the_original_time_comes_with_its_own_fraction_and_offset() -> None:
+    own = (text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9291, "123"), text(0x9011, "-03:30"))
+    others = (
+        text(DIGITIZED, "2021:01:01 00:00:00"),
+        text(0x9292, "999"),
+        text(0x9012, "+01:00"),
+        text(0x9010, "+05:00"),
+    )
+    assert captured(*own, *others) == (local(2020, 9, 2, 10, 11, 12, 123_000), -210)
+
+
+def test_the_general_offset_counts_only_where_the_own_one_is_missing() -> None:
+    time = text(ORIGINAL, "2020:09:02 10:11:12")
+    assert captured(time, text(0x9010, "+05:00"))[1] == 300
+    assert captured(time, text(0x9010, "+05:00"), text(0x9012, "+01:00"))[1] == 300
+    assert captured(time, text(0x9010, "+05:00"), text(0x9011, "   :  "))[1] == 300
+    assert captured(time, text(0x9012, "+01:00"))[1] is None
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        "0000:00:00 00:00:00",
+        "    :  :     :  :  ",
+        "2021:02:30 10:00:00",
+        "2020:09:02 25:00:00",
+        "yesterday",
+        "2020:09:02",
+    ],
+)
+def test_an_impossible_time_gives_way_to_the_next_one(unreadable: str) -> None:
+    facts = facts_with(exif=(text(ORIGINAL, unreadable), text(DIGITIZED, "2021:03:04 05:06:07"), text(0x9292, "25")))
+    assert facts.captured_local == local(2021, 3, 4, 5, 6, 7, 250_000)
+    assert facts.notes == ("capture-time-unreadable",)
+
+
+@pytest.mark.parametrize("fraction", ["abc", "", "  "])
+def test_a_fraction_that_is_none_is_passed_over(fraction: str) -> None:
+    assert captured(text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9291, fraction))[0] == local(2020, 9, 2, 10, 11, 12)
+
+
+@pytest.mark.parametrize(
+    ("written", "minutes"), [("+02:00", 120), ("-0330", -210), ("Z", 0), ("+14:00", 840), ("+9", 540)]
+)
+def test_offsets_are_read_in_the_spellings_that_occur(written: str, minutes: int) -> None:
+    assert captured(text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9011, written))[1] == minutes
+
+
+@pytest.mark.parametrize("written", ["+15:00", "-13:00", "+02:75", "north", "+2:0:0"])
+def test_an_impossible_offset_is_unknown(written: str) -> None:
+    assert captured(text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9011, written))[1] is None
+
+
+def satellites(hours: int, minutes: int, seconds: int, date: str = "2020:09:02") -> tuple[Tag, ...]:
+    return fractions(7, (hours, 1), (minutes, 1), (seconds, 1)), text(29, date)
+
+
+@pytest.mark.parametrize(
+    ("clock", "offset"),
+    [
+        ((8, 11, 3), 120),
+        ((8, 5, 0), 120),
+        ((4, 26, 0), 345),
+        ((10, 11, 40), 0),
+        ((7, 26, 0), None),
+    ],
+)
+def test_the_satellites_clock_gives_the_offset_where_that_is_one_in_use(
+    clock: tuple[int, int, int], offset: int | None
+) -> None:
+    facts = facts_with(exif=(text(ORIGINAL, "2020:09:02 10:11:12"),), gps=satellites(*clock))
+    assert facts.captured_offset_minutes == offset
+    assert facts.offset_source == ("gps" if offset is not None else None)
+
+
+def test_the_satellites_clock_may_be_in_another_day() -> None:
+    time = text(ORIGINAL, "2020:09:02 01:11:12")
+    assert captured(time, gps=satellites(23, 11, 10, "2020:09:01"))[1] == 120
+
+
+def test_a_written_offset_comes_before_the_satellites_clock() -> None:
+    facts = facts_with(exif=(text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9011, "+01:00")), gps=satellites(8, 11, 12))
+    assert (facts.captured_offset_minutes, facts.offset_source) == (60, "exif")
+
+
+def test_an_unknown_offset_is_not_utc() -> None:
+    facts = facts_with(exif=(text(ORIGINAL, "2020:09:02 10:11:12"),))
+    assert (facts.captured_offset_minutes, facts.offset_source) == (None, None)
+
+
+# --- the place
+
+Fractions = tuple[tuple[int, int], ...]
+
+
+def place(
+    latitude: Fractions, north: str | None, longitude: Fractions, east: str | None
+) -> tuple[Any, Any, tuple[str, ...]]:
+    refs = [text(number, ref) for number, ref in ((1, north), (3, east)) if ref is not None]
+    facts = facts_with(gps=(*refs, fractions(2, *latitude), fractions(4, *longitude)))
+    return facts.latitude, facts.longitude, facts.notes
+
+
+PARIS = ((48, 1), (51, 1), (30132, 1000)), ((2, 1), (17, 1), (40128, 1000))
+
+
+def test_degrees_minutes_and_seconds_are_added_up_with_their_hemispheres() -> None:
+    assert place(PARIS[0], "N", PARIS[1], "E")[:2] == (pytest.approx(48.85837), pytest.approx(2.29448))
+    assert place(PARIS[0], "S", PARIS[1], "W")[:2] == (pytest.approx(-48.85837), pytest.approx(-2.29448))
+    assert place(((51, 1), (15, 10), (0, 0)), "n", ((7, 1),), "east")[:2] == (pytest.approx(51.025), 7.0)
+
+
+@pytest.mark.parametrize(
+    ("latitude", "north", "longitude", "east", "note"),
+    [
+        (((91, 1),), "N", ((2, 1),), "E", "gps-out-of-range"),
+        (((48, 1),), "N", ((181, 1),), "E", "gps-out-of-range"),
+        (((0, 1),), "N", ((0, 1),), "E", "gps-zero"),
+        (((48, 0),), "N", ((2, 1),), "E", "gps-unreadable"),
+        (((0, 0),), "N", ((2, 1),), "E", "gps-unreadable"),
+        (((48, 1), (5, 0)), "N", ((2, 1),), "E", "gps-unreadable"),
+        (((48, 1),), None, ((2, 1),), "E", "gps-hemisphere-missing"),
+        (((48, 1),), "?", ((2, 1),), "E", "gps-hemisphere-missing"),
+    ],
+)
+def test_half_a_place_or_an_impossible_one_is_none(
+    latitude: Fractions, north: str | None, longitude: Fractions, east: str | None, note: str
+) -> None:
+    found = place(latitude, north, longitude, east)
+    assert found[:2] == (None, None)
+    assert note in found[2]
+
+
+def test_a_latitude_alone_is_no_place() -> None:
+    facts = facts_with(gps=(text(1, "N"), fractions(2, (48, 1))))
+    assert (facts.latitude, facts.longitude, facts.notes) == (None, None, ("gps-incomplete",))
+
+
+def test_a_height_below_the_sea_is_negative() -> None:
+    gps = (text(1, "N"), fractions(2, (48, 1)), text(3, "E"), fractions(4, (2, 1)), fractions(6, (125, 10)))
+    assert facts_with(gps=(byte(5, 1), *gps)).altitude_m == -12.5
+    assert facts_with(gps=(byte(5, 0), *gps)).altitude_m == 12.5
+    assert facts_with(gps=(*gps[:-1], fractions(6, (1, 0)))).altitude_m is None
+
+
+# --- orientation
+
+
+@pytest.mark.parametrize("value", [0, 9, 65_535])
+def test_an_orientation_out_of_range_is_absent(value: int) -> None:
+    facts = facts_with(short(0x112, value))
+    assert (facts.orientation, facts.notes) == (None, ("orientation-unreadable",))
+    assert (facts.width, facts.height) == (16, 8)
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_the_displayed_size_follows_the_orientation(value: int) -> None:
+    facts = facts_with(short(0x112, value))
+    assert facts.orientation == value
+    assert (facts.width, facts.height) == ((16, 8) if value < 5 else (8, 16))
+
+
+# --- XMP
+
+
+def test_xmp_fills_in_field_by_field_what_exif_does_not_have() -> None:
+    xmp = packet(
+        'tiff:Make="Xmp Make" tiff:Model="Xmp Cam" exif:FNumber="28/10" exif:ExposureTime="1/250" aux:Lens="XL 5"'
+        ' exif:DateTimeOriginal="2020-09-02T10:11:12.25+02:00" exif:GPSLatitude="48,51.5022N"'
+        ' exif:GPSLongitude="2,17,40W" exif:GPSAltitude="350/10" exif:GPSAltitudeRef="1"',
+        "<exif:ISOSpeedRatings><rdf:Seq><rdf:li>320</rdf:li></rdf:Seq></exif:ISOSpeedRatings>"
+        "<exif:FocalLength>50/1</exif:FocalLength>",
+    )
+    facts = facts_with(text(MAKE, "Exif Make"), xmp=xmp)
+    assert (facts.make, facts.model, facts.lens) == ("Exif Make", "Xmp Cam", "XL 5")
+    assert (facts.f_number, facts.exposure_seconds, facts.iso, facts.focal_length_mm) == (2.8, 0.004, 320, 50.0)
+    assert facts.captured_local == local(2020, 9, 2, 10, 11, 12, 250_000)
+    assert (facts.captured_offset_minutes, facts.offset_source) == (120, "exif")
+    assert facts.latitude == pytest.approx(48.85837)
+    assert facts.longitude == pytest.approx(-2.294444, abs=1e-6)
+    assert facts.altitude_m == -35.0
+
+
+def test_exif_comes_before_xmp() -> None:
+    xmp = packet('exif:DateTimeOriginal="1999-01-01T00:00:00Z" tiff:Model="Xmp Cam"')
+    facts = facts_with(text(MODEL, "Exif Cam"), exif=(text(ORIGINAL, "2020:09:02 10:11:12"),), xmp=xmp)
+    assert (facts.model, facts.captured_local) == ("Exif Cam", local(2020, 9, 2, 10, 11, 12))
+    assert facts.captured_offset_minutes is None
+
+
+def test_what_lies_nested_in_an_xmp_history_is_not_the_picture() -> None:
+    nested = '<photoshop:Nested><rdf:Description tiff:Model="Another Cam"/></photoshop:Nested>'
+    assert facts_with(xmp=packet(children=nested)).model is None
+
+
+@pytest.mark.parametrize(
+    "xmp",
+    [
+        b"no XML at all",
+        packet()[:-60],
+        packet('tiff:Model="a" tiff:Model="b"'),
+        b'<!DOCTYPE x [<!ENTITY a "aaaa">]>' + packet('tiff:Model="&a;"'),
+        b"\xff" * 100,
+    ],
+)
+def test_an_xmp_packet_that_cannot_be_read_is_noted(xmp: bytes) -> None:
+    facts = facts_with(text(MAKE, "Acme"), xmp=xmp)
+    assert (facts.make, facts.model, facts.notes) == ("Acme", None, ("xmp-unreadable",))
+
+
+def test_xmp_in_utf_16_is_read() -> None:
+    xmp = packet('tiff:Model="Größe 9"').decode().encode("utf-16")
+    assert facts_with(xmp=xmp).model == "Größe 9"
+
+
+# --- hostile EXIF
+
+
+HOSTILE = {
+    "empty": b"",
+    "no structure": b"garbage" * 10,
+    "cut off in the header": b"MM\0*",
+    "a first directory behind the end": b"MM\0*\x7f\xff\xff\xff",
+    "a directory that is its own exposure directory": block(long(0x8769, 8), long(0x8825, 8)),
+    "65 535 entries stated, one there": b"MM\0*\0\0\0\x08\xff\xff" + struct.pack(">HHII", MAKE, 2, 4, 0x41424300),
+    "values behind the end": block(
+        Tag(MAKE, 2, b"\x7f\xff\xff\xff", count=100), Tag(0x112, SHORT, b"\0\1", count=2**31)
+    ),
+    "unknown types": block(Tag(MAKE, 1, b"abcd"), Tag(MODEL, 12, b"\x7f\xf8\0\0\0\0\0\0")),
+    "numbers where texts belong": block(short(MODEL, 5), exif=(short(ORIGINAL, 7), fractions(0x9011, (1, 0)))),
+    "texts where numbers belong": block(text(0x112, "six"), exif=(text(0x829D, "f/2"), text(0x8827, "400"))),
+    "pointers that are texts": block(text(0x8769, "here"), text(0x8825, "there")),
+}
+
+
+@pytest.mark.parametrize("exif", HOSTILE.values(), ids=HOSTILE)
+def test_bad_metadata_is_never_an_error(exif: bytes) -> None:
+    facts = facts_of(jpeg_with(PLAIN, exif=exif))
+    assert (facts.stored_width, facts.model, facts.captured_local, facts.latitude) == (16, None, None, None)
+
+
+def test_entries_that_all_name_the_same_megabytes_cost_nothing() -> None:
+    entries = b"".join(struct.pack(">HHII", number, 2, 20_000_000, 8) for number in range(65_535))
+    exif = b"MM\0*\0\0\0\x08\xff\xff" + entries + b"\0\0\0\0" + b"x" * 20_000_000
+    facts = facts_of(images.png_of_chunks(8, 8, images.png_chunk(b"eXIf", exif), pixels=b"\0" * 72))
+    assert facts.model is None or len(facts.model) <= 200
