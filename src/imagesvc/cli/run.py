@@ -37,9 +37,8 @@ def _told(name: str, problem: Any) -> str:
     meaning = Settings.model_fields[name].description if name in Settings.model_fields else None
     if problem["type"] == "missing":
         return f"{variable} is not set" + (f": put {meaning}" if meaning else "")
-    if problem["type"] == "too_short" and name in {"admin_token", "s3_bucket"}:
-        return f"{variable} is too short: {problem['msg'].removesuffix(' after validation')}"
-    return f"{variable} is wrong: {problem['msg'].removeprefix('Value error, ')}" + (f" ({meaning})" if meaning else "")
+    what = problem["msg"].removeprefix("Value error, ").replace("items after validation", "characters")
+    return f"{variable} is wrong: {what}" + (f" ({meaning})" if meaning else "")
 
 
 def complain(lines: str) -> None:

@@ -66,7 +66,6 @@ class _Up:
         self._servers = EmbeddedServers(data, wanted=wanted, bucket=os.environ.get("IMAGESVC_S3_BUCKET", "imagesvc"))
         self._external = ALL - wanted
         self._given = {"host": host, "port": port}
-        self._new_token = ""
 
     async def run(self) -> int:
         """Until a signal; 0 when it was one. Raises PartFailed or EmbeddedError when the start fails."""
@@ -138,13 +137,9 @@ class _Up:
     def _environment(self) -> dict[str, str]:
         """That of our processes: ours, the servers' addresses, and the secrets, made the first time and kept."""
 
-        def new_token() -> str:
-            self._new_token = secrets.token_urlsafe(32)
-            return self._new_token
-
         environment = dict(os.environ) | self._servers.environment()
         if "IMAGESVC_ADMIN_TOKEN" not in environment:
-            environment["IMAGESVC_ADMIN_TOKEN"] = self._data.keep("admin-token", new_token)
+            environment["IMAGESVC_ADMIN_TOKEN"] = self._data.keep("admin-token", lambda: secrets.token_urlsafe(32))
         if "IMAGESVC_SECRET_KEYS" not in environment:
             environment["IMAGESVC_SECRET_KEYS"] = self._data.keep("secret-keys", lambda: f"k1:{secrets.token_hex(32)}")
         for name, value in self._given.items():
@@ -167,16 +162,16 @@ class _Up:
 
     def _announce(self, settings: Settings) -> None:
         url = settings.base_url
-        kept = self._data.secrets / "admin-token"
-        if self._new_token:
-            shown = f"{self._new_token}   (shown this once; kept in {kept})"
-        elif "IMAGESVC_ADMIN_TOKEN" in os.environ:
+        kept, was_shown = self._data.secrets / "admin-token", self._data.run / "token-shown"
+        if "IMAGESVC_ADMIN_TOKEN" in os.environ:
             shown = "the one in IMAGESVC_ADMIN_TOKEN"
-        else:
+        elif was_shown.exists():
             shown = f"in {kept}"
+        else:
+            shown = f"{kept.read_text().strip()}   (shown this once; kept in {kept})"
+            was_shown.touch()
         sys.stdout.write(f"\nURL    {url}\nToken  {shown}\nDocs   {url}/docs\nLogs   {self._data.logs}\n\n")
         sys.stdout.flush()
-        self._new_token = ""
 
     def _news(self, line: str) -> None:
         self._progress.say(f"[yellow]![/] {escape(line)}")
