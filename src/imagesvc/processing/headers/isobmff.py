@@ -108,6 +108,9 @@ def _still(header: Header, source: Source, meta: Span, budget: Budget) -> None:
         elif kind == b"ipma":
             _associations(items, source, span)
     _apply_properties(header, source, items)
+    coded = (items.extents.get(item, []) for item, kind in items.kinds.items() if kind in _PICTURES)
+    if any(end > len(source) for extents in coded for _, end in extents):
+        raise Broken("the file ends before its pixels do")
     _metadata(header, source, items, budget)
 
 

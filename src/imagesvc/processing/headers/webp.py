@@ -5,6 +5,7 @@ import struct
 from imagesvc.processing.headers.header import Broken, Budget, Header, Source, take
 
 _MAX_CHUNKS = 200_000
+_PIXELS = (b"VP8 ", b"VP8L", b"ALPH", b"ANMF")
 
 
 def read_webp(source: Source, budget: Budget) -> Header:
@@ -16,6 +17,8 @@ def read_webp(source: Source, budget: Budget) -> Header:
             break
         kind, length = struct.unpack("<4sI", outline)
         start = at + 8
+        if kind in _PIXELS and start + length > len(source):
+            raise Broken("the file ends before its pixels do")
         if kind == b"VP8X":
             canvas = take(source, start + 4, 6)
             header.width = int.from_bytes(canvas[:3], "little") + 1
