@@ -1,18 +1,21 @@
 """Fixtures that every test may use: real servers, a database, a Valkey and a bucket of its own, settings for them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from imagesvc.processing.limits import Limits
+from imagesvc.processing.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.support import servers as support
 from tests.support.buckets import Buckets
 from tests.support.databases import Databases, drop_template
 from tests.support.servers import Servers
+from tests.support.service import Service, running_service
 
 SECRET_KEYS = "k1:0123456789abcdef0123456789abcdef,k0:fedcba9876543210fedcba9876543210"
 ADMIN_TOKEN = "admin-token-of-the-tests-0123456789"
@@ -121,3 +124,24 @@ def settings_with(
 @pytest.fixture
 def settings(settings_with: Callable[..., Settings]) -> Settings:
     return settings_with()
+
+
+@pytest.fixture(scope="session")
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """One zygote for all tests of this process: it keeps nothing from one image to the next."""
+    async with Sandbox(Limits()) as running:
+        yield running
+
+
+@pytest.fixture
+async def service(settings: Settings, sandbox: Sandbox) -> AsyncIterator[Service]:
+    """The service with a worker."""
+    async with running_service(settings, sandbox) as running:
+        yield running
+
+
+@pytest.fixture
+async def idle_service(settings: Settings, sandbox: Sandbox) -> AsyncIterator[Service]:
+    """The service while no worker runs: what it takes in stays pending."""
+    async with running_service(settings, sandbox, with_worker=False) as running:
+        yield running

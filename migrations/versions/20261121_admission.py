@@ -134,7 +134,7 @@ BEGIN
     END IF;
     INSERT INTO uploads (id, owner_id, image_id, link_id, batch_id, position, way, filename, bytes, duplicate, settled,
                          captured_at, store_id, store_name, camera_id, barcode)
-    SELECT f_upload, f_owner, admit_file.image_id, f_link, f_batch, f_position, f_way, f_filename, f_bytes, admit_file.duplicate,
+    SELECT f_upload, f_owner, admit_file.image_id, f_link, f_batch, f_position, f_way, f_filename, f_bytes, duplicate,
            NOT work AND NOT EXISTS (SELECT FROM uploads u WHERE u.image_id = admit_file.image_id AND NOT u.settled),
            f_captured_at, f_store_id, f_store_name, f_camera_id, f_barcode;
     IF work THEN

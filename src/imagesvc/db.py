@@ -8,6 +8,7 @@ must never wait for our event loop.
 import asyncio
 import contextlib
 import datetime as dt
+import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,6 +55,7 @@ TIMEOUTS = {
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "30s",
     "jit": "off",
+    "timezone": "UTC",
 }
 
 
@@ -79,41 +81,80 @@ async def connect(url: str, **arguments: Any) -> asyncpg.Connection:
     return await asyncpg.connect(url, timeout=5, **arguments)
 
 
+class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
+    """A pooled connection on which nobody ever changes a session setting: nothing to reset, one round trip spared."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class Database:
-    """One process's connections, bounded by ``settings.database_pool``."""
+    """One process's connections: sessions for services, and a pool of plain ones for single statements.
+
+    Each of the two is bounded by ``settings.database_pool``; whoever waits longer than
+    ``settings.database_pool_wait_seconds`` gets DatabaseBusy.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.database_url.get_secret_value()
+        self._size = settings.database_pool
+        self._wait_seconds = settings.database_pool_wait_seconds
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=lambda **arguments: connect(self._url, server_settings=TIMEOUTS, **arguments),
-            pool_size=settings.database_pool,
+            pool_size=self._size,
             max_overflow=0,
-            pool_timeout=settings.database_pool_wait_seconds,
+            pool_timeout=self._wait_seconds,
             pool_use_lifo=True,
         )
         self.sessions = async_sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False)
-        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._plain: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
 
     async def fetch_row(self, sql: str, *arguments: Any) -> Any:
-        """The first row of one statement, committed by itself; None when there is none.
+        """The first row of one statement, committed by itself; None when there is none. JSON comes decoded.
 
-        Raises asyncpg's errors of the statement, DatabaseAway and DatabaseBusy.
+        Half of what a session costs (docs/performance.md). Raises asyncpg's errors of the statement, DatabaseAway and
+        DatabaseBusy.
         """
-        async with away_is_unavailable(), self._autocommit.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver = raw.driver_connection
+        try:
+            pool = self._plain or await self._open()
+            connection = await pool.acquire(timeout=self._wait_seconds)
             try:
-                return await driver.fetchrow(sql, *arguments)  # type: ignore[union-attr]
-            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError):
-                await connection.invalidate()
-                raise
+                return await connection.fetchrow(sql, *arguments)
+            finally:
+                await pool.release(connection)
+        except TimeoutError as error:
+            raise DatabaseBusy from error
+        except CONNECTION_GONE as error:
+            raise DatabaseAway from error
+
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._plain is None:
+                self._plain = await asyncpg.create_pool(
+                    self._url,
+                    min_size=0,
+                    max_size=self._size,
+                    timeout=5,
+                    init=_decode_json,
+                    server_settings=TIMEOUTS,
+                    connection_class=_PlainConnection,
+                )
+            return self._plain
 
     async def ping(self) -> None:
         await self.fetch_row("SELECT 1")
 
     async def close(self) -> None:
+        if self._plain is not None:
+            await self._plain.close()
         await self.engine.dispose()
+
+
+async def _decode_json(connection: asyncpg.Connection) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
 CONNECTION_GONE = (

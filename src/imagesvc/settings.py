@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 class Settings(BaseSettings):
     """The settings of one process. Missing secrets fail here, with the name of the variable to set."""
 
-    model_config = SettingsConfigDict(env_prefix="IMAGESVC_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="IMAGESVC_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     # --- the servers
     database_url: SecretStr = Field(description="postgresql://user:password@host:port/name, or ?host=/socket/folder")
@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     task_max_attempts: int = Field(5, gt=0)
     task_retry_seconds: float = Field(2.0, gt=0, description="before the second attempt; doubles, up to an hour")
     sweep_seconds: float = Field(1.0, gt=0)
+    reap_seconds: float = Field(5.0, gt=0)
     hold_seconds: float = Field(600.0, gt=0, description="how long a key on its way in is left alone")
     tombstone_seconds: float = Field(900.0, gt=0, description="longer than any S3 request can last, retries included")
     sandbox_seconds: float = Field(60.0, gt=0, description="wall time of one image in the sandbox")

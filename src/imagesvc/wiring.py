@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 
+import imagesvc.models  # noqa: F401 - foreign keys are resolved among all tables
 from imagesvc.accounts.service import Accounts
 from imagesvc.db import Database, require_current_schema
 from imagesvc.http.pages import Cursors
@@ -42,7 +43,6 @@ class Web:
     servers: Servers
     accounts: Accounts
     links: Links
-    admission: Admission
     uploads: Uploads
     images: Images
     stats: Statistics
@@ -81,18 +81,20 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             servers=servers,
             accounts=Accounts(settings),
             links=Links(settings, database, keys),
-            admission=admission,
             uploads=Uploads(settings, admission),
             images=Images(database, servers.queue, Waiting(database)),
             stats=Statistics(database),
             cursors=Cursors(keys),
         )
-        await admission.drain()
+        await servers.queue.flush()
 
 
 @contextlib.asynccontextmanager
-async def open_background(settings: Settings) -> AsyncIterator[Background]:
-    async with open_servers(settings) as servers, Sandbox(limits_of(settings)) as sandbox:
+async def open_background(settings: Settings, sandbox: Sandbox | None = None) -> AsyncIterator[Background]:
+    """A sandbox that is passed in is used and left open."""
+    async with contextlib.AsyncExitStack() as stack:
+        servers = await stack.enter_async_context(open_servers(settings))
+        sandbox = sandbox or await stack.enter_async_context(Sandbox(limits_of(settings)))
         database, storage = servers.database, servers.storage
         darkroom = Darkroom(settings, database, storage, sandbox)
         yield Background(

@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.05
 """arq's own default, 0.5 s, would cost every picture a quarter of a second."""
-REAP_SECONDS = 5.0
 FOLD_SECONDS = 1.0
 RECONNECT_SECONDS = 1.0
 LONGEST_TASK_SECONDS = 900
@@ -36,27 +35,38 @@ async def run_task(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
     await runner.run(UUID(args[0]))
 
 
-async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT; attempts under way are given back."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_background(settings) as parts:
-        jobs = [
-            asyncio.create_task(_take_jobs(settings, parts)),
-            asyncio.create_task(_every(settings.sweep_seconds, parts.servers.queue.sweep)),
-            asyncio.create_task(_every(REAP_SECONDS, parts.reaper.reap)),
-            asyncio.create_task(_every(FOLD_SECONDS, parts.stats.fold)),
-        ]
-        log.info("worker ready", concurrency=settings.worker_concurrency)
-        await stop.wait()
-        log.info("worker stops")
+async def work(parts: Background) -> None:
+    """Do all that a worker does until cancelled; attempts under way are given back."""
+    settings = parts.servers.settings
+    jobs = [
+        asyncio.create_task(_take_jobs(settings, parts.runner)),
+        asyncio.create_task(_every(settings.sweep_seconds, parts.servers.queue.sweep)),
+        asyncio.create_task(_every(settings.reap_seconds, parts.reaper.reap)),
+        asyncio.create_task(_every(FOLD_SECONDS, parts.stats.fold)),
+    ]
+    try:
+        await asyncio.gather(*jobs)
+    finally:
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
 
-async def _take_jobs(settings: Settings, parts: Background) -> None:
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_background(settings) as parts:
+        working = asyncio.create_task(work(parts))
+        log.info("worker ready", concurrency=settings.worker_concurrency)
+        await stop.wait()
+        log.info("worker stops")
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def _take_jobs(settings: Settings, runner: Runner) -> None:
     """arq's worker; when Valkey goes away, a new one as soon as it is back."""
     while True:
         worker = Worker(
@@ -72,7 +82,7 @@ async def _take_jobs(settings: Settings, parts: Background) -> None:
             log_results=False,
             job_serializer=encode,
             job_deserializer=json.loads,
-            ctx={"runner": parts.runner},
+            ctx={"runner": runner},
         )
         try:
             await worker.async_run()

@@ -14,21 +14,24 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import Database
 from imagesvc.images import queries
 from imagesvc.images.models import Blob, Image, Rendition
-from imagesvc.images.presets import EAGER, MEDIA_TYPES
 from imagesvc.processing.facts import Facts
-from imagesvc.processing.sandbox import Failed, Processed, Rejected, RenditionFile, Sandbox, Work
+from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT, Failed, Processed, Rejected, RenditionFile, Work
 from imagesvc.settings import Settings
 from imagesvc.storage import ObjectGone, Storage, new_key
 from imagesvc.tasks import leases, loose
 from imagesvc.tasks.leases import Lease
 from imagesvc.tasks.runner import TryLater
 from imagesvc.uploads.models import Upload
+
+log = structlog.get_logger(__name__)
 
 SANDBOX_ATTEMPTS = 2
 """A decoder that crashed or hung mostly does so again; once more is for a machine that was short of memory."""
@@ -60,7 +63,7 @@ class Darkroom:
         outcome: Processed | Rejected | None = None
         stored: list[Stored] = []
         if blob.state == "pending" and await self._is_wanted(lease):
-            outcome, stored = await self._develop(blob, Work(facts=True, score=True, renditions=EAGER))
+            outcome, stored = await self._develop(blob, Work())
         async with self._sessions.begin() as session:
             now = await queries.lock_blob(session, blob.id)
             assert now is not None  # noqa: S101 - our task refers to it
@@ -87,7 +90,8 @@ class Darkroom:
         blob = await self._blob(lease)
         stored: list[Stored] = []
         if blob.state == "ready":
-            _, stored = await self._develop(blob, Work(facts=False, score=False, renditions=(wanted,)))
+            work = Work.model_validate({"facts": False, "score": False, "renditions": [wanted]})
+            _, stored = await self._develop(blob, work)
         async with self._sessions.begin() as session:
             now = await queries.lock_blob(session, blob.id)
             assert now is not None  # noqa: S101 - our task refers to it
@@ -130,7 +134,9 @@ class Darkroom:
                 raise TryLater("object-lost", at_most=1, key=blob.key) from error
             outcome = await self._sandbox.run(work, folder)
             if isinstance(outcome, Failed):
-                raise TryLater(outcome.reason, at_most=SANDBOX_ATTEMPTS, key=blob.key)
+                log.warning("sandbox failed", blob_id=str(blob.id), reason=outcome.reason, detail=outcome.detail)
+                at_most = SANDBOX_ATTEMPTS if outcome.reason.startswith("decoder-") else None
+                raise TryLater(outcome.reason, at_most=at_most, key=blob.key)
             if isinstance(outcome, Rejected):
                 return outcome, []
             return outcome, await self._store(outcome.renditions)
@@ -143,7 +149,7 @@ class Darkroom:
 
         async def one(file: RenditionFile, key: str) -> Stored:
             body = await asyncio.to_thread(file.path.read_bytes)
-            await self._storage.put(key, body, media_type=MEDIA_TYPES[file.format], until=until)
+            await self._storage.put(key, body, media_type=MEDIA_TYPE_OF_FORMAT[file.format], until=until)
             return Stored(
                 preset=file.preset,
                 format=file.format,
@@ -204,6 +210,8 @@ def _problem(slug: str, detail: str | None = None) -> dict[str, Any]:
 
 
 def _reject(blob: Blob, verdict: Rejected) -> None:
+    if verdict.facts is not None:
+        _state_facts(blob, verdict.facts)
     blob.state, blob.processed_at = "rejected", func.now()
     blob.problem = _problem(verdict.slug, verdict.detail)
 

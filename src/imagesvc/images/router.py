@@ -13,11 +13,11 @@ from imagesvc.http.conditional import is_unchanged, strong_etag
 from imagesvc.http.problems import problems
 from imagesvc.http.stored import StoredBytes
 from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
-from imagesvc.images.presets import MEDIA_TYPES
 from imagesvc.images.schemas import ImageOut, Receipt, UploadWithImage
 from imagesvc.images.service import LONGEST_WAIT_SECONDS, Images, StoredRendition
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
 from imagesvc.processing.sniff import EXTENSION_OF
+from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT
 from imagesvc.storage import Storage, StorageAway
 from imagesvc.uploads.router import TheLink
 
@@ -106,7 +106,7 @@ async def rendition(
     """A derived picture: upright, sRGB, without metadata, never enlarged. Made on the first request if need be."""
     images: Images = request.app.state.images
     found = await images.rendition(caller, image_id, preset, form)
-    return _rendition(request, found, MEDIA_TYPES[form])
+    return _rendition(request, found, MEDIA_TYPE_OF_FORMAT[form])
 
 
 @router.get(

@@ -1,7 +1,6 @@
 """An image as its owner sees it, and the public view; built straight from the database's row."""
 
 import datetime as dt
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
@@ -136,7 +135,7 @@ def image_out(row: Row, *, is_full: bool) -> dict[str, Any]:
         "media_type": row["media_type"],
         "width": row["width"],
         "height": row["height"],
-        "score": loads(row["score"]),
+        "score": row["score"],
         "renditions": [
             {
                 "preset": preset,
@@ -146,13 +145,13 @@ def image_out(row: Row, *, is_full: bool) -> dict[str, Any]:
                 "bytes": size,
                 "url": f"{url}/renditions/{preset}.{form}",
             }
-            for preset, form, width, height, size in loads(row["renditions"]) or ()
+            for preset, form, width, height, size in row["renditions"] or ()
         ],
     }
     if not is_full:
         return HIDDEN | shown
     return shown | {
-        "problem": loads(row["problem"]),
+        "problem": row["problem"],
         "owner_id": str(row["owner_id"]),
         "sha256": row["sha256"].hex(),
         "bytes": row["bytes"],
@@ -175,7 +174,7 @@ def image_out(row: Row, *, is_full: bool) -> dict[str, Any]:
         "perceptual_hash": None if row["perceptual_hash"] is None else f"{row['perceptual_hash'] & (2**64 - 1):016x}",
         "notes": row["notes"] or [],
         "original_url": f"{url}/original",
-        "uploads": loads(row["uploads"]) or [],
+        "uploads": row["uploads"] or [],
     }
 
 
@@ -208,10 +207,6 @@ def moment(value: dt.datetime | None) -> str | None:
     if value is None:
         return None
     return value.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def loads(value: str | None) -> Any:
-    return None if value is None else json.loads(value)
 
 
 class Receipt(BaseModel):

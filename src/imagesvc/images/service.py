@@ -8,12 +8,13 @@ from imagesvc.accounts.service import Caller
 from imagesvc.db import Database, new_id
 from imagesvc.images import queries
 from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
-from imagesvc.images.presets import EAGER, MEDIA_TYPES, PRESETS
-from imagesvc.images.schemas import Row, image_out, loads, moment, upload_out
+from imagesvc.images.schemas import Row, image_out, moment, upload_out
 from imagesvc.images.waiting import Waiting
+from imagesvc.processing.work import EAGER_RENDITIONS, LONG_SIDE
 from imagesvc.tasks import loose
 from imagesvc.tasks.queue import Queue
 
+FORMATS = ("webp", "jpg", "avif")
 LONGEST_WAIT_SECONDS = 30
 RENDITION_WAIT_SECONDS = 20.0
 
@@ -67,8 +68,8 @@ class Images:
 
         Raises ImageNotFound, NoSuchRendition, NoRendition, RenditionNotReady.
         """
-        if preset not in PRESETS or form not in MEDIA_TYPES:
-            raise NoSuchRendition(f"Presets are {', '.join(PRESETS)}; formats are {', '.join(MEDIA_TYPES)}.")
+        if preset not in LONG_SIDE or form not in FORMATS:
+            raise NoSuchRendition(f"Presets are {', '.join(LONG_SIDE)}; formats are {', '.join(FORMATS)}.")
         for is_last_look in (False, True):
             row = await self._database.fetch_row(queries.RENDITION_FOR_READER, *_reader(caller), image_id, preset, form)
             if row is None:
@@ -86,7 +87,7 @@ class Images:
                 break
             if row["state"] == "pending":
                 await self._waiting.for_image(image_id, seconds=RENDITION_WAIT_SECONDS)
-            if row["state"] == "ready" or (preset, form) not in EAGER:
+            if row["state"] == "ready" or (preset, form) not in EAGER_RENDITIONS:
                 await self._ask_for(row["blob_id"], preset, form)
         raise RenditionNotReady
 
@@ -94,7 +95,7 @@ class Images:
         dedupe_key = f"rendition:{blob_id}:{preset}:{form}"
         row = await self._database.fetch_row(queries.ASK_FOR_RENDITION, new_id(), blob_id, preset, form, dedupe_key)
         if row is not None:
-            await self._queue.wake(row["id"])
+            await self._queue.wake(row["id"], is_urgent=True)
         await self._waiting.for_task(dedupe_key, seconds=RENDITION_WAIT_SECONDS)
 
     async def receipt(self, link_id: UUID, upload_id: UUID, *, link_path: str) -> dict[str, Any]:
@@ -102,7 +103,7 @@ class Images:
         row = await self._database.fetch_row(queries.RECEIPT, link_id, upload_id)
         if row is None:
             raise UploadNotFound
-        score = loads(row["score"]) or {}
+        score = row["score"] or {}
         is_ready = row["state"] == "ready"
         return {
             "id": str(row["id"]),
@@ -111,7 +112,7 @@ class Images:
             "received_at": moment(row["received_at"]),
             "duplicate": row["duplicate"],
             "state": row["state"],
-            "problem": loads(row["problem"]),
+            "problem": row["problem"],
             "defects": score.get("defects", []),
             "hint": score.get("hint"),
             "thumbnail_url": f"{link_path}/uploads/{row['id']}/thumb.webp" if is_ready else None,

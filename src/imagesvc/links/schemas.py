@@ -100,5 +100,5 @@ class LinkInvitation(BaseModel):
     expires_at: dt.datetime
     remaining: Room
     max_file_bytes: int
-    max_files_per_request: int
+    max_parts_per_request: int
     accepted: list[str]

@@ -38,6 +38,7 @@ class Links:
         self._database = database
         self._sessions = database.sessions
         self._keys = keys
+        self._verifier = tokens.Verifier(keys)
 
     def token(self, link: Link) -> str:
         """The link's token: made anew from the row whenever it is asked for, never stored."""
@@ -119,7 +120,7 @@ class Links:
 
     async def open(self, token: str) -> OpenLink:
         """The link behind a token, when a request begins. Raises BadLinkToken, LinkExpired, LinkRevoked."""
-        link_id = tokens.verify(self._keys, token)
+        link_id = self._verifier.verify(token)
         row = await self._database.fetch_row(queries.USABLE_LINK, link_id)
         if row is None or row["revoked_at"] is not None:
             raise LinkRevoked

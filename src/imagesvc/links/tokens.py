@@ -1,6 +1,8 @@
 """A link's token: a JWT (RFC 7519) that carries nothing but the row's id and the times."""
 
 import datetime as dt
+import time
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +12,7 @@ from imagesvc.links.errors import BadLinkToken, LinkExpired
 from imagesvc.secrets import KeyRing
 
 ISSUER, AUDIENCE, TYPE, ALGORITHM = "imagesvc", "link", "link+jwt", "HS256"
+REMEMBERED = 1024
 REQUIRED = ["exp", "iat", "iss", "aud", "jti"]
 
 
@@ -19,17 +22,29 @@ def issue(keys: KeyRing, link_id: UUID, *, created_at: dt.datetime, expires_at: 
     return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": kid, "typ": TYPE})
 
 
-def verify(keys: KeyRing, token: str) -> UUID:
-    """The id of the link's row. Raises BadLinkToken, or LinkExpired once the signature is known to be ours."""
-    try:
-        header = jwt.get_unverified_header(token)
-        key = keys.verifying("link", str(header.get("kid", "")))
-        if header.get("typ") != TYPE or key is None:
-            raise BadLinkToken
-        options: Any = {"require": REQUIRED}
-        claims = jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE, options=options)
-        return UUID(claims["jti"])
-    except jwt.ExpiredSignatureError as error:
-        raise LinkExpired from error
-    except (jwt.InvalidTokenError, ValueError) as error:
-        raise BadLinkToken from error
+class Verifier:
+    """Verifies tokens; one that was found good is remembered: a link's uploads all carry the same."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+        self._signed = lru_cache(maxsize=REMEMBERED)(self._decode)
+
+    def verify(self, token: str) -> UUID:
+        """The id of the link's row. Raises BadLinkToken, or LinkExpired once the signature is known to be ours."""
+        link_id, expires_at = self._signed(token)
+        if expires_at <= time.time():
+            raise LinkExpired
+        return link_id
+
+    def _decode(self, token: str) -> tuple[UUID, float]:
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._keys.verifying("link", str(header.get("kid", "")))
+            if header.get("typ") != TYPE or key is None:
+                raise BadLinkToken
+            # its expiry is looked at each time, here it only has to be there
+            options: Any = {"require": REQUIRED, "verify_exp": False}
+            claims = jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE, options=options)
+            return UUID(claims["jti"]), float(claims["exp"])
+        except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+            raise BadLinkToken from error

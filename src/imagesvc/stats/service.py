@@ -1,6 +1,5 @@
 """The report, and the fold that keeps it cheap."""
 
-import json
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -26,14 +25,14 @@ class Statistics:
             wrong = {"pointer": "/query/tz", "detail": "An IANA time zone is needed, such as `Europe/Berlin`."}
             raise Invalid(errors=[wrong]) from error
         row = await self._database.fetch_row(queries.REPORT, DAYS, zone)
-        formats = json.loads(row["formats"] or "[]")
+        formats = row["formats"] or []
         received, stored = row["bytes_received"] or 0, row["bytes_stored"] or 0
         return {
             "formats": formats,
             "most_popular_format": formats[0]["media_type"] if formats else None,
-            "cameras": json.loads(row["cameras"] or "[]"),
+            "cameras": row["cameras"] or [],
             "cameras_unknown": row["cameras_unknown"] or 0,
-            "uploads_per_day": json.loads(row["uploads_per_day"]),
+            "uploads_per_day": row["uploads_per_day"],
             "totals": {
                 "images": row["images"] or 0,
                 "blobs": row["blobs"] or 0,

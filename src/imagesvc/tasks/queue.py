@@ -1,14 +1,16 @@
 """The way of a task to a worker: arq wakes one, and the sweep sends again whatever is due and was lost on the way."""
 
 import asyncio
-import contextlib
+import datetime as dt
 import json
-from collections.abc import Iterable
+import time
 from typing import Any, Self
 from uuid import UUID
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.constants import expires_extra_ms, job_key_prefix
+from arq.jobs import serialize_job
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
@@ -23,6 +25,8 @@ SENT_AGAIN_EVERY_SECONDS = 30
 QUEUE_IS_LONG = 500
 """With so many waiting, what is due is most likely among them: the sweep leaves it alone."""
 SWEEP_MOST = 500
+GATHER_SECONDS = 0.003
+"""How long the wakes of a moment are gathered."""
 
 # grace: what was committed just now is on its way by the process that committed it
 DUE = text("""
@@ -51,9 +55,10 @@ class Queue:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._stack = contextlib.AsyncExitStack()
         self.redis: ArqRedis | None = None
         self._connecting = asyncio.Lock()
+        self._fresh: list[str] = []
+        self._flushing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,20 +74,52 @@ class Queue:
                     self.redis = await create_pool(redis_settings(self._settings), job_serializer=encode)
         return self.redis
 
-    async def wake(self, task_id: UUID, *, attempts: int = 0, again: int = 0) -> bool:
-        """Tell a worker about a committed task. False when Valkey is away: the sweep does it later."""
+    async def wake(self, task_id: UUID, *, attempts: int = 0, again: int = 0, is_urgent: bool = False) -> bool:
+        """Tell a worker about a committed task; an urgent one, that somebody waits for, goes before all others.
+
+        False when Valkey is away: the sweep does it later.
+        """
         suffix = f".{again}" if again else ""
+        # arq takes jobs by the time they are due: what was due an hour ago comes first
+        due = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1) if is_urgent else None
         try:
             redis = await self._pool()
-            await redis.enqueue_job(RUN_TASK, str(task_id), _job_id=f"{task_id}:{attempts}{suffix}")
+            job_id = f"{task_id}:{attempts}{suffix}"
+            await redis.enqueue_job(RUN_TASK, str(task_id), _job_id=job_id, _defer_until=due)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("queue away", error=type(error).__name__)
             return False
         return True
 
-    async def wake_all(self, task_ids: Iterable[UUID]) -> None:
-        for task_id in task_ids:
-            await self.wake(task_id)
+    def wake_soon(self, task_id: UUID) -> None:
+        """Tell a worker about a task that was committed just now, together with others of the same moment.
+
+        arq's own way costs two round trips and 0.4 ms of CPU a task; nobody else can know this task's id, so there is
+        nothing to look for before it is written.
+        """
+        self._fresh.append(str(task_id))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
+        while self._fresh:
+            await asyncio.sleep(GATHER_SECONDS)
+            task_ids, self._fresh = self._fresh, []
+            try:
+                redis = await self._pool()
+                pipeline, now = redis.pipeline(transaction=False), int(time.time() * 1000)
+                for task_id in task_ids:
+                    job = serialize_job(RUN_TASK, (task_id,), {}, None, now, serializer=encode)
+                    pipeline.psetex(f"{job_key_prefix}{task_id}:0", expires_extra_ms, job)
+                pipeline.zadd(redis.default_queue_name, {f"{task_id}:0": now for task_id in task_ids})
+                await pipeline.execute()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("queue away", error=type(error).__name__)
+
+    async def flush(self) -> None:
+        """Wait until the wakes asked for are out: for an orderly stop."""
+        if self._flushing is not None:
+            await self._flushing
 
     async def sweep(self) -> int:
         """Send what is due and was not taken up: after a lost wake, a delay, a killed worker. Returns how many."""

@@ -45,7 +45,6 @@ class Admission:
         self._database = database
         self._queue = queue
         self._keys = StoredKeys(settings, database, storage)
-        self._wakes: set[asyncio.Task[bool]] = set()
 
     async def admit(
         self,
@@ -103,7 +102,7 @@ class Admission:
         match row["outcome"]:
             case "created" | "duplicate" as status:
                 if row["task_id"] is not None:
-                    self._wake(row["task_id"])
+                    self._queue.wake_soon(row["task_id"])
                 return Admitted(
                     status=status,
                     upload_id=upload_id,
@@ -117,13 +116,3 @@ class Admission:
                 raise KeyReaped
             case refusal:
                 raise REFUSALS[refusal]
-
-    def _wake(self, task_id: UUID) -> None:
-        """Tell a worker, without making the client wait for it; what is lost here is found by the sweep."""
-        wake = asyncio.create_task(self._queue.wake(task_id))
-        self._wakes.add(wake)
-        wake.add_done_callback(self._wakes.discard)
-
-    async def drain(self) -> None:
-        """Wait for the wakes under way: for an orderly stop."""
-        await asyncio.gather(*self._wakes, return_exceptions=True)

@@ -18,7 +18,10 @@ from imagesvc.links.errors import (
     LinkRoomTooSmall,
     LinkUsedUp,
 )
+from imagesvc.links.schemas import LinkInvitation
 from imagesvc.links.service import Links, OpenLink
+from imagesvc.processing.sniff import EXTENSION_OF
+from imagesvc.settings import Settings
 from imagesvc.storage import StorageAway
 from imagesvc.uploads.door import Door
 from imagesvc.uploads.errors import (
@@ -61,6 +64,25 @@ async def open_link(request: Request, token: Annotated[str, Path(max_length=4096
 TheLink = Annotated[OpenLink, Depends(open_link)]
 
 
+@router.get(
+    "/u/{token}",
+    summary="What a link still takes",
+    response_model=LinkInvitation,
+    responses=problems(BadLinkToken, LinkExpired, LinkRevoked),
+)
+async def invitation(request: Request, link: TheLink) -> LinkInvitation:
+    """For whoever holds the link: its label, what it still allows, the limits, and which formats are taken."""
+    settings: Settings = request.app.state.settings
+    return LinkInvitation(
+        label=link.label,
+        expires_at=link.expires_at,
+        remaining=link.room,
+        max_file_bytes=link.max_file_bytes,
+        max_parts_per_request=settings.max_parts,
+        accepted=list(EXTENSION_OF),
+    )
+
+
 @router.post(
     "/u/{token}",
     status_code=201,
@@ -69,9 +91,10 @@ TheLink = Annotated[OpenLink, Depends(open_link)]
     responses={**ANSWERS, **problems(*LINK_PROBLEMS, *FILE_PROBLEMS, *BODY_PROBLEMS)},
     openapi_extra=multipart_files(CONTEXT_FIELDS, file="the pictures"),
 )
-async def upload_through_link(request: Request, token: str, link: TheLink) -> JSONResponse:
+async def upload_through_link(request: Request, token: str) -> JSONResponse:
     """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
     uploads: Uploads = request.app.state.uploads
+    link = await open_link(request, token)
     return await _multipart(request, uploads, uploads.door_of_link(link), link_path=f"/u/{token}")
 
 
@@ -83,10 +106,10 @@ async def upload_through_link(request: Request, token: str, link: TheLink) -> JS
     responses={**ANSWERS, **problems(*LINK_PROBLEMS, *FILE_PROBLEMS)},
     openapi_extra={**raw_file("the picture"), "parameters": CONTEXT_QUERY},
 )
-async def upload_raw_through_link(request: Request, token: str, filename: str, link: TheLink) -> JSONResponse:
+async def upload_raw_through_link(request: Request, token: str, filename: str) -> JSONResponse:
     """The body is the file (`curl -T picture.jpg $LINK/picture.jpg`); the context goes into the query."""
     uploads: Uploads = request.app.state.uploads
-    door = uploads.door_of_link(link)
+    door = uploads.door_of_link(await open_link(request, token))
     accept_large_body(request)
     results = _results(door, link_path=f"/u/{token}")
     await uploads.take_raw(
