@@ -10,9 +10,10 @@ from typing import IO
 from imagesvc.processing.decode import Opened, Picture, decode, open_image, shown_orientation
 from imagesvc.processing.facts import Facts
 from imagesvc.processing.headers import READERS, Budget, Header, Refusal, Source
+from imagesvc.processing.judge import judged
 from imagesvc.processing.limits import Limits, check, check_size
 from imagesvc.processing.metadata import Metadata, metadata
-from imagesvc.processing.renditions import decode_size, renditions, resize, resize_decode_size
+from imagesvc.processing.renditions import Cascade, decode_size, renditions, resize, resize_decode_size
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 from imagesvc.processing.work import Made, ProcessedReply, RejectedReply, Resize, Work, output_names
 
@@ -65,17 +66,21 @@ def _read(source: Source, limits: Limits) -> _Known:
 
 def _work(known: _Known, opened: Opened, request: Work, write: Write) -> ProcessedReply:
     facts = _facts(known, opened)
-    made: list[Made] = []
+    made: dict[int, Made] = {}
     if request.renditions or request.score:
         presets = [preset for preset, _ in request.renditions]
         reduce_to = None if request.score else decode_size(opened.image.size, presets)
         picture = decode(opened, orientation=known.orientation, reduce_to=reduce_to)
-        wanted = output_names(request)
-        for rendition in renditions(picture, request.renditions, _full_size(known, picture)):
-            index = wanted.index(f"{rendition.preset}.{rendition.format}")
+        cascade = Cascade(picture, _full_size(known, picture))
+        names = output_names(request)
+        for rendition in renditions(cascade, request.renditions):
+            index = names.index(f"{rendition.preset}.{rendition.format}")
             write(index, rendition.data)
-            made.append(Made(index=index, width=rendition.width, height=rendition.height))
-    return ProcessedReply(facts=facts if request.facts or request.score else None, made=tuple(made))
+            made[index] = Made(index=index, width=rendition.width, height=rendition.height)
+        if request.score:
+            facts = judged(facts, cascade)
+    wanted = facts if request.facts or request.score else None
+    return ProcessedReply(facts=wanted, made=tuple(made[index] for index in sorted(made)))
 
 
 def _resize(known: _Known, opened: Opened, request: Resize, write: Write) -> ProcessedReply:

@@ -6,7 +6,7 @@ then have a quarter of the pixels to do.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,34 +68,39 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(turn) if turn is not None else image
 
 
-def renditions(picture: Picture, wanted: Sequence[tuple[Preset, Format]], full_size: Size) -> list[Rendition]:
-    """In the order wanted. ``full_size`` is the picture's, which scaled decoding may have left behind."""
-    formats: dict[Preset, list[Format]] = {}
-    for preset, format in dict.fromkeys(wanted):
-        formats.setdefault(preset, []).append(format)
-    made: dict[tuple[Preset, Format], Rendition] = {}
-    current: Image.Image | None = None
-    for preset in sorted(formats, key=lambda name: LONG_SIDE[name] or 1 << 31, reverse=True):
-        longest = LONG_SIDE[preset]
-        if current is None:
-            current = ready(picture, within(full_size, longest))
-        else:
-            turned = picture.orientation >= 5
-            width, height = within(full_size, longest)
-            current = resized(current, (height, width) if turned else (width, height))
-        for format in formats[preset]:
-            held = resized(current, within(current.size, _LARGEST_SIDE[format]))
-            data = encode(held, format, webp_method=_WEBP_METHOD[preset])
-            made[preset, format] = Rendition(
-                preset=preset, format=format, width=held.width, height=held.height, data=data
-            )
-    return [made[key] for key in dict.fromkeys(wanted)]
+class Cascade:
+    """One decoded picture in smaller and smaller sizes, upright and in sRGB; ask for the largest first."""
+
+    def __init__(self, picture: Picture, full_size: Size) -> None:
+        """``full_size`` is the stored picture's, which decoding at a fraction may have left behind."""
+        self.picture = picture
+        self.full_size = full_size
+        self._kept: list[Image.Image] = []
+
+    def at(self, longest: int | None) -> Image.Image:
+        """With its long side at most that; made from the smallest that is kept and large enough."""
+        stored = within(self.full_size, longest)
+        size = stored[::-1] if self.picture.orientation >= 5 else stored
+        sources = [image for image in self._kept if image.width >= size[0] and image.height >= size[1]]
+        made = resized(sources[-1], size) if sources else ready(self.picture, stored)
+        if not sources or made is not sources[-1]:
+            self._kept.append(made)
+        return made
+
+
+def renditions(cascade: Cascade, wanted: Sequence[tuple[Preset, Format]]) -> Iterator[Rendition]:
+    """Largest first."""
+    for preset, format in sorted(dict.fromkeys(wanted), key=lambda name: LONG_SIDE[name[0]] or 1 << 31, reverse=True):
+        image = cascade.at(LONG_SIDE[preset])
+        held = resized(image, within(image.size, _LARGEST_SIDE[format]))
+        data = encode(held, format, webp_method=_WEBP_METHOD[preset])
+        yield Rendition(preset=preset, format=format, width=held.width, height=held.height, data=data)
 
 
 def ready(picture: Picture, size: Size) -> Image.Image:
     """At that stored size, then upright, in sRGB."""
-    image = resized(picture.image, size)
-    return opaque(to_srgb(upright(image, picture.orientation), picture.profile, picture.primaries, picture.transfer))
+    image = upright(resized(picture.image, size), picture.orientation)
+    return opaque(to_srgb(image, picture.profile, picture.primaries, picture.transfer))
 
 
 def resized(image: Image.Image, size: Size, crop: CropBox | None = None) -> Image.Image:
@@ -142,7 +147,7 @@ def resize_decode_size(size: Size, orientation: int, request: Resize) -> Size | 
 
 
 def resize(picture: Picture, request: Resize, full_size: Size) -> tuple[Image.Image, bytes]:
-    """The picture in the asked size, and its file. ``full_size`` as for :func:`renditions`."""
+    """The picture in the asked size, and its file. ``full_size`` as for :class:`Cascade`."""
     image = picture.image
     turned = picture.orientation >= 5
     box = (request.height, request.width) if turned else (request.width, request.height)
