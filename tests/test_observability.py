@@ -231,9 +231,10 @@ def test_what_helps_to_find_a_fault_stays(harmless: str) -> None:
 @pytest.mark.parametrize("offset", [-40, -20, -5, -1, 0])
 @pytest.mark.parametrize("cut_at", [2_000, -6_000])
 def test_a_long_text_is_cut_and_no_half_secret_is_left_at_the_cut(lines: Lines, cut_at: int, offset: int) -> None:
-    text = " " * 20_000
-    at = (cut_at if cut_at > 0 else len(text) + cut_at) + offset
-    structlog.get_logger().info("event", text=text[:at] + ADMIN_TOKEN + text[at:] + "the end")
+    blank, end = " " * 20_000, "the end"
+    whole_chars = len(blank) + len(ADMIN_TOKEN) + len(end)
+    at = cut_at % whole_chars + offset
+    structlog.get_logger().info("event", text=blank[:at] + ADMIN_TOKEN + blank[at:] + end)
 
     text = lines()[0]["text"]
     assert len(text) < 8_200

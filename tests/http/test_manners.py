@@ -25,6 +25,9 @@ def app(app: FastAPI) -> FastAPI:
         structlog.get_logger().info("taken in")
         return PlainTextResponse(f"{len(await request.body())} bytes", 201)
 
+    @app.put("/json")
+    async def read_by_fastapi(body: dict[str, int]) -> None: ...
+
     @app.get("/livez")
     async def livez() -> str:
         return "ok"
@@ -127,14 +130,18 @@ def test_half_an_answer_is_cut_so_that_nobody_takes_it_for_a_whole_one(
     assert "no second half" in str([line.get("exception") for line in log_lines() if line["level"] == "error"])
 
 
-def test_a_client_that_goes_away_is_an_info_line_and_no_error(app: FastAPI, serve: Serve, log_lines: Lines) -> None:
+@pytest.mark.parametrize("path", ["/outer/u/t/f", "/json"])
+def test_a_client_that_goes_away_is_an_info_line_and_no_error(
+    app: FastAPI, serve: Serve, log_lines: Lines, path: str
+) -> None:
     port = serve(app)
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(b"PUT /outer/u/t/f HTTP/1.1\r\nHost: service\r\nContent-Length: 100\r\n\r\nhalf of it")
+        connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: service\r\nContent-Length: 100\r\n\r\nhalf of it".encode())
 
     lines = wait_for_request_line(port, log_lines)
     assert lines[0]["unfinished"] == "client went away"
     assert lines[0]["status"] is None
+    assert "problem" not in lines[0]
     assert {line["level"] for line in log_lines()} <= {"info", "debug"}
 
 

@@ -183,6 +183,7 @@ async def test_what_was_sent_is_never_repeated(
 
     assert answer.status_code == 422
     assert "hunter2" not in answer.text + str(log_lines())
+    assert "`h`" not in answer.text
 
 
 async def test_a_body_that_is_no_json_is_400(client: httpx.AsyncClient) -> None:
@@ -213,6 +214,15 @@ async def test_a_thousand_mistakes_are_not_all_listed(client: httpx.AsyncClient)
 
     assert len(answer.json()["errors"]) == 100
     assert "299 more" in answer.json()["detail"]
+
+
+async def test_half_a_character_in_a_detail_is_written_as_json_writes_it(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    answer = await client.get(failing(app, Conflict("über \udc80")))
+
+    assert answer.status_code == 409
+    assert '"über \\udc80"' in answer.text
 
 
 async def test_a_name_with_half_a_character_is_still_answered(client: httpx.AsyncClient) -> None:
@@ -270,6 +280,15 @@ async def test_a_body_over_the_limit_is_413_before_it_is_parsed(client: httpx.As
 
     assert answer.status_code == 413
     assert answer.json()["type"] == "/problems/body-too-large"
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_even_asked_for(
+    client: httpx.AsyncClient, log_lines: Lines
+) -> None:
+    answer = await client.post("/body", content=b"x" * 5_000)
+
+    assert answer.status_code == 413
+    assert log_lines()[-1]["bytes_in"] == 0
 
 
 async def test_a_body_of_unknown_length_is_cut_at_the_limit(client: httpx.AsyncClient) -> None:

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from imagesvc.http.refusal import EarlyRefusal
 
@@ -69,6 +70,11 @@ async def sniff_then_refuse(request: Request) -> Response:
     return PlainTextResponse("empty", 400)
 
 
+async def refuse_without_a_length(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 410, "headers": []})
+    await send({"type": "http.response.body", "body": b"used up"})
+
+
 async def take(request: Request) -> Response:
     return PlainTextResponse(f"{len(await request.body())} bytes")
 
@@ -107,6 +113,15 @@ def test_a_refusal_is_whole_before_the_rest_of_the_body_has_come(serve: Serve) -
 
     assert b"content-length: 7\r\n" in answer.lower()
     assert answer.endswith(b"\r\n\r\nused up")
+
+
+def test_a_refusal_is_given_a_length_when_it_has_none(serve: Serve) -> None:
+    port = serve(EarlyRefusal(refuse_without_a_length))
+
+    answer = send_all_then_read(port, head("/", f"Content-Length: {5 * MIB}"), 5 * MIB).answer
+
+    assert b"content-length: 7\r\n" in answer
+    assert b"chunked" not in answer
 
 
 def test_a_client_that_never_stops_sending_is_cut_at_the_bound_of_bytes(serve: Serve) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.types import Message
 
 from imagesvc.errors import Unavailable
 from imagesvc.http.stored import StoredBytes
@@ -199,6 +200,27 @@ def test_a_file_that_is_shorter_than_it_should_be_is_not_taken_for_whole(
 
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"http://127.0.0.1:{port}/short")
+
+
+async def test_reading_stops_at_once_when_the_client_is_gone_and_the_store_is_closed() -> None:
+    store = Store(b"x" * 1_000_000)
+    reading = store.open(0, 1_000_000)  # held here, so that nobody but the answer closes it
+    stored = StoredBytes(
+        lambda _start, _stop: reading, size=1_000_000, media_type="image/png", etag='"a"', cache_control="no-store"
+    )
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await stored({"type": "http", "method": "GET", "headers": []}, receive, send)
+
+    assert store.pieces_read < 5
+    assert store.closed.is_set()
+    assert sent[-1]["more_body"] is True
 
 
 def test_the_store_is_let_go_when_the_client_goes_away(app: FastAPI, serve: Serve, log_lines: Lines) -> None:
