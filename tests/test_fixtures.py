@@ -17,7 +17,7 @@ async def test_each_test_finds_a_migrated_empty_database_an_empty_valkey_and_an_
     async with Storage(settings) as storage:
         assert await connection.fetchval("SELECT count(*) FROM links") == 0
         assert await valkey.dbsize() == 0
-        assert await anext(storage.keys(), None) is None
+        assert await anext(storage.listing(), None) is None
         await connection.execute("CREATE TABLE left_behind ()")
         await connection.execute("INSERT INTO alembic_version VALUES ('left behind')")
         await valkey.set("left", "behind")

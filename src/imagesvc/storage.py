@@ -179,7 +179,7 @@ class Storage:
                 while chunk := await body.content.read(READ_CHUNK_BYTES):
                     yield chunk
 
-    async def keys(self) -> AsyncIterator[tuple[str, int]]:
+    async def listing(self) -> AsyncIterator[tuple[str, int]]:
         """(key, bytes) of every object: for audits and tests, never in normal work."""
         async with self._faults():
             async for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):

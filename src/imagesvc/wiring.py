@@ -94,7 +94,8 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
     """A sandbox that is passed in is used and left open."""
     async with contextlib.AsyncExitStack() as stack:
         servers = await stack.enter_async_context(open_servers(settings))
-        sandbox = sandbox or await stack.enter_async_context(Sandbox(limits_of(settings)))
+        if sandbox is None:
+            sandbox = await stack.enter_async_context(Sandbox(limits_of(settings)))
         database, storage = servers.database, servers.storage
         darkroom = Darkroom(settings, database, storage, sandbox)
         yield Background(

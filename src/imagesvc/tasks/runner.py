@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -18,6 +19,7 @@ from imagesvc.tasks.leases import Lease, LeaseLost
 log = structlog.get_logger(__name__)
 
 LONGEST_DELAY_SECONDS = 3600.0
+T = TypeVar("T")
 
 
 class TryLater(Exception):
@@ -61,12 +63,13 @@ class Runner:
 
     async def run(self, task_id: UUID) -> bool:
         """Run the task if it is to be had; True when its handler ended it."""
-        async with self._sessions.begin() as session:
-            lease = await leases.claim(session, task_id, seconds=self._settings.task_lease_seconds)
+        lease, is_cancelled = await _to_the_end(self._claim(task_id))
         if lease is None:
             return False
         kind = self._kinds[lease.kind]
         try:
+            if is_cancelled:
+                raise asyncio.CancelledError
             if lease.attempt > kind.max_attempts:
                 # every attempt was counted and none came back: this task takes its workers down
                 await self._failed(lease, kind, TryLater("worker-died"))
@@ -77,9 +80,7 @@ class Runner:
             log.info("lease lost", task_id=str(task_id), kind=lease.kind)
             return False
         except asyncio.CancelledError:
-            with contextlib.suppress(LeaseLost):
-                async with self._sessions.begin() as session:
-                    await leases.give_back(session, lease)
+            await _to_the_end(self._give_back(lease))
             raise
         except TryLater as error:
             await self._failed(lease, kind, error)
@@ -89,6 +90,15 @@ class Runner:
             await self._failed(lease, kind, TryLater(type(error).__name__))
             return False
         return True
+
+    async def _claim(self, task_id: UUID) -> Lease | None:
+        async with self._sessions.begin() as session:
+            return await leases.claim(session, task_id, seconds=self._settings.task_lease_seconds)
+
+    async def _give_back(self, lease: Lease) -> None:
+        with contextlib.suppress(LeaseLost):
+            async with self._sessions.begin() as session:
+                await leases.give_back(session, lease)
 
     async def _failed(self, lease: Lease, kind: Kind, error: TryLater) -> None:
         most = min(kind.max_attempts, error.at_most or kind.max_attempts)
@@ -138,3 +148,14 @@ class Runner:
             renewal.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await renewal
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
+    """The result, and whether we were cancelled meanwhile: a claim cut in half would hold its task for a lease."""
+    task, is_cancelled = asyncio.create_task(work), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            is_cancelled = True
+    return task.result(), is_cancelled

@@ -1,0 +1,94 @@
+"""The service as processes of their own, to be killed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+from pydantic import SecretStr
+
+from imagesvc.settings import Settings
+
+DEADLINE_SECONDS = 60.0
+
+
+async def until(check: Callable[[], Awaitable[bool]], *, seconds: float = DEADLINE_SECONDS) -> None:
+    """Waits for a state; TimeoutError when it does not come."""
+    async with asyncio.timeout(seconds):
+        while not await check():
+            await asyncio.sleep(0.02)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that make another process run with these settings."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    return dict(os.environ) | {
+        f"IMAGESVC_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in given.items()
+    }
+
+
+class Process:
+    """One part of the service, started as a user would."""
+
+    def __init__(self, settings: Settings, *command: str) -> None:
+        self._environment = environment(settings)
+        self._command = command
+        self._running: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._running = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "imagesvc", *self._command, env=self._environment, start_new_session=True
+        )
+
+    async def end(self, signal_number: int = signal.SIGKILL) -> int:
+        """Signals the process and waits for its end; a zygote notices by itself."""
+        assert self._running is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._running.send_signal(signal_number)
+        return await self._running.wait()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._running is None or self._running.returncode is not None
+
+
+@contextlib.asynccontextmanager
+async def process(settings: Settings, *command: str) -> AsyncIterator[Process]:
+    part = Process(settings, *command)
+    await part.start()
+    try:
+        yield part
+    finally:
+        if not part.has_ended:
+            await part.end()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def api_process(settings: Settings) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
+    """An API of its own with the owner's client."""
+    assert settings.admin_token is not None
+    port = free_port()
+    bearer = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}
+    async with (
+        process(settings, "serve", "--port", str(port)) as part,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=bearer, timeout=60) as owner,
+    ):
+
+        async def answers() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return (await owner.get("/livez")).status_code == 200
+            return False
+
+        await until(answers)
+        yield part, owner
