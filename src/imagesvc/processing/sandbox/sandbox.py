@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
@@ -64,19 +65,26 @@ class Sandbox:
         self._zygote: _Zygote | None = None
         self._numbers = 0
 
+    @property
+    def zygote_pid(self) -> int | None:
+        """None while there is none."""
+        return None if self._zygote is None or self._zygote.ended else self._zygote.pid
+
     async def start(self) -> None:
         """Raises SandboxUnavailable."""
         if self._room is None:
             self._room = Room.open(self._parent)
-        await self._living_zygote()
+        with suppress(_Lost):
+            await self._living_zygote()
 
     async def close(self) -> None:
-        if self._zygote is not None:
-            await self._zygote.stop()
-            self._zygote = None
-        if self._room is not None:
-            self._room.close()
-            self._room = None
+        room, self._room = self._room, None  # from here on no zygote is started, whoever still waits for an image
+        async with self._starting:
+            if self._zygote is not None:
+                await self._zygote.stop()
+                self._zygote = None
+        if room is not None:
+            room.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -101,7 +109,7 @@ class Sandbox:
                 for _ in range(2):  # once more when the zygote was lost, which need not have been this image's doing
                     with suppress(_Lost):
                         return await self._run(request, folder, slot)
-                return Failed(reason="sandbox-lost", detail="the zygote ended twice while it worked on this image")
+                return Failed(reason="sandbox-lost", detail="the zygote ended while it worked on this image")
             finally:
                 self._slots.append(slot)
 
@@ -121,6 +129,8 @@ class Sandbox:
 
     async def _living_zygote(self) -> "_Zygote":
         async with self._starting:
+            if self._room is None:
+                raise _Lost
             if self._zygote is None or self._zygote.ended:
                 if self._zygote is not None:
                     await self._zygote.stop()
@@ -145,6 +155,7 @@ class _Zygote:
     def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket) -> None:
         self.confinement: dict[str, bool] = {}
         self.ended = False
+        self.pid = process.pid
         self._process = process
         self._connection = connection
         self._waiting: dict[int, asyncio.Future[Ended]] = {}
@@ -155,7 +166,7 @@ class _Zygote:
     async def start(cls, hooks: Path | None) -> Self:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        with theirs:
+        with theirs, tempfile.TemporaryFile() as words:  # a pipe would hold up wait() for as long as anybody has it
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",
@@ -167,17 +178,22 @@ class _Zygote:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,  # silent once it is ready
+                stderr=words,
             )
-        zygote = cls(process, ours)
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                zygote.confinement = (await zygote._ready).confinement
-        except (TimeoutError, _Lost) as error:
-            await zygote.stop()
-            said = (await process.stderr.read()).decode("utf-8", "replace") if process.stderr else ""
-            raise SandboxUnavailable(f"the zygote did not get ready: {said[-2_000:]}") from error
-        return zygote
+            theirs.close()
+            zygote = cls(process, ours)
+            try:
+                async with asyncio.timeout(_START_SECONDS):
+                    zygote.confinement = (await zygote._ready).confinement
+            except (TimeoutError, _Lost) as error:
+                await zygote.stop()
+                words.seek(0)
+                said = words.read().decode("utf-8", "replace")[-2_000:]
+                raise SandboxUnavailable(f"the zygote did not get ready: {said}") from error
+            except asyncio.CancelledError:
+                await zygote.stop()
+                raise
+            return zygote
 
     async def stop(self) -> None:
         """Kill it; its children go with it."""
