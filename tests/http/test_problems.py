@@ -1,13 +1,12 @@
 """Failures as problem documents: ours, FastAPI's, Starlette's, and the ones that nobody expected."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, Header, Query, Request
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
 
 from imagesvc.errors import Conflict, ImagesvcError, Invalid, NotFound, Unauthenticated, Unavailable
@@ -27,32 +26,21 @@ class LinkExpired(ImagesvcError):
     status, slug, title = 410, "test-link-expired", "The link has expired"
 
 
-class Visit(BaseModel):
-    store: Annotated[str, Field(alias="a/b~c")]
-    kind: Literal["till", "shelf"]
-
-
-class Body(BaseModel):
-    expires_in: int = Field(gt=0)
-    visits: list[Visit] = []
-    link: UUID | None = None
-
-
 @pytest.fixture
 def app(app: FastAPI) -> FastAPI:
     router = APIRouter(prefix="/items")
-
-    @app.post("/body")
-    async def body(body: Body) -> None: ...
-
-    @app.get("/query")
-    async def query(limit: Annotated[int, Query(le=200)], if_match: Annotated[int | None, Header()] = None) -> None: ...
 
     @router.get("/{id}")
     async def read(id: UUID) -> None: ...
 
     @router.delete("/{id}")
     async def delete(id: UUID) -> None: ...
+
+    @app.get("/query")
+    async def query(limit: int = 50) -> None: ...
+
+    @app.post("/body")
+    async def body(body: dict[str, Any]) -> None: ...
 
     @app.post("/stream")
     async def stream(request: Request) -> int:
@@ -140,82 +128,6 @@ async def test_an_answer_that_breaks_its_own_schema_is_500_and_its_values_stay_o
     assert "int_parsing" in str(log_lines())
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({"expires_in": 0}, "/expires_in"),
-        ({}, "/expires_in"),
-        ({"expires_in": 1, "visits": [{"a/b~c": "x", "kind": "till"}, {"kind": "till"}]}, "/visits/1/a~1b~0c"),
-        ([], ""),
-    ],
-)
-async def test_a_wrong_body_is_422_with_a_pointer_to_the_place(
-    client: httpx.AsyncClient, body: object, pointer: str
-) -> None:
-    answer = await client.post("/body", json=body)
-
-    assert answer.status_code == 422
-    assert answer.json()["type"] == "/problems/invalid-request"
-    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
-
-
-async def test_a_wrong_parameter_is_422_with_a_pointer_that_names_the_part_of_the_request(
-    client: httpx.AsyncClient,
-) -> None:
-    answer = await client.get("/query?limit=1000", headers={"If-Match": "x"})
-
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json()["errors"]] == ["/query/limit", "/header/if-match"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"expires_in": "hunter2-hunter2"},
-        {"expires_in": 1, "link": "hunter2-hunter2"},
-        {"expires_in": 1, "visits": [{"a/b~c": "x", "kind": "hunter2-hunter2"}]},
-    ],
-)
-async def test_what_was_sent_is_never_repeated(
-    client: httpx.AsyncClient, log_lines: Lines, body: dict[str, object]
-) -> None:
-    answer = await client.post("/body", json=body)
-
-    assert answer.status_code == 422
-    assert "hunter2" not in answer.text + str(log_lines())
-    assert "`h`" not in answer.text
-
-
-async def test_a_body_that_is_no_json_is_400(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/body", content=b'{"expires_in": ', headers={"content-type": "application/json"})
-
-    assert answer.status_code == 400
-    assert answer.json()["type"] == "/problems/malformed-request"
-    assert "character 15" in answer.json()["detail"]
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 900])
-async def test_a_body_that_breaks_the_parser_is_400(client: httpx.AsyncClient, content: bytes) -> None:
-    answer = await client.post("/body", content=content, headers={"content-type": "application/json"})
-
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/problem+json"
-
-
-async def test_a_body_of_another_type_is_told_to_be_json(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/body", content=b'{"expires_in": 3}', headers={"content-type": "text/plain"})
-
-    assert answer.status_code == 422
-    assert "Content-Type: application/json" in answer.json()["errors"][0]["detail"]
-
-
-async def test_a_thousand_mistakes_are_not_all_listed(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/body", json={"expires_in": 1, "visits": [0] * 300})
-
-    assert len(answer.json()["errors"]) == 100
-    assert "299 more" in answer.json()["detail"]
-
-
 async def test_half_a_character_in_a_detail_is_written_as_json_writes_it(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
@@ -223,24 +135,6 @@ async def test_half_a_character_in_a_detail_is_written_as_json_writes_it(
 
     assert answer.status_code == 409
     assert '"über \\udc80"' in answer.text
-
-
-async def test_a_name_with_half_a_character_is_still_answered(client: httpx.AsyncClient) -> None:
-    answer = await client.post(
-        "/body",
-        content=b'{"expires_in": "\\ud800", "visits": {"\\udc00": 1}}',
-        headers={"content-type": "application/json"},
-    )
-
-    assert answer.status_code == 422
-    assert answer.json()["errors"]
-
-
-async def test_an_id_that_cannot_be_one_is_404(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/v1/items/not-an-id")
-
-    assert answer.status_code == 404
-    assert answer.json()["type"] == "/problems/not-found"
 
 
 async def test_an_unknown_path_is_a_problem_too(client: httpx.AsyncClient) -> None:
