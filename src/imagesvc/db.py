@@ -6,10 +6,9 @@ must never wait for our event loop.
 """
 
 import asyncio
-import contextlib
 import datetime as dt
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -19,10 +18,10 @@ import uuid6
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import BigInteger, DateTime, MetaData, Text, text
+from sqlalchemy import BigInteger, DateTime, MetaData, Text, event, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
@@ -101,15 +100,23 @@ class Database:
         self._wait_seconds = settings.database_pool_wait_seconds
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=lambda **arguments: connect(self._url, server_settings=TIMEOUTS, **arguments),
+            async_creator=self._connect,
             pool_size=self._size,
             max_overflow=0,
             pool_timeout=self._wait_seconds,
             pool_use_lifo=True,
+            hide_parameters=True,
         )
+        event.listen(self.engine.sync_engine, "handle_error", _away)
         self.sessions = async_sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False)
         self._plain: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
+
+    async def _connect(self, **arguments: Any) -> asyncpg.Connection:
+        try:
+            return await connect(self._url, server_settings=TIMEOUTS, **arguments)
+        except (*CONNECTION_GONE, TimeoutError) as error:
+            raise DatabaseAway from error
 
     async def fetch_row(self, sql: str, *arguments: Any) -> Any:
         """The first row of one statement, committed by itself; None when there is none. JSON comes decoded.
@@ -159,9 +166,6 @@ async def _decode_json(connection: asyncpg.Connection) -> None:
 
 CONNECTION_GONE = (
     OSError,
-    PoolTimeout,
-    OperationalError,
-    InterfaceError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -171,19 +175,11 @@ CONNECTION_GONE = (
 )
 
 
-@contextlib.asynccontextmanager
-async def away_is_unavailable() -> AsyncIterator[None]:
-    """Turns a database that cannot be reached into an answer of 503, and leaves every other error alone."""
-    try:
-        yield
-    except PoolTimeout as error:
-        raise DatabaseBusy from error
-    except CONNECTION_GONE as error:
-        raise DatabaseAway from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise DatabaseAway from error
-        raise
+def _away(context: ExceptionContext) -> None:
+    """A connection that broke under a statement of a session: 503, and not our mistake."""
+    cause = context.original_exception.__cause__
+    if context.is_disconnect or isinstance(cause, CONNECTION_GONE):
+        raise DatabaseAway from context.original_exception
 
 
 def alembic_config(settings: Settings | None = None) -> Config:

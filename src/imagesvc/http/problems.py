@@ -14,12 +14,14 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.routing import iter_route_contexts
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from imagesvc import errors
+from imagesvc.db import DatabaseBusy
 from imagesvc.errors import ImagesvcError
 from imagesvc.http.validation import failure_of
 
@@ -95,6 +97,7 @@ def register(app: FastAPI) -> None:
             ResponseValidationError: _own_mistake,
             HTTPException: _plain,
             ClientDisconnect: _nobody_there,
+            PoolTimeout: _database_busy,
         }
     )
     # Starlette's redirect to the path with or without its last slash is built from the Host header.
@@ -133,6 +136,10 @@ async def _plain(request: Request, error: HTTPException) -> Response:
     if kind is MethodNotAllowed:
         headers["Allow"] = ", ".join(sorted(_methods_of_path(request))) or headers.get("Allow", "")
     return answer_for(kind(detail, headers=headers), request.scope)
+
+
+async def _database_busy(request: Request, _error: PoolTimeout) -> Response:
+    return answer_for(DatabaseBusy(), request.scope)
 
 
 async def _nobody_there(_request: Request, _error: ClientDisconnect) -> Response:

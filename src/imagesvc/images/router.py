@@ -9,8 +9,10 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, OptionalCaller, needs_bearer
+from imagesvc.errors import PreconditionFailed
 from imagesvc.http.conditional import is_unchanged, strong_etag
 from imagesvc.http.problems import problems
+from imagesvc.http.ranges import RangeNotSatisfiable
 from imagesvc.http.stored import StoredBytes
 from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
 from imagesvc.images.schemas import ImageOut, Receipt, UploadWithImage
@@ -30,6 +32,7 @@ Wait = Annotated[
 PRIVATE = "private, no-cache"
 PUBLIC = "public, max-age=60, must-revalidate"
 ORIGINAL_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+CONDITIONS = (PreconditionFailed, RangeNotSatisfiable)
 BINARY: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "The bytes"},
     206: {"description": "The part that `Range` asked for"},
@@ -69,7 +72,7 @@ async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller) 
 @router.get(
     "/v1/images/{image_id}/original",
     response_class=Response,
-    responses={**BINARY, **problems(ImageNotFound, StorageAway)},
+    responses={**BINARY, **problems(ImageNotFound, *CONDITIONS, StorageAway)},
     dependencies=[needs_bearer],
 )
 async def original(request: Request, image_id: UUID, caller: CurrentCaller) -> Response:
@@ -93,7 +96,10 @@ async def original(request: Request, image_id: UUID, caller: CurrentCaller) -> R
 @router.get(
     "/v1/images/{image_id}/renditions/{preset}.{form}",
     response_class=Response,
-    responses={**BINARY, **problems(ImageNotFound, NoSuchRendition, NoRendition, RenditionNotReady, StorageAway)},
+    responses={
+        **BINARY,
+        **problems(ImageNotFound, NoSuchRendition, NoRendition, *CONDITIONS, RenditionNotReady, StorageAway),
+    },
     dependencies=[needs_bearer],
 )
 async def rendition(
@@ -126,7 +132,7 @@ async def receipt(request: Request, token: str, upload_id: UUID, link: TheLink) 
     "/u/{token}/uploads/{upload_id}/thumb.webp",
     tags=["upload"],
     response_class=Response,
-    responses={**BINARY, **problems(BadLinkToken, LinkExpired, LinkRevoked, NoSuchRendition, StorageAway)},
+    responses={**BINARY, **problems(BadLinkToken, LinkExpired, LinkRevoked, NoSuchRendition, *CONDITIONS, StorageAway)},
 )
 async def receipt_thumb(request: Request, token: str, upload_id: UUID, link: TheLink) -> Response:
     """A small picture of a file that was sent through this link."""
