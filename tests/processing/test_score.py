@@ -1,0 +1,207 @@
+"""Pixels in, judgement out: what each kind of damage does to the score, and what must leave it alone."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagesvc.processing.quality.blocks import blocks
+from imagesvc.processing.quality.edges import edge_variances
+from imagesvc.processing.quality.grain import noise_level
+from imagesvc.processing.quality.planes import luma
+from imagesvc.processing.score import HINTS, Score, score, tile_boxes
+from tests.processing.scenes import Pixels, blurred, exposed, flattened, jpeg, noisy, resized, scene, shaken
+
+SEEDS = [1, 2, 3]
+Damage = Callable[[Pixels, Any], Pixels]
+
+DAMAGES = [
+    pytest.param(blurred, (0.8, 1.5, 2.5, 4, 6), "sharpness", "blurred", id="blur"),
+    pytest.param(noisy, (4, 8, 16, 30, 50), "noise", "noisy", id="noise"),
+    pytest.param(jpeg, (85, 65, 40, 20, 8), "compression", "compressed", id="jpeg"),
+    pytest.param(exposed, (0.8, 0.6, 0.4, 0.25, 0.15), "exposure", "too_dark", id="under"),
+    pytest.param(exposed, (1.25, 1.6, 2.2, 3.2, 5), "exposure", "too_bright", id="over"),
+    pytest.param(flattened, (0.7, 0.45, 0.25, 0.12, 0.05), "contrast", "low_contrast", id="flat"),
+]
+
+
+def judged(pixels: Pixels) -> Score:
+    """As the pipeline does it: proxy, tiles, score."""
+    height, width = pixels.shape[:2]
+    reduction = min(1.0, 640 / max(width, height))
+    proxy = pixels if reduction == 1 else resized(pixels, round(width * reduction), round(height * reduction))
+    boxes = tile_boxes(proxy, width=width, height=height)
+    tiles = [pixels[box.top : box.bottom, box.left : box.right] for box in boxes]
+    return score(proxy, width=width, height=height, tiles=tiles)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_clean_picture_scores_well_and_has_no_defect(seed: int) -> None:
+    clean = judged(scene(seed))
+
+    assert clean.value >= 75
+    assert (clean.defects, clean.hint) == ((), None)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("damage", "steps", "component", "defect"), DAMAGES)
+def test_each_step_of_damage_lowers_the_score_and_its_own_component(
+    damage: Damage, steps: tuple[float, ...], component: str, defect: str, seed: int
+) -> None:
+    clean = scene(seed)
+
+    ladder = [judged(clean), *(judged(damage(clean, step)) for step in steps)]
+
+    values = [rung.value for rung in ladder]
+    parts = [rung.components[component] for rung in ladder]
+    assert values == sorted(set(values), reverse=True)
+    assert parts == sorted(set(parts), reverse=True)
+    assert ladder[-1].defects[0] == defect
+    assert ladder[-1].hint == HINTS[defect]
+
+
+TURNS = [
+    pytest.param(lambda pixels: np.rot90(pixels), id="90"),
+    pytest.param(lambda pixels: np.rot90(pixels, 2), id="180"),
+    pytest.param(lambda pixels: np.rot90(pixels, 3), id="270"),
+    pytest.param(lambda pixels: pixels[:, ::-1], id="mirrored"),
+    pytest.param(lambda pixels: pixels.transpose(1, 0, 2), id="transposed"),
+]
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("quality", [60, 100])
+@pytest.mark.parametrize(("width", "height"), [(637, 475), (1501, 1109)], ids=["small", "with tiles"])
+def test_a_turned_picture_scores_the_same(
+    turn: Callable[[Pixels], Pixels], quality: int, width: int, height: int
+) -> None:
+    # neither side is a multiple of 8: once the picture is turned, JPEG's grid starts elsewhere
+    upright = jpeg(scene(4, width=width, height=height), quality)
+
+    turned = judged(np.ascontiguousarray(turn(upright)))
+
+    assert abs(turned.value - judged(upright).value) <= 2
+
+
+def test_shaking_along_one_axis_blurs_although_the_edges_along_it_stay_sharp() -> None:
+    clean, shaky = judged(scene(5)), judged(shaken(scene(5), 9))
+
+    assert shaky.components["sharpness"] < clean.components["sharpness"] - 0.15
+    assert shaky.value < clean.value - 10
+
+
+@pytest.mark.parametrize(("damage", "step", "component"), [(noisy, 12, "noise"), (jpeg, 30, "compression")])
+def test_damage_that_the_reduction_hides_is_seen_in_the_native_tiles(
+    damage: Damage, step: float, component: str
+) -> None:
+    large = scene(6, width=2400, height=1800)
+
+    clean, damaged = judged(large), judged(damage(large, step))
+
+    assert damaged.components[component] < clean.components[component] - 0.2
+    assert damaged.value < clean.value - 5
+
+
+def test_the_same_picture_at_two_sizes_scores_about_the_same() -> None:
+    large = scene(6, width=1600, height=1200)
+
+    assert abs(judged(large).value - judged(resized(large, 800, 600)).value) <= 6
+
+
+def test_a_thumbnail_is_low_in_resolution() -> None:
+    assert judged(resized(scene(1), 120, 90)).defects == ("low_resolution",)
+
+
+def test_blur_is_measured_in_pixels_whatever_the_contrast_and_the_noise() -> None:
+    soft = blurred(scene(2), 2)
+
+    plain, _ = edge_variances(luma(soft), noise=0)
+    faint, _ = edge_variances(luma(flattened(soft, 0.3)), noise=0)
+    grainy = luma(noisy(soft, 8))
+    corrected, _ = edge_variances(grainy, noise=noise_level(grainy))
+
+    assert plain == pytest.approx(np.full(4, 4.5), rel=0.25)
+    assert faint == pytest.approx(plain, rel=0.1)
+    assert corrected == pytest.approx(plain, rel=0.25)
+
+
+@pytest.mark.parametrize("deviation", [2, 5, 10, 20])
+def test_noise_is_measured_in_grey_levels(deviation: float) -> None:
+    # three independent channels average to 0.67 of their deviation in luma
+    assert noise_level(luma(noisy(scene(3), deviation))) == pytest.approx(0.67 * deviation, rel=0.25)
+
+
+@pytest.mark.parametrize(("quality", "step"), [(80, 0.41), (65, 0.69), (50, 1.0), (30, 1.67), (15, 3.33), (10, 5.0)])
+def test_the_step_of_jpeg_is_read_off_the_pixels_also_when_the_grid_was_cropped(quality: int, step: float) -> None:
+    decoded = jpeg(scene(3), quality)
+    cropped = decoded[3:, 5:]
+
+    whole = blocks(luma(decoded), width=640, height=480)
+    part = blocks(luma(cropped), width=635, height=477)
+
+    assert whole.step == pytest.approx(step, rel=0.05)
+    assert part.step == pytest.approx(step, rel=0.05)
+
+
+def test_what_was_never_compressed_has_no_step() -> None:
+    never = blocks(luma(noisy(scene(3), 3)), width=640, height=480)
+
+    assert never.step == 0
+    assert never.jump < 0.05
+
+
+def test_stripes_as_wide_as_a_block_are_not_compression() -> None:
+    stripes = np.where(np.arange(640) // 8 % 2, 170, 90).astype(np.uint8)
+    pixels = np.broadcast_to(stripes[np.newaxis, :, np.newaxis], (480, 640, 3))
+
+    assert judged(np.ascontiguousarray(pixels)).components["compression"] > 0.95
+
+
+def test_highlights_that_were_clipped_and_then_darkened_stay_lost() -> None:
+    clipped = exposed(scene(2), 2.5)
+
+    assert judged(exposed(clipped, 0.8)).components["exposure"] <= judged(clipped).components["exposure"]
+
+
+@pytest.mark.parametrize("level", [0, 90, 255])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 1), (640, 2), (400, 300)])
+def test_a_blank_picture_of_any_size_is_worth_nothing_and_says_why(level: int, width: int, height: int) -> None:
+    blank = judged(np.full((height, width, 3), level, np.uint8))
+
+    assert blank.value == 0
+    assert "low_contrast" in blank.defects
+    assert "blurred" not in blank.defects
+
+
+def test_a_panorama_whose_proxy_is_a_line_is_judged_without_tiles_outside_it() -> None:
+    boxes = tile_boxes(np.full((2, 640, 3), 128, np.uint8), width=50_000, height=160)
+
+    assert len(boxes) == 8
+    assert all(0 <= box.left < box.right <= 50_000 and 0 <= box.top < box.bottom <= 160 for box in boxes)
+
+
+def test_tiles_are_whole_different_and_on_the_grid_of_jpeg() -> None:
+    large = scene(6, width=1501, height=1109)
+    boxes = tile_boxes(resized(large, 640, 473), width=1501, height=1109)
+
+    assert len(set(boxes)) == 8
+    assert {(box.left % 8, box.top % 8) for box in boxes} == {(0, 0)}
+    assert {(box.right - box.left, box.bottom - box.top) for box in boxes} == {(128, 128)}
+    assert all(box.right <= 1501 and box.bottom <= 1109 for box in boxes)
+
+
+def test_a_picture_that_is_its_own_proxy_needs_no_tiles() -> None:
+    assert tile_boxes(scene(1), width=640, height=480) == ()
+
+
+def test_the_json_is_the_score_member_of_an_image() -> None:
+    member = judged(blurred(scene(1), 5)).as_json()
+
+    assert json.loads(json.dumps(member)) == member
+    assert list(member) == ["value", "version", "components", "defects", "hint"]
+    assert list(member["components"]) == ["sharpness", "noise", "compression", "exposure", "contrast", "resolution"]
+    assert all(0 <= part <= 1 for part in member["components"].values())
+    assert member["defects"] == ["blurred"]
+    assert member["version"] == "1"
