@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     # --- limits of one request
     max_parts: int = Field(1_000, gt=0, description="files and fields of one multipart request")
     max_part_header_bytes: int = Field(16 * 1024, gt=0)
-    max_field_bytes: int = Field(8 * 1024, gt=0)
+    max_field_bytes: int = Field(32 * 1024, gt=0, description="of one text of a form: 5000 letters of any script")
     max_json_bytes: int = Field(1 * MIB, gt=0)
 
     # --- memory and connections

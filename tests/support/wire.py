@@ -63,6 +63,11 @@ class Connection:
             body = await self._reader.readexactly(int(headers["content-length"]))
         return Answer(status=int(head[0].split()[1]), headers=headers, body=body)
 
+    async def last_answer(self) -> bytes:
+        """Everything that comes until the server closes the connection."""
+        async with asyncio.timeout(30):
+            return await self._reader.read()
+
     def hang_up(self) -> None:
         """At once, with a reset: whatever was under way is lost."""
         self._writer.transport.abort()

@@ -4,8 +4,9 @@ import datetime as dt
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from imagesvc.http.moments import Moment
 from imagesvc.links.models import Link
 
 ShortText = Annotated[
@@ -24,7 +25,7 @@ class NewLink(BaseModel):
     )
 
     expires_in: Annotated[int, Field(gt=0, strict=True)] | None = None
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     label: ShortText | None = None
     max_files: Count | None = None
     max_bytes: Count | None = None
@@ -39,7 +40,7 @@ class LinkChanges(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     label: ShortText | None = None
     max_files: Count | None = None
     max_bytes: Count | None = None

@@ -5,8 +5,9 @@ import datetime as dt
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from imagesvc.http.moments import Moment
 from imagesvc.links.service import OpenLink
 from imagesvc.uploads.errors import BadContext
 
@@ -21,7 +22,7 @@ LONGEST = {
 FIELDS = frozenset({*LONGEST, "captured_at", "visibility"})
 """Fields that apply to every file that follows; ``sha256`` applies to the next file only."""
 
-_moment = TypeAdapter(AwareDatetime)
+_moment: TypeAdapter[dt.datetime] = TypeAdapter(Moment)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
