@@ -8,6 +8,7 @@
     metadata/      camera, exposure, time and place from EXIF and XMP; bad metadata is absent and noted, never an error
     facts.py       what comes out, checked again when it is read back from the sandbox
     decode.py      pixels, by Pillow; a broken file is refused here at the latest
+    rasters/       the plain pixel layouts that Pillow does not know
     colour.py      to sRGB, by profile or by code points
     renditions.py  the sizes and formats, from one decoding
     process.py     the whole work on one image, in that order

@@ -24,6 +24,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imagesvc.processing.headers import Broken, Header, Refusal, Source
+from imagesvc.processing.rasters import misread_by_pillow, raster
+from imagesvc.processing.rasters.samples import eight_bits, eight_bits_of_floats
 
 _PLUGINS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
     "image/jpeg": JpegImageFile,
@@ -44,11 +46,17 @@ _UNSUPPORTED_WORDS = ("unsupported", "not supported", "not available", "cannot h
 class Opened:
     """A file whose decoder has read the header and no pixels."""
 
-    image: ImageFile
+    image: ImageFile | None
+    """None where Pillow declined: then the layout may still be one that ``rasters`` knows"""
+    declined: Refusal | None
     source: Source
     media_type: str
     header: Header
-    color_mode: str
+    color_mode: str | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.size if self.image is not None else (self.header.width, self.header.height)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,23 +72,34 @@ class Picture:
 
 
 def open_image(file: IO[bytes], source: Source, media_type: str, header: Header) -> Opened:
-    """``file`` and ``source`` are the same bytes. Raises Refusal."""
+    """``file`` and ``source`` are the same bytes."""
+    image: ImageFile | None = None
+    declined: Refusal | None = None
     try:
         with warnings.catch_warnings(action="ignore"):
             image = _PLUGINS[media_type](file)
     except MemoryError:
         raise
     except Exception as error:
-        raise Refusal("unsupported-content", f"no decoder for this kind of {media_type}: {_said(error)}") from error
-    return Opened(image=image, source=source, media_type=media_type, header=header, color_mode=image.mode)
+        declined = Refusal("unsupported-content", f"no decoder for this kind of {media_type}: {_said(error)}")
+    return Opened(
+        image=image,
+        declined=declined,
+        source=source,
+        media_type=media_type,
+        header=header,
+        color_mode=image.mode if image is not None else None,
+    )
 
 
 def decode(opened: Opened, *, orientation: int, reduce_to: tuple[int, int] | None = None) -> Picture:
     """The pixels; ``orientation`` is EXIF's. With ``reduce_to``, a JPEG may come out smaller, but not under that size,
-    which leaves out work and memory that a later resize would throw away."""
+    which leaves out work and memory that a later resize would throw away. Raises Refusal."""
     image, header = opened.image, opened.header
+    if image is None or misread_by_pillow(opened.source, opened.media_type):
+        return _declined(opened, orientation)
     if opened.media_type == "image/jpeg":
-        image = _jpeg(opened, reduce_to)
+        image = _jpeg(opened.source, image, reduce_to)
     else:
         if opened.media_type == "image/tiff":
             image.info.pop("xmp", None)  # or Pillow turns by XMP's orientation, which counts for nothing here
@@ -96,6 +115,13 @@ def decode(opened: Opened, *, orientation: int, reduce_to: tuple[int, int] | Non
         primaries=header.primaries,
         transfer=header.transfer,
     )
+
+
+def _declined(opened: Opened, orientation: int) -> Picture:
+    pixels = raster(opened.source, opened.media_type)
+    if pixels is None:
+        raise opened.declined or Broken("it has no pixels")
+    return Picture(image=pixels, orientation=orientation, profile=None, primaries=None, transfer=None)
 
 
 def shown_orientation(header: Header, exif_orientation: int | None) -> int:
@@ -123,15 +149,14 @@ def _said(error: Exception) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
-def _jpeg(opened: Opened, reduce_to: tuple[int, int] | None) -> ImageFile:
+def _jpeg(source: Source, image: ImageFile, reduce_to: tuple[int, int] | None) -> ImageFile:
     """Cameras that lose power leave out the last marker. Whether only that is missing, decoding twice finds out: what
     follows the last pixel changes nothing, what follows a gap does."""
-    image = opened.image
     try:
         _draft(image, reduce_to)
         _load(image)
     except Broken:
-        data = opened.source[:]
+        data = source[:]
         if data.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
             raise
         noise = random.Random(1).randbytes(4_096).replace(b"\xff", b"\0")  # noqa: S311
@@ -176,15 +201,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     that is more; floats go from 0 to 1 unless they go further."""
     values = np.asarray(image)
     if values.dtype.kind == "f":
-        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
-        top = next((limit for limit in (1.0, 255.0, 65_535.0) if high <= limit), high)
+        levels = eight_bits_of_floats(values)
     else:
-        low, high = int(values.min(initial=0)), int(values.max(initial=0))
-        top = 65_535 if high <= 65_535 else high
-    low = 0 if low >= 0 or values.dtype.kind == "f" else low
-    scaled = (values.astype(np.float32) - low) * (255.0 / max(top - low, 1e-9))
-    grey = Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+        lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
+        levels = eight_bits(values - lowest, max(65_535, highest - lowest))
+    grey = Image.fromarray(levels)
     transparent = image.info.get("transparency")
     if not isinstance(transparent, int):
         return grey

@@ -41,7 +41,7 @@ def process(
     try:
         known = _read(source, limits)
         opened = open_image(file, source, known.media_type, known.header)
-        check_size(*opened.image.size, limits)
+        check_size(*opened.size, limits)
         if isinstance(request, Resize):
             return _resize(known, opened, request, write)
         return _work(known, opened, request, write)
@@ -69,7 +69,7 @@ def _work(known: _Known, opened: Opened, request: Work, write: Write) -> Process
     made: dict[int, Made] = {}
     if request.renditions or request.score:
         presets = [preset for preset, _ in request.renditions]
-        reduce_to = None if request.score else decode_size(opened.image.size, presets)
+        reduce_to = None if request.score else decode_size(opened.size, presets)
         picture = decode(opened, orientation=known.orientation, reduce_to=reduce_to)
         cascade = Cascade(picture, _full_size(known, picture))
         names = output_names(request)
@@ -84,7 +84,7 @@ def _work(known: _Known, opened: Opened, request: Work, write: Write) -> Process
 
 
 def _resize(known: _Known, opened: Opened, request: Resize, write: Write) -> ProcessedReply:
-    reduce_to = resize_decode_size(opened.image.size, known.orientation, request)
+    reduce_to = resize_decode_size(opened.size, known.orientation, request)
     picture = decode(opened, orientation=known.orientation, reduce_to=reduce_to)
     image, data = resize(picture, request, _full_size(known, picture))
     write(0, data)

@@ -1,0 +1,227 @@
+"""Layouts that Pillow declines: BMP with odd fields, TIFF of every depth, arrangement and byte order."""
+
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from imagesvc.processing.work import Work
+from tests.processing.work_on import refusal_of, work_on
+from tests.support import images
+
+FULL = Work(score=False, renditions=(("full", "webp"),))
+SIZE = (70, 50)
+EXPECTED = np.asarray(images.picture(size=SIZE))
+
+
+def packed(values: NDArray[Any], bits: int, order: str) -> bytes:
+    """Rows of samples of that width, each row at a whole byte."""
+    if bits in (8, 16, 32):
+        return values.astype(f"{order}u{bits // 8}").tobytes()
+    if bits == 24:
+        four = values.astype(f"{order}u4")[..., np.newaxis].view(np.uint8).reshape(*values.shape, 4)
+        return (four[..., :3] if order == "<" else four[..., 1:]).tobytes()
+    singles = (values[..., np.newaxis] >> np.arange(bits - 1, -1, -1)) & 1
+    return np.packbits(singles.reshape(values.shape[0], -1).astype(np.uint8), axis=1).tobytes()
+
+
+def tiff_file(
+    parts: list[bytes],
+    *,
+    order: str,
+    bits: int,
+    samples: int,
+    photometric: int,
+    big: bool = False,
+    **tags: int | list[int],
+) -> bytes:
+    """One page; ``tags`` by number, as t259=8."""
+    start = 16 if big else 8
+    offsets, at = [], start
+    for part in parts:
+        offsets.append(at)
+        at += len(part)
+    found: dict[int, list[int]] = {
+        0x100: [SIZE[0]],
+        0x101: [SIZE[1]],
+        0x102: [bits] * samples,
+        0x103: [1],
+        0x106: [photometric],
+        0x111: offsets,
+        0x115: [samples],
+        0x116: [SIZE[1]],
+        0x117: [len(part) for part in parts],
+    }
+    found |= {int(name[1:]): value if isinstance(value, list) else [value] for name, value in tags.items()}
+    head, unit, link, inline = ("Q", "HHQ", "Q", 8) if big else ("H", "HHI", "I", 4)
+    table_bytes = struct.calcsize("=" + head) + len(found) * (struct.calcsize("=" + unit) + inline) + inline
+    table, outside = struct.pack(order + head, len(found)), b""
+    for number, values in sorted(found.items()):
+        kind, letter = (3, "H") if max(values) < 65_536 else (4, "I")
+        data = struct.pack(order + letter * len(values), *values)
+        if len(data) > inline:
+            outside += data
+            data = struct.pack(order + link, at + table_bytes + len(outside) - len(data))
+        table += struct.pack(order + unit, number, kind, len(values)) + data.ljust(inline, b"\0")
+    mark = b"II" if order == "<" else b"MM"
+    header = mark + (struct.pack(order + "HHHQ", 43, 8, 0, at) if big else struct.pack(order + "HI", 42, at))
+    return header + b"".join(parts) + table + bytes(inline) + outside
+
+
+def made_from(data: bytes) -> NDArray[Any]:
+    return np.asarray(work_on(data, FULL).picture().convert("RGB"), np.int16)
+
+
+def resembles(found: NDArray[Any], expected: NDArray[Any], tolerance: float) -> bool:
+    """The rendition went through WebP, so on average and not pixel by pixel."""
+    return found.shape == expected.shape and float(np.abs(found - expected.astype(np.int16)).mean()) < tolerance
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [4, 6, 8, 10, 12, 14, 16, 24, 32])
+@pytest.mark.parametrize("planar", [False, True])
+def test_colours_of_any_depth_and_arrangement(bits: int, order: str, planar: bool, big: bool) -> None:
+    values = (EXPECTED.astype(np.uint64) * (2**bits - 1) // 255).astype(np.uint32)
+    rows = [values[..., n] for n in range(3)] if planar else [values.reshape(SIZE[1], -1)]
+    data = tiff_file(
+        [packed(plane, bits, order) for plane in rows],
+        order=order,
+        bits=bits,
+        samples=3,
+        photometric=2,
+        big=big,
+        t284=2 if planar else 1,
+    )
+    assert resembles(made_from(data), EXPECTED, 14 if bits == 4 else 8)
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [2, 6, 10, 24])
+def test_grey_of_any_depth_from_black_or_from_white(bits: int, photometric: int) -> None:
+    grey = (EXPECTED[..., 0].astype(np.uint64) * (2**bits - 1) // 255).astype(np.uint32)
+    values = grey if photometric else 2**bits - 1 - grey
+    data = tiff_file([packed(values, bits, ">")], order=">", bits=bits, samples=1, photometric=photometric)
+    assert resembles(made_from(data)[..., 0], EXPECTED[..., 0], 50 if bits == 2 else 8)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "packbits", "deflate with differences"])
+def test_strips_may_be_compressed(compression: str) -> None:
+    values = (EXPECTED.astype(np.uint32) << 24).reshape(SIZE[1], -1)
+    if compression == "deflate with differences":
+        by_pixel = values.reshape(SIZE[1], SIZE[0], 3)
+        values = np.diff(by_pixel, axis=1, prepend=np.zeros((SIZE[1], 1, 3), np.uint32)).reshape(SIZE[1], -1)
+    plain = [packed(values[:30], 32, "<"), packed(values[30:], 32, "<")]
+    runs = [b"".join(b"\x7f" + p[n : n + 128] for n in range(0, len(p) - len(p) % 128, 128)) for p in plain]
+    tails = [bytes([len(p) % 128 - 1]) + p[len(p) - len(p) % 128 :] if len(p) % 128 else b"" for p in plain]
+    parts = (
+        [r + t for r, t in zip(runs, tails, strict=True)] if compression == "packbits" else [*map(zlib.compress, plain)]
+    )
+    data = tiff_file(
+        parts,
+        order="<",
+        bits=32,
+        samples=3,
+        photometric=2,
+        t278=30,
+        t259=32_773 if compression == "packbits" else 8,
+        t317=2 if "differences" in compression else 1,
+    )
+    assert resembles(made_from(data), EXPECTED, 8)
+
+
+def test_tiles_are_put_together() -> None:
+    padded = np.pad(EXPECTED, ((0, 14), (0, 26), (0, 0)), mode="edge").astype(np.uint32) << 24
+    tiles = [padded[y : y + 32, x : x + 32].reshape(32, -1) for y in range(0, 64, 32) for x in range(0, 96, 32)]
+    parts = [packed(tile, 32, ">") for tile in tiles]
+    plain = tiff_file(parts, order=">", bits=32, samples=3, photometric=2)
+    offsets = [8 + n * len(parts[0]) for n in range(6)]
+    data = tiff_file(
+        parts, order=">", bits=32, samples=3, photometric=2, t322=32, t323=32, t324=offsets, t325=[len(parts[0])] * 6
+    )
+    assert data != plain
+    assert resembles(made_from(data), EXPECTED, 8)
+
+
+def test_floats_are_taken_from_0_to_1() -> None:
+    values = (EXPECTED / 255).astype(">f4")
+    data = tiff_file([values.tobytes()], order=">", bits=32, samples=3, photometric=2, t339=[3, 3, 3])
+    assert resembles(made_from(data), EXPECTED, 8)
+
+
+def test_palettes_of_16_colours_or_of_65_536() -> None:
+    grey = EXPECTED[..., 0].astype(np.uint32)
+    for bits in (2, 16):
+        values = grey >> (8 - bits) if bits < 8 else grey << 8
+        ramp = [round(n * 65_535 / (2**bits - 1)) for n in range(2**bits)]
+        data = tiff_file([packed(values, bits, "<")], order="<", bits=bits, samples=1, photometric=3, t320=ramp * 3)
+        assert resembles(made_from(data)[..., 0], EXPECTED[..., 0], 45 if bits == 2 else 8)
+
+
+def test_an_alpha_sample_is_kept() -> None:
+    alpha = np.full((*EXPECTED.shape[:2], 1), 255, np.uint32)
+    alpha[:, : SIZE[0] // 2] = 0
+    values = (np.concatenate([EXPECTED.astype(np.uint32), alpha], axis=2) << 24).reshape(SIZE[1], -1)
+    data = tiff_file([packed(values, 32, "<")], order="<", bits=32, samples=4, photometric=2, t338=2)
+    picture = work_on(data, FULL).picture()
+    assert picture.mode == "RGBA"
+    assert (np.asarray(picture)[..., 3] > 128).mean(axis=0).tolist() == [0] * 35 + [1] * 35
+
+
+def test_a_strip_that_is_cut_off_makes_the_file_broken() -> None:
+    data = tiff_file([bytes(100)], order="<", bits=32, samples=3, photometric=2)
+    assert refusal_of(data, FULL).slug == "broken-image"
+
+
+# --- BMP
+
+
+def bmp_file(
+    pixels: bytes, *, bits: int, compression: int = 0, masks: tuple[int, ...] = (), palette: bytes = b""
+) -> bytes:
+    extra = struct.pack(f"<{len(masks)}I", *masks) + palette
+    info = struct.pack("<IiiHHIIiiII", 40, *SIZE, 1, bits, compression, len(pixels), 0, 0, 0, 0)
+    at = 14 + len(info) + len(extra)
+    return b"BM" + struct.pack("<IHHI", at + len(pixels), 0, 0, at) + info + extra + pixels
+
+
+def in_fields(masks: tuple[int, ...], dtype: str, alpha: int = 255) -> bytes:
+    values = np.zeros(EXPECTED.shape[:2], np.uint32)
+    for channel, mask in enumerate(masks):
+        shift = (mask & -mask).bit_length() - 1
+        level = EXPECTED[..., channel].astype(np.uint64) if channel < 3 else np.full(values.shape, alpha, np.uint64)
+        values |= ((level * (mask >> shift) // 255) << shift).astype(np.uint32)
+    return np.ascontiguousarray(values[::-1]).astype(dtype).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("bits", "masks"),
+    [
+        (16, (0xF00, 0xF0, 0xF)),
+        (16, (0xE000, 0x1F80, 0x7F)),
+        (32, (0x3FF00000, 0xFFC00, 0x3FF)),
+        (32, (0xFF, 0xFF0000, 0xFF00)),
+    ],
+)
+def test_bit_fields_may_be_any(bits: int, masks: tuple[int, ...]) -> None:
+    data = bmp_file(in_fields(masks, f"<u{bits // 8}"), bits=bits, compression=3, masks=masks)
+    assert resembles(made_from(data), EXPECTED, 18 if bits == 16 else 8)
+
+
+def test_a_field_for_alpha_is_kept() -> None:
+    masks = (0xF000, 0xF00, 0xF0, 0xF)
+    data = bmp_file(in_fields(masks, "<u2", alpha=0), bits=16, compression=6, masks=masks)
+    picture = work_on(data, FULL).picture()
+    assert picture.mode == "RGBA"
+    assert picture.getchannel("A").getextrema() == (0, 0)
+
+
+def test_a_palette_of_four_colours() -> None:
+    grey = EXPECTED[::-1, :, 0] >> 6
+    rows = np.pad(grey, ((0, 0), (0, 80 - SIZE[0])))
+    palette = b"".join(bytes([n, n, n, 0]) for n in (0, 85, 170, 255))
+    data = bmp_file(packed(rows, 2, "<"), bits=2, palette=palette)
+    assert resembles(made_from(data)[..., 0], EXPECTED[..., 0], 45)
