@@ -58,7 +58,8 @@ class Ledger:
 
     def _save(self) -> None:
         fresh = self._path.with_name(f"{self._path.name}.new")
-        fresh.write_text(json.dumps(self._entries))
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+            file.write(json.dumps(self._entries))
         fresh.rename(self._path)
 
 

@@ -169,7 +169,7 @@ class _Up:
             shown = f"in {kept}"
         else:
             shown = f"{kept.read_text().strip()}   (shown this once; kept in {kept})"
-            was_shown.touch()
+            was_shown.touch(mode=0o600)
         sys.stdout.write(f"\nURL    {url}\nToken  {shown}\nDocs   {url}/docs\nLogs   {self._data.logs}\n\n")
         sys.stdout.flush()
 

@@ -15,6 +15,8 @@ from imagesvc.embedded.part import EmbeddedError, Part, ServiceUser, plain_envir
 
 NAME = "postgres"
 ADMIN, ROLE, DATABASE = "postgres", "imagesvc", "imagesvc"
+# how long the processes of a killed server may take to notice
+ORPHAN_SECONDS = 10.0
 
 SETTINGS = {
     "listen_addresses": "",
@@ -23,6 +25,8 @@ SETTINGS = {
     # the passwords are 256 random bits: stretching them buys nothing and would cost every connection
     "scram_iterations": "1",
     "max_connections": "100",
+    # reads by the process that needs them: no pool of I/O processes for a small machine
+    "io_method": "sync",
     "TimeZone": "UTC",
     "log_timezone": "UTC",
     # values of parameters can be secrets; the statement itself is enough to find an error
@@ -80,7 +84,7 @@ class Postgres:
             await asyncio.to_thread(self._let_in, programs, self._user)
         if not self._data.exists():
             await self._initialise(programs)
-        self._drop_stale_pid_file()
+        await self._clear_after_crash()
         settings = SETTINGS | (THROWAWAY if self._throwaway else {}) | {"unix_socket_directories": str(self._sockets)}
         return Part(
             name=NAME,
@@ -171,19 +175,19 @@ class Postgres:
         (fresh / "pg_hba.conf").write_text("local all all scram-sha-256\n")
         fresh.rename(self._data)
 
-    def _drop_stale_pid_file(self) -> None:
-        """After a kill the pid in it may belong to another process by now, and PostgreSQL would wait for that one."""
-        pid_file = self._data / "postmaster.pid"
-        try:
-            pid = int(pid_file.read_text().split("\n", 1)[0])
-        except (OSError, ValueError):
-            return
-        try:
-            running = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            running = []
-        if os.fsencode(self._data) not in running:
-            pid_file.unlink()
+    async def _clear_after_crash(self) -> None:
+        """Wait for the last processes of a killed server, and remove the files in which it says that it runs.
+
+        PostgreSQL asks only whether the pid in them exists: by now that can be any process, or a zombie.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ORPHAN_SECONDS):
+                while _lives_in(self._data):  # noqa: ASYNC110 (nothing tells us of the end of a process not ours)
+                    await asyncio.sleep(0.05)
+        if not _lives_in(self._data):
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
+            for stale in self._sockets.glob(".s.PGSQL.*"):
+                stale.unlink(missing_ok=True)
 
     async def _ready(self) -> bool:
         try:
@@ -192,3 +196,12 @@ class Postgres:
             return False
         await connection.close()
         return True
+
+
+def _lives_in(data: Path) -> bool:
+    """Whether a process of a PostgreSQL server works in this cluster: each has it as its working folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().strip() == "postgres" and (process / "cwd").readlink() == data:
+                return True
+    return False

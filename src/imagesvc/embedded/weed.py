@@ -113,9 +113,13 @@ class Weed:
             ready=self._ready,
             # its volumes are closed within milliseconds; then the filer waits 15 s for streams that never end
             stop_seconds=1.0,
-            leftovers=tuple(
-                Path(f"/tmp/seaweedfs-{name}-grpc-{port + GRPC_OFFSET}.sock")  # noqa: S108 (it chooses the place)
-                for name, port in self._ports.items()
+            leftovers=(
+                self._folder / "s3.sock",
+                self._folder / "filer.sock",
+                *(
+                    Path(f"/tmp/seaweedfs-{name}-grpc-{port + GRPC_OFFSET}.sock")  # noqa: S108 (it chooses the place)
+                    for name, port in self._ports.items()
+                ),
             ),
         )
 
