@@ -150,7 +150,7 @@ def image_out(row: Row, *, is_full: bool) -> dict[str, Any]:
     }
     if not is_full:
         return HIDDEN | shown
-    return shown | {
+    full = shown | {
         "problem": row["problem"],
         "owner_id": str(row["owner_id"]),
         "sha256": row["sha256"].hex(),
@@ -176,6 +176,7 @@ def image_out(row: Row, *, is_full: bool) -> dict[str, Any]:
         "original_url": f"{url}/original",
         "uploads": row["uploads"] or [],
     }
+    return {name: full[name] for name in ImageOut.model_fields}
 
 
 def upload_out(row: Row) -> dict[str, Any]:
