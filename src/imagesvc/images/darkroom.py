@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -19,7 +18,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import Database
-from imagesvc.images import queries
+from imagesvc.images import queries, verdicts
 from imagesvc.images.models import Blob, Image, Rendition
 from imagesvc.processing.facts import Facts
 from imagesvc.processing.sandbox import Sandbox
@@ -108,11 +107,11 @@ class Darkroom:
         blob = await queries.lock_blob(session, _blob_id(lease))
         assert blob is not None  # noqa: S101 - our task refers to it
         if blob.state == "pending" and error.key in (None, blob.key):
-            blob.state, blob.problem, blob.processed_at = "failed", _problem(error.reason), func.now()
+            blob.state, blob.problem, blob.processed_at = "failed", verdicts.failure(error.reason), func.now()
             await session.flush()
         image = await queries.lock_image(session, lease.image_id)
         if image is not None and image.state == "pending":
-            image.state, image.problem, image.updated_at = "failed", _problem(error.reason), func.now()
+            image.state, image.problem, image.updated_at = "failed", verdicts.failure(error.reason), func.now()
         await _settle(session, lease.image_id)
 
     async def _is_wanted(self, lease: Lease) -> bool:
@@ -194,26 +193,11 @@ async def _add_renditions(session: AsyncSession, blob_id: UUID, stored: list[Sto
         )
 
 
-def _problem(slug: str, detail: str | None = None) -> dict[str, Any]:
-    titles = {
-        "object-lost": "The stored file is missing",
-        "worker-died": "Processing did not come to an end",
-        "decoder-crashed": "The decoder crashed on this file",
-        "decoder-timeout": "Decoding took too long",
-        "decoder-memory": "Decoding needed too much memory",
-    }
-    return {
-        "type": f"/problems/{slug}",
-        "title": titles.get(slug, slug.replace("-", " ").capitalize()),
-        "detail": detail,
-    }
-
-
 def _reject(blob: Blob, verdict: Rejected) -> None:
     if verdict.facts is not None:
         _state_facts(blob, verdict.facts)
     blob.state, blob.processed_at = "rejected", func.now()
-    blob.problem = _problem(verdict.slug, verdict.detail)
+    blob.problem = verdicts.rejection(verdict.slug, verdict.detail)
 
 
 def _state_facts(blob: Blob, facts: Facts | None) -> None:

@@ -104,7 +104,9 @@ class MultipartBody:
                         yield event
             self._parser.close()
         except ParserLimitReached as error:
-            raise RequestTooLarge(f"{error} (at most {self._settings.max_parts} parts).") from error
+            settings = self._settings
+            limits = f"{settings.max_parts} parts, {settings.max_part_header_bytes} bytes in a line of their headers"
+            raise RequestTooLarge(f"{error} (at most {limits}).") from error
         except MultipartError as error:
             raise BrokenMultipart(f"{error}.") from error
 
