@@ -5,11 +5,14 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from imagesvc.settings import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 RETRY_SECONDS = 0.1
@@ -20,6 +23,10 @@ FOR_OTHERS = {"redis_url": "redis://unused.invalid", "secret_keys": f"unused:{'-
 
 class SettingsWrong(Exception):
     """One line for each wrong setting, with its variable and what to put, never with a value."""
+
+
+class NotPossible(Exception):
+    """The settings are right, but what they name is not there or not as it should be; one line."""
 
 
 def settings_from(**changes: Any) -> Settings:
@@ -75,48 +82,64 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
-def run_api(*, host: str | None, port: int | None) -> int:
+def web_server(app: Any, settings: Settings) -> "uvicorn.Config":
+    """How the web process serves ``app``."""
     import uvicorn
 
-    from imagesvc.main import create_app
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        # we log ourselves: an access log would show links' tokens
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=8,
+    )
 
+
+def run_api(*, host: str | None, port: int | None) -> int:
     try:
         settings = settings_from(host=host, port=port)
         require_public_url(settings)
         listener = bound_socket(settings.host, settings.port)
         if settings.port == 0:
             settings = settings_from(host=host, port=listener.getsockname()[1])
+        asyncio.run(_require_schema(settings))
     except SettingsWrong as wrong:
         complain(str(wrong))
         return EXIT_USAGE
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            # we log ourselves: an access log would show links' tokens
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=list(settings.trusted_proxies),
-            timeout_graceful_shutdown=8,
-        )
-    )
+    except NotPossible as trouble:
+        complain(str(trouble))
+        return EXIT_FAILED
+    # only now: mistakes in the settings are told at once
+    import uvicorn
+
+    from imagesvc.main import create_app
+
+    server = uvicorn.Server(web_server(create_app(settings), settings))
     server.run(sockets=[listener])
     return 0 if server.started else EXIT_FAILED
 
 
 def run_worker() -> int:
-    from imagesvc import worker
-
     try:
         settings = settings_from()
+        asyncio.run(_require_schema(settings))
     except SettingsWrong as wrong:
         complain(str(wrong))
         return EXIT_USAGE
+    except NotPossible as trouble:
+        complain(str(trouble))
+        return EXIT_FAILED
+    from imagesvc import worker
+
     worker.main(settings)
     return 0
 
@@ -135,8 +158,27 @@ def _unless_set(values: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if f"IMAGESVC_{name.upper()}" not in os.environ}
 
 
+async def _require_schema(settings: Settings) -> None:
+    """Raises NotPossible, before anything else is started, when the schema is not the newest."""
+    from imagesvc.db import CONNECTION_GONE, Database, DatabaseAway, SchemaOutdated, require_current_schema
+
+    database = Database(settings)
+    try:
+        await require_current_schema(database)
+    except SchemaOutdated as outdated:
+        raise NotPossible(str(outdated)) from outdated
+    except (DatabaseAway, *CONNECTION_GONE) as error:
+        raise NotPossible(_away(error)) from error
+    finally:
+        await database.close()
+
+
+def _away(error: Exception) -> str:
+    return f"the database of IMAGESVC_DATABASE_URL cannot be reached ({type(error.__cause__ or error).__name__})"
+
+
 async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: float) -> int:
-    from imagesvc.db import CONNECTION_GONE, upgrade
+    from imagesvc.db import CONNECTION_GONE, DatabaseAway, upgrade
     from imagesvc.storage import Storage, StorageAway
 
     async def make_bucket() -> None:
@@ -153,8 +195,8 @@ async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: flo
             try:
                 await step()
                 break
-            except CONNECTION_GONE as error:
-                trouble = f"the database of IMAGESVC_DATABASE_URL cannot be reached ({type(error).__name__})"
+            except (DatabaseAway, *CONNECTION_GONE) as error:
+                trouble = _away(error)
             except StorageAway:
                 trouble = f"the S3 server {settings.s3_endpoint} is away, or refuses bucket {settings.s3_bucket}"
             if loop.time() > give_up:
