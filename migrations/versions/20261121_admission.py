@@ -33,7 +33,9 @@ $$
 """
 
 RESERVE = """
-CREATE FUNCTION reserve_on_link(f_link uuid, f_key text, f_s3_upload_id text, f_bytes bigint, f_seconds double precision) RETURNS text
+CREATE FUNCTION reserve_on_link(
+    f_link uuid, f_key text, f_s3_upload_id text, f_bytes bigint, f_is_exact boolean, f_seconds double precision
+) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     link links;
@@ -41,6 +43,8 @@ DECLARE
 BEGIN
     SELECT * INTO link FROM lock_usable_link(f_link);
     IF NOT FOUND THEN RETURN 'link-revoked'; END IF;
+    -- a file of unknown size can take no more than what is left; whether it fits is known when it is there
+    IF NOT f_is_exact THEN f_bytes := least(f_bytes, link.max_bytes - link.used_bytes); END IF;
     refusal := link_room(link, 1, f_bytes, 0, 0);
     IF refusal IS NOT NULL THEN RETURN refusal; END IF;
     UPDATE links SET reserved_files = reserved_files + 1, reserved_bytes = reserved_bytes + f_bytes WHERE id = f_link;
@@ -167,7 +171,7 @@ END $$
 FUNCTIONS = {
     "link_room(links, bigint, bigint, bigint, bigint)": LINK_ROOM,
     "lock_usable_link(uuid)": LOCK_LINK,
-    "reserve_on_link(uuid, text, text, bigint, double precision)": RESERVE,
+    "reserve_on_link(uuid, text, text, bigint, boolean, double precision)": RESERVE,
     "admit_file": ADMIT,
 }
 

@@ -68,7 +68,9 @@ async def test_two_reapers_at_once_give_a_reservation_back_once(idle_service: Se
     servers, reaper = idle_service.background.servers, idle_service.background.reaper
     link = await idle_service.new_link(max_files=5, max_bytes=1000)
     for _ in range(3):
-        refusal = await servers.database.fetch_row(queries.RESERVE_ON_LINK, link["id"], new_key("o"), None, 100, 600.0)
+        refusal = await servers.database.fetch_row(
+            queries.RESERVE_ON_LINK, link["id"], new_key("o"), None, 100, True, 600.0
+        )
         assert refusal["outcome"] is None
     reserved = (await idle_service.owner.get(f"/v1/links/{link['id']}")).json()
     await make_due(servers, "held")

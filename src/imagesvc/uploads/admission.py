@@ -54,13 +54,15 @@ class Admission:
         *,
         position: int = 0,
         declared_bytes: int | None = None,
+        most_bytes: int | None = None,
         expected_sha256: bytes | None = None,
     ) -> Admitted:
         """Take one file in. After it returns, bytes and rows are durable (invariant 1).
 
+        Where its size was not declared, ``most_bytes`` may bound it: a link then reserves no more than that.
         Raises the errors of ``uploads.errors`` and ``links.errors``; nothing is kept then.
         """
-        body = Body(self._keys, door, declared_bytes=declared_bytes)
+        body = Body(self._keys, door, declared_bytes=declared_bytes, most_bytes=most_bytes)
         key: str | None = None
         try:
             await body.receive(chunks)

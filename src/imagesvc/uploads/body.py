@@ -62,8 +62,9 @@ class LargeObject:
         self._etags: list[tuple[int, str]] = []
         self._held_since = 0.0
 
-    async def begin(self, door: Door, *, declared_bytes: int | None) -> None:
-        """Holds the key; through a link, reserves the file and its bytes. Raises what a link refuses with."""
+    async def begin(self, door: Door, *, declared_bytes: int | None, most_bytes: int) -> None:
+        """Holds the key; through a link, reserves the file and its bytes: what was declared, else the most that it can
+        have. Raises what a link refuses with."""
         seconds = self._keys.settings.hold_seconds
         self._upload_id = await self._keys.storage.begin_multipart(self.key, media_type=self._media_type)
         self._held_since = time.monotonic()
@@ -71,8 +72,9 @@ class LargeObject:
         if door.link is None:
             await fetch(queries.HOLD, self.key, seconds, self._upload_id)
             return
-        reserve = min(declared_bytes or door.max_file_bytes, door.max_file_bytes)
-        row = await fetch(queries.RESERVE_ON_LINK, door.link.id, self.key, self._upload_id, reserve, seconds)
+        size, is_exact = (most_bytes, False) if declared_bytes is None else (declared_bytes, True)
+        arguments = (door.link.id, self.key, self._upload_id, size, is_exact, seconds)
+        row = await fetch(queries.RESERVE_ON_LINK, *arguments)
         if row["outcome"] is not None:
             # no row was written and no part was put: the abort only tidies up
             with contextlib.suppress(ImagesvcError):
@@ -102,10 +104,11 @@ class LargeObject:
 class Body:
     """What arrived: ``tail`` holds all of a small file, and nothing of a large one once it is complete."""
 
-    def __init__(self, keys: StoredKeys, door: Door, *, declared_bytes: int | None) -> None:
+    def __init__(self, keys: StoredKeys, door: Door, *, declared_bytes: int | None, most_bytes: int | None) -> None:
         self._keys = keys
         self._door = door
         self._declared_bytes = declared_bytes
+        self._most_bytes = min(door.max_file_bytes, most_bytes or door.max_file_bytes)
         self._digest = sha256()
         self.tail = bytearray()
         self.size = 0
@@ -151,7 +154,7 @@ class Body:
     async def _put_part(self, size: int) -> None:
         if self.large is None:
             large = LargeObject(self._keys, media_type=self.media_type)
-            await large.begin(self._door, declared_bytes=self._declared_bytes)
+            await large.begin(self._door, declared_bytes=self._declared_bytes, most_bytes=self._most_bytes)
             self.large = large
         part, self.tail = self.tail[:size], self.tail[size:]
         await self.large.put_part(part)

@@ -23,6 +23,22 @@ class BrokenMultipart(Malformed):
     slug, title = "broken-multipart", "The multipart body cannot be read"
 
 
+class NotJson(ImagesvcError):
+    status, slug, title = 415, "not-json", "The request is not JSON"
+
+
+class BrokenJson(Malformed):
+    slug, title = "broken-json", "The JSON body cannot be read"
+
+
+class NotABatch(Invalid):
+    slug, title = "not-a-batch", "The JSON is no batch of images"
+
+
+class Base64Broken(Invalid):
+    slug, title = "broken-base64", "The file is not base64"
+
+
 class NoFile(Invalid):
     slug, title = "no-file", "The request carries no file"
 
@@ -37,6 +53,19 @@ class DigestMismatch(Invalid):
 
 class BadContext(Invalid):
     slug, title = "invalid-context", "A field about the file is not valid"
+
+
+class UploadStalled(ImagesvcError):
+    """Nothing came for a while, or too little in all that time. Send it again; a resumable upload survives bad lines."""
+
+    status, slug, title = 408, "upload-stalled", "The upload came too slowly"
+
+
+class TooManyUploads(ImagesvcError):
+    """So many uploads through this link, or by this account, are under way. The same request may go through later."""
+
+    status, slug, title = 429, "too-many-uploads", "Too many uploads at once"
+    retry_after_seconds = 2
 
 
 class NoRoom(Unavailable):

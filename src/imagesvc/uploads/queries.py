@@ -13,7 +13,8 @@ HOLD = """
     VALUES ($1, 'held', now() + make_interval(secs => $2), $3) RETURNING key
 """
 
-RESERVE_ON_LINK = "SELECT reserve_on_link($1, $2, $3, $4, $5) AS outcome"
+RESERVE_ON_LINK = "SELECT reserve_on_link($1, $2, $3, $4, $5, $6) AS outcome"
+"""$1 link, $2 key, $3 S3 upload id, $4 bytes, $5 whether the file has exactly as many, $6 seconds"""
 
 PUSH_HOLD = """
     UPDATE loose_objects SET not_before = now() + make_interval(secs => $2)

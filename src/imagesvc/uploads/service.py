@@ -20,7 +20,7 @@ from imagesvc.uploads.multipart import MultipartBody
 from imagesvc.uploads.results import Results
 
 MOST_SKIPPED_BYTES = 16 * 1024 * 1024
-"""How much of files that were refused is read past to reach their neighbours; then the request is given up."""
+"""How much of a file that was refused is read past to reach its neighbours; then the request is given up."""
 
 
 class Uploads:
@@ -77,7 +77,7 @@ class Uploads:
         body = MultipartBody(self._settings, content_type, stream)
         async with self._budget.take(working_set_bytes(self._settings, declared)):
             try:
-                await self._take_parts(body, door, results)
+                await self._take_parts(body, door, results, most_bytes=declared)
             except (BrokenMultipart, RequestTooLarge) as error:
                 if not results.count:
                     raise
@@ -86,14 +86,14 @@ class Uploads:
         if not results.count:
             raise NoFile("Send at least one part named `file`, as in `curl -F file=@picture.jpg`.")
 
-    async def _take_parts(self, body: MultipartBody, door: Door, results: Results) -> None:
-        skipped_bytes_left = MOST_SKIPPED_BYTES
+    async def _take_parts(self, body: MultipartBody, door: Door, results: Results, *, most_bytes: int | None) -> None:
         async for part in body.files():
             try:
                 context = parse_context(part.fields, filename=part.filename, link=door.link)
                 expected = expected_sha256(part.fields, part.repr_digest)
+                position = results.count
                 admitted = await self._admission.admit(
-                    part.chunks(), context, door, position=results.count, expected_sha256=expected
+                    part.chunks(), context, door, position=position, most_bytes=most_bytes, expected_sha256=expected
                 )
                 results.add(part.filename, admitted)
             except (BrokenMultipart, RequestTooLarge) as error:
@@ -101,7 +101,7 @@ class Uploads:
                 raise
             except ImagesvcError as error:
                 results.add(part.filename, error)
-                if not await part.skip(most_bytes=skipped_bytes_left):
+                if not await part.skip(most_bytes=MOST_SKIPPED_BYTES):
                     results.warnings.append("What followed this file was not read: it was too long to skip.")
                     return
 
