@@ -1,39 +1,13 @@
-"""Camera, exposure, time and place: right where they are written right, absent and noted where they are not."""
+"""Camera, exposure and all the rest: right where it is written right, absent and noted where it is not."""
 
 import struct
-from datetime import datetime
-from typing import Any
 
 import pytest
 
-from imagesvc.processing.facts import Facts
+from tests.processing.tagged import MAKE, MODEL, ORIGINAL, PLAIN, facts_with, local
 from tests.processing.work_on import facts_of
 from tests.support import images
-from tests.support.exif_blocks import (
-    SHORT,
-    UNDEFINED,
-    Tag,
-    block,
-    byte,
-    fractions,
-    jpeg_with,
-    long,
-    packet,
-    short,
-    text,
-)
-
-PLAIN = images.jpeg(size=(16, 8))
-MAKE, MODEL, ORIGINAL, DIGITIZED = 0x10F, 0x110, 0x9003, 0x9004
-
-
-def local(*parts: int) -> datetime:
-    """A camera's clock has no zone."""
-    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
-
-
-def facts_with(*main: Tag, exif: tuple[Tag, ...] = (), gps: tuple[Tag, ...] = (), xmp: bytes | None = None) -> Facts:
-    return facts_of(jpeg_with(PLAIN, exif=block(*main, exif=exif, gps=gps), xmp=xmp))
+from tests.support.exif_blocks import SHORT, UNDEFINED, Tag, block, fractions, jpeg_with, long, packet, short, text
 
 
 def test_what_a_camera_writes_is_read_in_every_format_that_can_carry_it() -> None:
@@ -122,159 +96,6 @@ def test_fractions_over_nothing_are_absent() -> None:
     facts = facts_with(exif=exif)
     assert (facts.f_number, facts.exposure_seconds, facts.focal_length_mm, facts.iso) == (None, None, None, None)
     assert set(facts.notes) == {"f-number-unreadable", "exposure-time-unreadable"}
-
-
-# --- the time
-
-
-def captured(*exif: Tag, gps: tuple[Tag, ...] = (), xmp: bytes | None = None) -> tuple[datetime | None, int | None]:
-    facts = facts_with(exif=exif, gps=gps, xmp=xmp)
-    return facts.captured_local, facts.captured_offset_minutes
-
-
-def test_the_original_time_comes_with_its_own_fraction_and_offset() -> None:
-    own = (text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9291, "123"), text(0x9011, "-03:30"))
-    others = (
-        text(DIGITIZED, "2021:01:01 00:00:00"),
-        text(0x9292, "999"),
-        text(0x9012, "+01:00"),
-        text(0x9010, "+05:00"),
-    )
-    assert captured(*own, *others) == (local(2020, 9, 2, 10, 11, 12, 123_000), -210)
-
-
-def test_the_general_offset_counts_only_where_the_own_one_is_missing() -> None:
-    time = text(ORIGINAL, "2020:09:02 10:11:12")
-    assert captured(time, text(0x9010, "+05:00"))[1] == 300
-    assert captured(time, text(0x9010, "+05:00"), text(0x9012, "+01:00"))[1] == 300
-    assert captured(time, text(0x9010, "+05:00"), text(0x9011, "   :  "))[1] == 300
-    assert captured(time, text(0x9012, "+01:00"))[1] is None
-
-
-@pytest.mark.parametrize(
-    "unreadable",
-    [
-        "0000:00:00 00:00:00",
-        "    :  :     :  :  ",
-        "2021:02:30 10:00:00",
-        "2020:09:02 25:00:00",
-        "yesterday",
-        "2020:09:02",
-    ],
-)
-def test_an_impossible_time_gives_way_to_the_next_one(unreadable: str) -> None:
-    facts = facts_with(exif=(text(ORIGINAL, unreadable), text(DIGITIZED, "2021:03:04 05:06:07"), text(0x9292, "25")))
-    assert facts.captured_local == local(2021, 3, 4, 5, 6, 7, 250_000)
-    assert facts.notes == ("capture-time-unreadable",)
-
-
-@pytest.mark.parametrize("fraction", ["abc", "", "  "])
-def test_a_fraction_that_is_none_is_passed_over(fraction: str) -> None:
-    assert captured(text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9291, fraction))[0] == local(2020, 9, 2, 10, 11, 12)
-
-
-@pytest.mark.parametrize(
-    ("written", "minutes"), [("+02:00", 120), ("-0330", -210), ("Z", 0), ("+14:00", 840), ("+9", 540)]
-)
-def test_offsets_are_read_in_the_spellings_that_occur(written: str, minutes: int) -> None:
-    assert captured(text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9011, written))[1] == minutes
-
-
-@pytest.mark.parametrize("written", ["+15:00", "-13:00", "+02:75", "north", "+2:0:0"])
-def test_an_impossible_offset_is_unknown(written: str) -> None:
-    assert captured(text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9011, written))[1] is None
-
-
-def satellites(hours: int, minutes: int, seconds: int, date: str = "2020:09:02") -> tuple[Tag, ...]:
-    return fractions(7, (hours, 1), (minutes, 1), (seconds, 1)), text(29, date)
-
-
-@pytest.mark.parametrize(
-    ("clock", "offset"),
-    [
-        ((8, 11, 3), 120),
-        ((8, 5, 0), 120),
-        ((4, 26, 0), 345),
-        ((10, 11, 40), 0),
-        ((7, 26, 0), None),
-    ],
-)
-def test_the_satellites_clock_gives_the_offset_where_that_is_one_in_use(
-    clock: tuple[int, int, int], offset: int | None
-) -> None:
-    facts = facts_with(exif=(text(ORIGINAL, "2020:09:02 10:11:12"),), gps=satellites(*clock))
-    assert facts.captured_offset_minutes == offset
-    assert facts.offset_source == ("gps" if offset is not None else None)
-
-
-def test_the_satellites_clock_may_be_in_another_day() -> None:
-    time = text(ORIGINAL, "2020:09:02 01:11:12")
-    assert captured(time, gps=satellites(23, 11, 10, "2020:09:01"))[1] == 120
-
-
-def test_a_written_offset_comes_before_the_satellites_clock() -> None:
-    facts = facts_with(exif=(text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9011, "+01:00")), gps=satellites(8, 11, 12))
-    assert (facts.captured_offset_minutes, facts.offset_source) == (60, "exif")
-
-
-def test_an_unknown_offset_is_not_utc() -> None:
-    facts = facts_with(exif=(text(ORIGINAL, "2020:09:02 10:11:12"),))
-    assert (facts.captured_offset_minutes, facts.offset_source) == (None, None)
-
-
-# --- the place
-
-Fractions = tuple[tuple[int, int], ...]
-
-
-def place(
-    latitude: Fractions, north: str | None, longitude: Fractions, east: str | None
-) -> tuple[Any, Any, tuple[str, ...]]:
-    refs = [text(number, ref) for number, ref in ((1, north), (3, east)) if ref is not None]
-    facts = facts_with(gps=(*refs, fractions(2, *latitude), fractions(4, *longitude)))
-    return facts.latitude, facts.longitude, facts.notes
-
-
-PARIS = ((48, 1), (51, 1), (30132, 1000)), ((2, 1), (17, 1), (40128, 1000))
-
-
-def test_degrees_minutes_and_seconds_are_added_up_with_their_hemispheres() -> None:
-    assert place(PARIS[0], "N", PARIS[1], "E")[:2] == (pytest.approx(48.85837), pytest.approx(2.29448))
-    assert place(PARIS[0], "S", PARIS[1], "W")[:2] == (pytest.approx(-48.85837), pytest.approx(-2.29448))
-    assert place(((51, 1), (15, 10), (0, 0)), "n", ((7, 1),), "east")[:2] == (pytest.approx(51.025), 7.0)
-
-
-@pytest.mark.parametrize(
-    ("latitude", "north", "longitude", "east", "note"),
-    [
-        (((91, 1),), "N", ((2, 1),), "E", "gps-out-of-range"),
-        (((48, 1),), "N", ((181, 1),), "E", "gps-out-of-range"),
-        (((0, 1),), "N", ((0, 1),), "E", "gps-zero"),
-        (((48, 0),), "N", ((2, 1),), "E", "gps-unreadable"),
-        (((0, 0),), "N", ((2, 1),), "E", "gps-unreadable"),
-        (((48, 1), (5, 0)), "N", ((2, 1),), "E", "gps-unreadable"),
-        (((48, 1),), None, ((2, 1),), "E", "gps-hemisphere-missing"),
-        (((48, 1),), "?", ((2, 1),), "E", "gps-hemisphere-missing"),
-    ],
-)
-def test_half_a_place_or_an_impossible_one_is_none(
-    latitude: Fractions, north: str | None, longitude: Fractions, east: str | None, note: str
-) -> None:
-    found = place(latitude, north, longitude, east)
-    assert found[:2] == (None, None)
-    assert note in found[2]
-
-
-def test_a_latitude_alone_is_no_place() -> None:
-    facts = facts_with(gps=(text(1, "N"), fractions(2, (48, 1))))
-    assert (facts.latitude, facts.longitude, facts.notes) == (None, None, ("gps-incomplete",))
-
-
-def test_a_height_below_the_sea_is_negative() -> None:
-    gps = (text(1, "N"), fractions(2, (48, 1)), text(3, "E"), fractions(4, (2, 1)), fractions(6, (125, 10)))
-    assert facts_with(gps=(byte(5, 1), *gps)).altitude_m == -12.5
-    assert facts_with(gps=(byte(5, 0), *gps)).altitude_m == 12.5
-    assert facts_with(gps=(*gps[:-1], fractions(6, (1, 0)))).altitude_m is None
 
 
 # --- orientation

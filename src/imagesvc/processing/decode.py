@@ -139,14 +139,17 @@ def _load(image: ImageFile) -> None:
         raise
     except Exception as error:
         said = _said(error)
+        if "memory" in said.lower():
+            raise MemoryError(said) from error
         if any(word in said.lower() for word in _UNSUPPORTED_WORDS):
             raise Refusal("unsupported-content", said) from error
         raise Broken(said) from error
 
 
 def _said(error: Exception) -> str:
-    """The decoder's words, shortened: they go into an answer."""
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    """The decoder's words, shortened and without control characters: they go into an answer."""
+    words = "".join(character if character.isprintable() else " " for character in str(error))
+    return " ".join(words.split())[:160] or type(error).__name__
 
 
 def _jpeg(source: Source, image: ImageFile, reduce_to: tuple[int, int] | None) -> ImageFile:

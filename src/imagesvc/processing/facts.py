@@ -13,7 +13,7 @@ MAX_TEXT = 200
 MAX_NOTES = 32
 
 
-def _storable(text: str) -> str:
+def storable_or_error(text: str) -> str:
     if any(ord(character) < 0x20 or 0xD800 <= ord(character) <= 0xDFFF for character in text):
         raise ValueError("control characters and lone surrogates cannot be stored")
     return text
@@ -31,7 +31,7 @@ def _plain_json(value: dict[str, Any]) -> dict[str, Any]:
             for inner in item:
                 check(inner, depth + 1)
         elif isinstance(item, str):
-            _storable(item)
+            storable_or_error(item)
         elif isinstance(item, float) and not math.isfinite(item):
             raise ValueError("numbers have to be finite")
 
@@ -39,7 +39,7 @@ def _plain_json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_storable)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable_or_error)]
 Side = Annotated[int, Field(gt=0, le=2**31)]
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 

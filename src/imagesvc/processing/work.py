@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from imagesvc.processing.facts import Facts
+from imagesvc.processing.facts import Facts, storable_or_error
 
 Preset = Literal["thumb", "medium", "large", "full"]
 Format = Literal["webp", "jpg", "avif"]
@@ -72,7 +72,7 @@ class ProcessedReply(_Data):
 class RejectedReply(_Data):
     outcome: Literal["rejected"] = "rejected"
     slug: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=64)]
-    detail: Annotated[str, Field(max_length=400)]
+    detail: Annotated[str, Field(max_length=400), AfterValidator(storable_or_error)]
     facts: Facts | None = None
 
 
@@ -118,7 +118,7 @@ class Rejected:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """Ours, or the decoder's: ``decoder-crashed``, ``decoder-timeout``, ``decoder-memory``, ``decoder-killed``,
-    ``processing-error``, ``bad-reply``, ``sandbox-lost``."""
+    ``output-too-large``, ``processing-error``, ``bad-reply``, ``sandbox-lost``. ``detail`` is for the log only."""
 
     reason: str
     detail: str = ""

@@ -138,7 +138,8 @@ def _lower(kind: int, value: int) -> None:
     hard = resource.getrlimit(kind)[1]
     ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
     # CPU: the soft limit's signal tells a timeout from a crash; the hard one, a second later, cannot be caught
-    resource.setrlimit(kind, (ceiling, ceiling + 1 if kind == resource.RLIMIT_CPU else ceiling))
+    later = ceiling + 1 if kind == resource.RLIMIT_CPU and ceiling != hard else ceiling
+    resource.setrlimit(kind, (ceiling, later))
 
 
 def _mapped_bytes() -> int:

@@ -1,0 +1,20 @@
+"""Small JPEGs with tags put in one by one."""
+
+from datetime import datetime
+
+from imagesvc.processing.facts import Facts
+from tests.processing.work_on import facts_of
+from tests.support import images
+from tests.support.exif_blocks import Tag, block, jpeg_with
+
+PLAIN = images.jpeg(size=(16, 8))
+MAKE, MODEL, ORIGINAL, DIGITIZED = 0x10F, 0x110, 0x9003, 0x9004
+
+
+def local(*parts: int) -> datetime:
+    """A camera's clock has no zone."""
+    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
+
+
+def facts_with(*main: Tag, exif: tuple[Tag, ...] = (), gps: tuple[Tag, ...] = (), xmp: bytes | None = None) -> Facts:
+    return facts_of(jpeg_with(PLAIN, exif=block(*main, exif=exif, gps=gps), xmp=xmp))

@@ -1,0 +1,60 @@
+"""Where a picture was taken: wholly known, or not at all."""
+
+from typing import Any
+
+import pytest
+
+from tests.processing.tagged import facts_with
+from tests.support.exif_blocks import byte, fractions, text
+
+Fractions = tuple[tuple[int, int], ...]
+
+
+def place(
+    latitude: Fractions, north: str | None, longitude: Fractions, east: str | None
+) -> tuple[Any, Any, tuple[str, ...]]:
+    refs = [text(number, ref) for number, ref in ((1, north), (3, east)) if ref is not None]
+    facts = facts_with(gps=(*refs, fractions(2, *latitude), fractions(4, *longitude)))
+    return facts.latitude, facts.longitude, facts.notes
+
+
+PARIS = ((48, 1), (51, 1), (30132, 1000)), ((2, 1), (17, 1), (40128, 1000))
+
+
+def test_degrees_minutes_and_seconds_are_added_up_with_their_hemispheres() -> None:
+    assert place(PARIS[0], "N", PARIS[1], "E")[:2] == (pytest.approx(48.85837), pytest.approx(2.29448))
+    assert place(PARIS[0], "S", PARIS[1], "W")[:2] == (pytest.approx(-48.85837), pytest.approx(-2.29448))
+    assert place(((51, 1), (15, 10), (0, 0)), "n", ((7, 1),), "east")[:2] == (pytest.approx(51.025), 7.0)
+
+
+@pytest.mark.parametrize(
+    ("latitude", "north", "longitude", "east", "note"),
+    [
+        (((91, 1),), "N", ((2, 1),), "E", "gps-out-of-range"),
+        (((48, 1),), "N", ((181, 1),), "E", "gps-out-of-range"),
+        (((0, 1),), "N", ((0, 1),), "E", "gps-zero"),
+        (((48, 0),), "N", ((2, 1),), "E", "gps-unreadable"),
+        (((0, 0),), "N", ((2, 1),), "E", "gps-unreadable"),
+        (((48, 1), (5, 0)), "N", ((2, 1),), "E", "gps-unreadable"),
+        (((48, 1),), None, ((2, 1),), "E", "gps-hemisphere-missing"),
+        (((48, 1),), "?", ((2, 1),), "E", "gps-hemisphere-missing"),
+    ],
+)
+def test_half_a_place_or_an_impossible_one_is_none(
+    latitude: Fractions, north: str | None, longitude: Fractions, east: str | None, note: str
+) -> None:
+    found = place(latitude, north, longitude, east)
+    assert found[:2] == (None, None)
+    assert note in found[2]
+
+
+def test_a_latitude_alone_is_no_place() -> None:
+    facts = facts_with(gps=(text(1, "N"), fractions(2, (48, 1))))
+    assert (facts.latitude, facts.longitude, facts.notes) == (None, None, ("gps-incomplete",))
+
+
+def test_a_height_below_the_sea_is_negative() -> None:
+    gps = (text(1, "N"), fractions(2, (48, 1)), text(3, "E"), fractions(4, (2, 1)), fractions(6, (125, 10)))
+    assert facts_with(gps=(byte(5, 1), *gps)).altitude_m == -12.5
+    assert facts_with(gps=(byte(5, 0), *gps)).altitude_m == 12.5
+    assert facts_with(gps=(*gps[:-1], fractions(6, (1, 0)))).altitude_m is None
