@@ -31,7 +31,8 @@ def _pixels(seed: int, size: Size) -> bytes:
         picture[..., channel] = 128 + 60 * np.sin(a * x + b * y + d) + 40 * np.cos(c * x * y * 3 + d)
     left, top = random.uniform(0.1, 0.5, 2)
     picture[(x > left) & (x < left + 0.3) & (y > top) & (y < top + 0.25)] += random.uniform(-90, 90, 3)
-    picture += random.normal(0, 3, picture.shape).astype(np.float32)
+    grain = random.normal(0, 3, (256, 256, 3)).astype(np.float32)
+    picture += np.tile(grain, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
     return picture.clip(0, 255).astype(np.uint8).tobytes()
 
 

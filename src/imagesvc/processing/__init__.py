@@ -11,6 +11,7 @@
     rasters/       the plain pixel layouts that Pillow does not know
     colour.py      to sRGB, by profile or by code points
     renditions.py  the sizes and formats, from one decoding
+    judge.py       how good the pixels are, and what they resemble: score.py (with quality/), perceptual_hash.py
     process.py     the whole work on one image, in that order
     work.py        what can be asked for, and the outcomes
     sandbox/       runs process.py where a hostile file harms only itself

@@ -87,7 +87,7 @@ class Facts(BaseModel):
     altitude_m: Annotated[float, Field(ge=-20_000, le=1_000_000, allow_inf_nan=False)] | None = None
 
     perceptual_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
-    """64 bits; None when the pixels were not asked for"""
+    """64 bits; None when the pixels were not asked for, and for a picture that has nothing to tell it by"""
     score: Annotated[dict[str, Any], AfterValidator(_plain_json)] | None = None
     notes: Annotated[tuple[Text, ...], Field(max_length=MAX_NOTES)] = ()
     """short words on metadata that was there and made no sense"""

@@ -1,4 +1,4 @@
-"""What is judged from the pixels: the score, from one small proxy and a few tiles of the original pixels."""
+"""What is judged from pixels: score and perceptual hash, by one small proxy and a few tiles of the original ones."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,18 +7,22 @@ from PIL import Image
 from imagesvc.processing.colour import to_srgb
 from imagesvc.processing.decode import Picture
 from imagesvc.processing.facts import Facts
+from imagesvc.processing.perceptual_hash import perceptual_hash
 from imagesvc.processing.renditions import Cascade, upright
 from imagesvc.processing.score import PROXY_LONG_SIDE, Box, score, tile_boxes
 
 
 def judged(facts: Facts, cascade: Cascade) -> Facts:
-    """The facts with the score; the picture has to be decoded whole, not at a fraction."""
+    """The facts with score and hash; the picture has to be decoded whole, not at a fraction."""
     stored = cascade.picture.image.size
     width, height = stored[::-1] if cascade.picture.orientation >= 5 else stored
     proxy = _pixels(cascade.at(PROXY_LONG_SIDE))
     tiles = [_tile(cascade.picture, box) for box in tile_boxes(proxy, width=width, height=height)]
     found = score(proxy, width=width, height=height, tiles=tiles)
-    return facts.model_copy(update={"score": found.as_json()})
+    bits = perceptual_hash(proxy)
+    return facts.model_copy(
+        update={"score": found.as_json(), "perceptual_hash": None if bits is None else f"{bits:016x}"}
+    )
 
 
 def _tile(picture: Picture, box: Box) -> NDArray[np.uint8]:
