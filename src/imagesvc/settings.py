@@ -45,10 +45,19 @@ class Settings(BaseSettings):
     max_side: int = Field(50_000, gt=0)
 
     # --- limits of one request
-    max_parts: int = Field(1_000, gt=0, description="files and fields of one multipart request")
+    max_parts: int = Field(1_000, gt=0, description="files and fields of one form; images of one JSON batch")
     max_part_header_bytes: int = Field(16 * 1024, gt=0)
     max_field_bytes: int = Field(32 * 1024, gt=0, description="of one text of a form: 5000 letters of any script")
     max_json_bytes: int = Field(1 * MIB, gt=0)
+
+    # --- fairness: over a bound an upload is told 429, 503 or 408; none of them waits in an endless queue
+    max_uploads_per_link: int = Field(100, gt=0, description="requests under way in one process")
+    max_uploads_per_user: int = Field(200, gt=0, description="requests under way in one process")
+    max_uploads_waiting: int = Field(200, ge=0, description="requests of one process that wait for memory")
+    upload_idle_seconds: float = Field(30.0, gt=0, description="how long nothing may arrive")
+    upload_min_bytes_per_second: int = Field(1024, gt=0, description="on the whole, after the first idle seconds")
+    upload_max_seconds: float = Field(3600.0, gt=0, description="for one file")
+    idempotency_lease_seconds: float = Field(30.0, gt=0, description="after a crash, a key is free again so much later")
 
     # --- memory and connections
     part_bytes: int = Field(8 * MIB, ge=5 * MIB, description="S3 part; a file up to this is small: one PUT")

@@ -23,6 +23,7 @@ from imagesvc.tasks.loose import Reaper
 from imagesvc.tasks.queue import Queue
 from imagesvc.tasks.runner import Runner
 from imagesvc.uploads.admission import Admission
+from imagesvc.uploads.entrance import Entrance
 from imagesvc.uploads.service import Uploads
 
 
@@ -76,12 +77,12 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
     async with open_servers(settings) as servers:
         database = servers.database
         keys = KeyRing(settings.signing_keys)
-        admission = Admission(settings, database, servers.storage, servers.queue)
+        admission, entrance = Admission(settings, database, servers.storage, servers.queue), Entrance(settings)
         yield Web(
             servers=servers,
             accounts=Accounts(settings),
             links=Links(settings, database, keys),
-            uploads=Uploads(settings, admission),
+            uploads=Uploads(settings, admission, entrance),
             images=Images(database, servers.queue, Waiting(database)),
             stats=Statistics(database),
             cursors=Cursors(keys),

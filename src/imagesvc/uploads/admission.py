@@ -6,7 +6,7 @@ image, upload and task, and takes the key over. Whatever fails leaves a loose ro
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 from uuid import UUID
 
@@ -28,6 +28,11 @@ ROUNDS = 5
 """How often admission goes round when the same content is deleted and stored by others at the same time."""
 EVERYBODY = UUID(int=0)
 """The scope of blobs that all owners share."""
+
+
+Told = tuple[FileContext, bytes | None]
+"""What is told about a file: its context, and the SHA-256 that its sender names."""
+Tell = Callable[[], Awaitable[Told]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +68,35 @@ class Admission:
         Raises the errors of ``uploads.errors`` and ``links.errors``; nothing is kept then.
         """
         body = Body(self._keys, door, declared_bytes=declared_bytes, most_bytes=most_bytes)
+
+        async def tell() -> Told:
+            return context, expected_sha256
+
+        return await self._admit(body, chunks, tell, door, position=position)
+
+    async def admit_before_told(
+        self,
+        chunks: AsyncIterator[bytes],
+        tell: Tell,
+        door: Door,
+        *,
+        position: int,
+        most_bytes: int | None,
+    ) -> Admitted:
+        """Like ``admit``, for a file whose context comes behind it: ``tell`` is called once, when the file is there.
+
+        What ``tell`` raises is raised, and nothing is kept.
+        """
+        body = Body(self._keys, door, declared_bytes=None, most_bytes=most_bytes)
+        return await self._admit(body, chunks, tell, door, position=position)
+
+    async def _admit(
+        self, body: Body, chunks: AsyncIterator[bytes], tell: Tell, door: Door, *, position: int
+    ) -> Admitted:
         key: str | None = None
         try:
             await body.receive(chunks)
+            context, expected_sha256 = await tell()
             if expected_sha256 is not None and body.sha256 != expected_sha256:
                 raise DigestMismatch("The SHA-256 of what arrived is another one: send the file again.")
             key = body.key

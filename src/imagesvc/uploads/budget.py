@@ -11,10 +11,11 @@ from imagesvc.uploads.errors import NoRoom
 class MemoryBudget:
     """First come, first served. An upload takes its whole working set when it begins, so that none waits half-way."""
 
-    def __init__(self, total_bytes: int, *, wait_seconds: float) -> None:
+    def __init__(self, total_bytes: int, *, wait_seconds: float, most_waiting: int) -> None:
         self._total = total_bytes
         self._free = total_bytes
         self._wait_seconds = wait_seconds
+        self._most_waiting = most_waiting
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
@@ -23,7 +24,10 @@ class MemoryBudget:
 
     @contextlib.asynccontextmanager
     async def take(self, wanted_bytes: int) -> AsyncIterator[None]:
-        """Holds ``wanted_bytes`` (at most the whole budget) inside the block. Raises NoRoom after the bounded wait."""
+        """Holds ``wanted_bytes`` (at most the whole budget) inside the block.
+
+        Raises NoRoom after the bounded wait, or at once when too many wait already.
+        """
         amount = min(wanted_bytes, self._total)
         await self._take(amount)
         try:
@@ -36,29 +40,25 @@ class MemoryBudget:
         if not self._waiting and amount <= self._free:
             self._free -= amount
             return
+        if len(self._waiting) >= self._most_waiting:
+            raise NoRoom
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((amount, turn))
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await asyncio.shield(turn)
         except BaseException as error:
-            if turn.done() and not turn.cancelled():
+            if turn.done():
                 self._free += amount  # served and given up in the same moment
             else:
-                turn.cancel()
+                self._waiting.remove((amount, turn))
             self._serve()
             if isinstance(error, TimeoutError):
                 raise NoRoom from error
             raise
 
     def _serve(self) -> None:
-        while self._waiting:
-            amount, turn = self._waiting[0]
-            if turn.cancelled():
-                self._waiting.popleft()
-            elif amount <= self._free:
-                self._waiting.popleft()
-                self._free -= amount
-                turn.set_result(None)
-            else:
-                return
+        while self._waiting and self._waiting[0][0] <= self._free:
+            amount, turn = self._waiting.popleft()
+            self._free -= amount
+            turn.set_result(None)

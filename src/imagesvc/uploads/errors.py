@@ -56,7 +56,7 @@ class BadContext(Invalid):
 
 
 class UploadStalled(ImagesvcError):
-    """Nothing came for a while, or too little in all that time. Send it again; a resumable upload survives bad lines."""
+    """Nothing came for a while, or too little in all. Send it again; a resumable upload outlives a bad line."""
 
     status, slug, title = 408, "upload-stalled", "The upload came too slowly"
 

@@ -35,14 +35,20 @@ from imagesvc.uploads.errors import (
     NotAnImage,
     NotMultipart,
     RequestTooLarge,
+    TooManyUploads,
+    UploadStalled,
 )
+from imagesvc.uploads.pace import Pace
 from imagesvc.uploads.results import Results
 from imagesvc.uploads.schemas import CONTEXT_FIELDS, CONTEXT_QUERY, UploadAnswer
 from imagesvc.uploads.service import Uploads
 
 router = APIRouter(tags=["upload"])
 
-FILE_PROBLEMS = (FileTooLarge, NotAnImage, EmptyFile, DigestMismatch, BadContext, NoRoom, StorageAway)
+FILE_PROBLEMS = (
+    *(FileTooLarge, NotAnImage, EmptyFile, DigestMismatch, BadContext),
+    *(UploadStalled, TooManyUploads, NoRoom, StorageAway),
+)
 BODY_PROBLEMS = (NotMultipart, BrokenMultipart, RequestTooLarge, NoFile)
 LINK_PROBLEMS = (BadLinkToken, LinkExpired, LinkRevoked, LinkUsedUp, LinkRoomTooSmall, LinkReserved)
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -113,7 +119,7 @@ async def upload_raw_through_link(request: Request, token: str, filename: str) -
     accept_large_body(request)
     results = _results(door, link_path=f"/u/{token}")
     await uploads.take_raw(
-        request.stream(),
+        pace_of(request),
         door,
         results,
         filename=filename,
@@ -144,7 +150,7 @@ async def _multipart(request: Request, uploads: Uploads, door: Door, *, link_pat
     results = _results(door, link_path=link_path)
     content_type = request.headers.get("content-type")
     declared = declared_bytes(request)
-    await uploads.take_multipart(request.stream(), door, results, content_type=content_type, declared=declared)
+    await uploads.take_multipart(pace_of(request), door, results, content_type=content_type, declared=declared)
     return _answer(results)
 
 
@@ -156,6 +162,11 @@ def _results(door: Door, *, link_path: str | None) -> Results:
 def _answer(results: Results) -> JSONResponse:
     status, body = results.answer()
     return JSONResponse(body, status)
+
+
+def pace_of(request: Request) -> Pace:
+    """The body, from a client that has to keep up."""
+    return Pace(request.app.state.settings, request.stream())
 
 
 def declared_bytes(request: Request) -> int | None:

@@ -1,6 +1,6 @@
 """One upload request: its files one after the other, each admitted by itself, a bad one harming no other."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from imagesvc.accounts.service import Caller
@@ -11,12 +11,12 @@ from imagesvc.http.filenames import clean_filename
 from imagesvc.links.service import OpenLink
 from imagesvc.settings import Settings
 from imagesvc.uploads.admission import Admission
-from imagesvc.uploads.body import working_set_bytes
-from imagesvc.uploads.budget import MemoryBudget
 from imagesvc.uploads.context import parse_context
 from imagesvc.uploads.door import Door
-from imagesvc.uploads.errors import BadContext, BrokenMultipart, NoFile, RequestTooLarge
+from imagesvc.uploads.entrance import Entrance
+from imagesvc.uploads.errors import BadContext, BrokenMultipart, NoFile, RequestTooLarge, UploadStalled
 from imagesvc.uploads.multipart import MultipartBody
+from imagesvc.uploads.pace import Pace
 from imagesvc.uploads.results import Results
 
 MOST_SKIPPED_BYTES = 16 * 1024 * 1024
@@ -24,10 +24,10 @@ MOST_SKIPPED_BYTES = 16 * 1024 * 1024
 
 
 class Uploads:
-    def __init__(self, settings: Settings, admission: Admission) -> None:
+    def __init__(self, settings: Settings, admission: Admission, entrance: Entrance) -> None:
         self._settings = settings
         self._admission = admission
-        self._budget = MemoryBudget(settings.upload_memory_bytes, wait_seconds=settings.upload_memory_wait_seconds)
+        self._entrance = entrance
 
     def door_of_link(self, link: OpenLink) -> Door:
         return Door(
@@ -42,7 +42,7 @@ class Uploads:
 
     async def take_raw(
         self,
-        stream: AsyncIterator[bytes],
+        pace: Pace,
         door: Door,
         results: Results,
         *,
@@ -56,9 +56,9 @@ class Uploads:
         try:
             context = parse_context(fields, filename=name, link=door.link)
             expected = expected_sha256(fields, repr_digest)
-            async with self._budget.take(working_set_bytes(self._settings, declared_bytes)):
+            async with self._entrance.enter(door, declared_bytes=declared_bytes):
                 admitted = await self._admission.admit(
-                    stream, context, door, declared_bytes=declared_bytes, expected_sha256=expected
+                    pace, context, door, declared_bytes=declared_bytes, expected_sha256=expected
                 )
             results.add(name, admitted)
         except ImagesvcError as error:
@@ -66,7 +66,7 @@ class Uploads:
 
     async def take_multipart(
         self,
-        stream: AsyncIterator[bytes],
+        pace: Pace,
         door: Door,
         results: Results,
         *,
@@ -74,11 +74,11 @@ class Uploads:
         declared: int | None,
     ) -> None:
         """The files of a multipart body; raises NoFile, and what keeps the whole body from being read."""
-        body = MultipartBody(self._settings, content_type, stream)
-        async with self._budget.take(working_set_bytes(self._settings, declared)):
+        body = MultipartBody(self._settings, content_type, pace)
+        async with self._entrance.enter(door, declared_bytes=declared):
             try:
-                await self._take_parts(body, door, results, most_bytes=declared)
-            except (BrokenMultipart, RequestTooLarge) as error:
+                await self._take_parts(body, pace, door, results, most_bytes=declared)
+            except (BrokenMultipart, RequestTooLarge, UploadStalled) as error:
                 if not results.count:
                     raise
                 results.warnings.append(f"The body could not be read to its end: {error.detail}")
@@ -86,8 +86,11 @@ class Uploads:
         if not results.count:
             raise NoFile("Send at least one part named `file`, as in `curl -F file=@picture.jpg`.")
 
-    async def _take_parts(self, body: MultipartBody, door: Door, results: Results, *, most_bytes: int | None) -> None:
+    async def _take_parts(
+        self, body: MultipartBody, pace: Pace, door: Door, results: Results, *, most_bytes: int | None
+    ) -> None:
         async for part in body.files():
+            pace.next_file()
             try:
                 context = parse_context(part.fields, filename=part.filename, link=door.link)
                 expected = expected_sha256(part.fields, part.repr_digest)
@@ -96,7 +99,7 @@ class Uploads:
                     part.chunks(), context, door, position=position, most_bytes=most_bytes, expected_sha256=expected
                 )
                 results.add(part.filename, admitted)
-            except (BrokenMultipart, RequestTooLarge) as error:
+            except (BrokenMultipart, RequestTooLarge, UploadStalled) as error:
                 results.add(part.filename, error)
                 raise
             except ImagesvcError as error:

@@ -1,7 +1,7 @@
 """A JSON text (RFC 8259) as it arrives: read by asking for what should come next, in memory that does not grow.
 
-Strings are handed out in pieces, so that a file in base64 is never in memory as a whole. Everything else is small: it is
-cut out by its brackets and read by the standard library. The cost is a few C calls a chunk and a few for each token.
+Strings are handed out in pieces, so that a file in base64 is never in memory as a whole. Everything else is small: it
+is cut out by its brackets and read by the standard library. A chunk costs a few C calls, and so does each token.
 """
 
 import asyncio
