@@ -1,11 +1,24 @@
-"""What tests do to links behind the service's back."""
+"""What the tests of links share: times, what an answer finds wrong, and changes behind the service's back."""
 
+import datetime as dt
 from typing import Any
 from uuid import UUID
 
+import httpx
 from sqlalchemy import text
 
 from tests.support.service import Service
+
+NOW = dt.datetime.now(dt.UTC)
+
+
+def moment(**ahead: int) -> str:
+    """A time as clients write it, counted from the beginning of the run."""
+    return (NOW + dt.timedelta(**ahead)).isoformat()
+
+
+def wrong_members(answer: httpx.Response) -> tuple[int, list[str]]:
+    return answer.status_code, [error["pointer"] for error in answer.json().get("errors", ())]
 
 
 async def expire(service: Service, link: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ ShortText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")
 ]
 Visibility = Literal["private", "public"]
-Count = Annotated[int, Field(gt=0, le=2**40)]
+Count = Annotated[int, Field(gt=0, le=2**40, strict=True)]
 
 
 class NewLink(BaseModel):

@@ -16,6 +16,8 @@ from imagesvc.links.schemas import LinkChanges, NewLink, Room
 from imagesvc.secrets import KeyRing
 from imagesvc.settings import Settings
 
+IN_THE_PAST = "This lies in the past."
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLink:
@@ -65,14 +67,15 @@ class Links:
         if (wanted.expires_in is None) == (wanted.expires_at is None):
             raise LinkLifetime(errors=[_wrong("/expires_in", "Give exactly one of expires_in and expires_at.")])
         if wanted.expires_at is not None:
-            pointer, seconds = "/expires_at", (wanted.expires_at - now).total_seconds()
+            pointer, ahead = "/expires_at", wanted.expires_at - now
         else:
-            pointer, seconds = "/expires_in", float(wanted.expires_in or 0)
-        if seconds <= 0:
-            raise LinkLifetime(errors=[_wrong(pointer, "This lies in the past.")])
-        if seconds > most:
+            # cut first: a timedelta has room for fewer digits than JSON
+            pointer, ahead = "/expires_in", dt.timedelta(seconds=min(wanted.expires_in or 0, most + 1))
+        if ahead <= dt.timedelta(0):
+            raise LinkLifetime(errors=[_wrong(pointer, IN_THE_PAST)])
+        if ahead > dt.timedelta(seconds=most):
             raise LinkLifetime(errors=[_wrong(pointer, f"At most {most} seconds ahead.")])
-        return wanted.expires_at or now + dt.timedelta(seconds=seconds)
+        return wanted.expires_at or now + ahead
 
     async def get(self, caller: Caller, link_id: UUID) -> Link:
         caller.require("links")
@@ -95,9 +98,12 @@ class Links:
             link = await queries.lock_link(session, caller, link_id)
             if link is None:
                 raise LinkNotFound
-            expires_at = wanted.get("expires_at", link.expires_at)
-            if expires_at is None or expires_at > link.expires_at:
-                raise LinkLifetime(errors=[_wrong("/expires_at", "A link can only be shortened; make a new one.")])
+            if "expires_at" in wanted:
+                expires_at = wanted["expires_at"]
+                if expires_at is None or expires_at > link.expires_at:
+                    raise LinkLifetime(errors=[_wrong("/expires_at", "A link can only be shortened; make a new one.")])
+                if expires_at <= dt.datetime.now(dt.UTC):
+                    raise LinkLifetime(errors=[_wrong("/expires_at", f"{IN_THE_PAST} DELETE withdraws a link.")])
             for name, taken in (
                 ("max_files", link.used_files + link.reserved_files),
                 ("max_bytes", link.used_bytes + link.reserved_bytes),

@@ -1,6 +1,7 @@
 """A link's token: a JWT (RFC 7519) that carries nothing but the row's id and the times."""
 
 import datetime as dt
+import math
 import time
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,9 @@ REQUIRED = ["exp", "iat", "iss", "aud", "jti"]
 
 def issue(keys: KeyRing, link_id: UUID, *, created_at: dt.datetime, expires_at: dt.datetime) -> str:
     kid, key = keys.signing("link")
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "jti": str(link_id), "iat": created_at, "exp": expires_at}
+    # the token counts in whole seconds, and must not end before its row, which is exact
+    expires = math.ceil(expires_at.timestamp())
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "jti": str(link_id), "iat": created_at, "exp": expires}
     return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": kid, "typ": TYPE})
 
 
@@ -42,8 +45,9 @@ class Verifier:
             key = self._keys.verifying("link", str(header.get("kid", "")))
             if header.get("typ") != TYPE or key is None:
                 raise BadLinkToken
-            # its expiry is looked at each time, here it only has to be there
-            options: Any = {"require": REQUIRED, "verify_exp": False}
+            # its expiry is looked at each time, here it only has to be there; when it was made is the database's clock,
+            # which may be ahead of ours
+            options: Any = {"require": REQUIRED, "verify_exp": False, "verify_iat": False}
             claims = jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE, options=options)
             return UUID(claims["jti"]), float(claims["exp"])
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
