@@ -2,6 +2,7 @@
 
 from imagesvc.accounts.models import User
 from imagesvc.db import Base
+from imagesvc.http.models import IdempotencyKey
 from imagesvc.images.models import Blob, Image, Rendition
 from imagesvc.links.models import Link, LinkContent
 from imagesvc.stats.models import StatsCount, StatsDelta
@@ -12,6 +13,7 @@ __all__ = [
     "Base",
     "Batch",
     "Blob",
+    "IdempotencyKey",
     "Image",
     "Link",
     "LinkContent",

@@ -10,7 +10,7 @@ from imagesvc.db import Base
 
 
 class Batch(Base):
-    """The uploads of one request."""
+    """The uploads of one request. ``rejected`` counts the files of it that were not taken."""
 
     __tablename__ = "batches"
     __table_args__ = (Index(None, "owner_id", "id"),)
@@ -20,6 +20,7 @@ class Batch(Base):
     link_id: Mapped[UUID | None] = mapped_column(ForeignKey("links.id"))
     way: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    rejected: Mapped[int] = mapped_column(server_default="0")
 
 
 class Upload(Base):

@@ -1,0 +1,149 @@
+"""``Idempotency-Key`` for routes: ``json_once`` where FastAPI reads the body, ``stream_once`` where the route does.
+
+Without the header both just do the work.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Header, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+
+from imagesvc.db import new_id
+from imagesvc.http.idempotency import (
+    Answer,
+    AnswerUnreadable,
+    Done,
+    Fingerprint,
+    IdempotencyKeys,
+    KeyInUse,
+    KeyReused,
+)
+
+ONCE_PROBLEMS = (KeyInUse, KeyReused, AnswerUnreadable)
+"""For the ``responses=`` of a route that takes the header."""
+REPLAYED = {"Idempotency-Replayed": "true"}
+KEPT_HEADERS = ("content-type", "location")
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",
+        description="Made up by you, new for each request, kept for a day: sent again with the same key, the same "
+        "request is not done again but answered the same (`Idempotency-Replayed: true`).",
+    ),
+]
+
+
+async def json_once(
+    request: Request,
+    caller_id: UUID,
+    key: str | None,
+    work: Callable[[UUID], Awaitable[BaseModel]],
+    *,
+    status: int,
+) -> Response:
+    """The answer of a route whose body FastAPI has read. ``work`` is given an id for what it makes.
+
+    Raises what ``work`` raises, KeyInUse, KeyReused.
+    """
+    if key is None:
+        return _json(await work(new_id()), status)
+    keys: IdempotencyKeys = request.app.state.idempotency
+    fingerprint = Fingerprint(_operation(request))
+    fingerprint.update(await request.body())
+    begun = await keys.begin(caller_id, key, fingerprint=fingerprint.digest())
+    if isinstance(begun, Done):
+        if begun.fingerprint != fingerprint.digest():
+            raise KeyReused
+        return _replayed(begun.answer)
+    async with keys.renewed(begun):
+        response = _json(await work(begun.resource_id), status)
+    await keys.store(begun, fingerprint, _answer(response))
+    return response
+
+
+async def stream_once(
+    request: Request,
+    caller_id: UUID,
+    key: str | None,
+    stream: AsyncIterator[bytes],
+    work: Callable[[AsyncIterator[bytes]], Awaitable[Response]],
+) -> Response:
+    """The answer of a route that reads its body by itself, from the stream that ``work`` is given.
+
+    Whether a body is the same is known at its end only: for a repetition it is read, and does nothing else.
+    A body that ``work`` gave up before its end has no fingerprint, so nothing is stored then.
+    Raises what ``work`` raises, KeyInUse (before the body is read), KeyReused (as soon as it is known).
+    """
+    if key is None:
+        return await work(stream)
+    keys: IdempotencyKeys = request.app.state.idempotency
+    begun = await keys.begin(caller_id, key, fingerprint=None)
+    if isinstance(begun, Done):
+        await _require_same(begun, request, stream)
+        return _replayed(begun.answer)
+    read = _Read(stream, Fingerprint(_operation(request)))
+    async with keys.renewed(begun):
+        response = await work(read)
+    if read.has_ended and response.status_code < 300:
+        await keys.store(begun, read.fingerprint, _answer(response))
+    else:
+        await keys.release(begun)
+    return response
+
+
+class _Read:
+    """A stream, fingerprinted as it is read."""
+
+    def __init__(self, stream: AsyncIterator[bytes], fingerprint: Fingerprint) -> None:
+        self._stream = stream
+        self.fingerprint = fingerprint
+        self.has_ended = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await anext(self._stream)
+        except StopAsyncIteration:
+            self.has_ended = True
+            raise
+        self.fingerprint.update(chunk)
+        return chunk
+
+
+async def _require_same(done: Done, request: Request, stream: AsyncIterator[bytes]) -> None:
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) != done.body_bytes:
+        raise KeyReused
+    fingerprint = Fingerprint(_operation(request))
+    async for chunk in stream:
+        fingerprint.update(chunk)
+        if fingerprint.body_bytes > done.body_bytes:
+            raise KeyReused
+    if fingerprint.digest() != done.fingerprint:
+        raise KeyReused
+
+
+def _operation(request: Request) -> str:
+    return f"{request.method} {request.scope['path']}?{request.url.query}"
+
+
+def _json(answer: BaseModel, status: int) -> Response:
+    return JSONResponse(answer.model_dump(mode="json"), status)
+
+
+def _answer(response: Response) -> Answer:
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    return Answer(status=response.status_code, headers=headers, body=bytes(response.body))
+
+
+def _replayed(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, {**answer.headers, **REPLAYED})
