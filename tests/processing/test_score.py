@@ -142,6 +142,19 @@ def test_noise_is_measured_in_grey_levels(deviation: float) -> None:
     assert noise_level(luma(noisy(scene(3), deviation))) == pytest.approx(0.67 * deviation, rel=0.25)
 
 
+def test_texture_is_not_taken_for_noise() -> None:
+    random = np.random.default_rng(5)
+    spectrum = np.fft.rfft2(random.normal(size=(480, 640)))
+    frequency = np.hypot(np.fft.fftfreq(480)[:, np.newaxis], np.fft.rfftfreq(640))
+    grass = np.fft.irfft2(spectrum / np.maximum(frequency, 0.01))
+    pixels = np.clip(128 + 40 * grass / grass.std(), 0, 255).astype(np.uint8)[:, :, np.newaxis].repeat(3, axis=2)
+    # as a lens softens it
+    meadow = blurred(pixels, 0.7)
+
+    assert noise_level(luma(meadow)) < 1
+    assert noise_level(luma(noisy(meadow, 15))) == pytest.approx(10, rel=0.25)
+
+
 @pytest.mark.parametrize(("quality", "step"), [(80, 0.41), (65, 0.69), (50, 1.0), (30, 1.67), (15, 3.33), (10, 5.0)])
 def test_the_step_of_jpeg_is_read_off_the_pixels_also_when_the_grid_was_cropped(quality: int, step: float) -> None:
     decoded = jpeg(scene(3), quality)
