@@ -112,8 +112,10 @@ async def test_whatever_a_decoder_does_fails_that_image_only(
 
 @pytest.mark.parametrize("routine", [hostile.loop, hostile.sleep, hostile.stop])
 async def test_a_decoder_that_does_not_end_is_ended(hasty: Sandbox, routine: Callable[[str], None]) -> None:
+    zygote = zygote_of(hasty)
     assert (await attack(hasty, routine)).reason == "decoder-timeout"
     assert await works(hasty)
+    assert zygote_of(hasty) == zygote
 
 
 async def test_neighbours_of_a_crash_are_not_harmed(sandbox: Sandbox) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-_SPACE_OF_MODE = {"L": "GRAY", "RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK"}
 _OUTPUT_MODE = {"L": "RGB", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB"}
 
 _TO_SRGB = {
@@ -39,8 +38,6 @@ def to_srgb(image: Image.Image, profile: bytes | None, primaries: int | None, tr
 def _by_profile(image: Image.Image, data: bytes) -> Image.Image | None:
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        if profile.profile.xcolor_space.strip() != _SPACE_OF_MODE.get(image.mode):
-            return None
         mode = _OUTPUT_MODE[image.mode]
         transform = ImageCms.buildTransform(profile, _srgb(), image.mode, mode)
         if image.mode in ("RGB", "RGBA") and _changes_nothing(transform, image.mode):

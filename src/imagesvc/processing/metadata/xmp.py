@@ -1,7 +1,8 @@
 """Read the few XMP properties that matter (ISO 16684-1) out of a packet, by namespace and name.
 
 Only properties of the picture itself count: those on or directly under ``rdf:Description``, not what lies nested in
-histories and ingredients. Entity declarations are refused before a parser sees them.
+histories and ingredients. Of the packet only the element with the properties is parsed: a document type, and so an
+entity, which would stand before it, never gets to the parser.
 """
 
 import re
@@ -29,7 +30,7 @@ def properties(packet: bytes) -> Properties | None:
     if document is None:
         return None
     try:
-        root = Xml.fromstring(document)  # noqa: S314 -- declarations are refused above; sizes are bounded
+        root = Xml.fromstring(document)  # noqa: S314 -- without declarations, and of bounded size
     except (Xml.ParseError, ValueError, LookupError):
         return None
     found: Properties = {}
@@ -55,8 +56,6 @@ def _document(packet: bytes) -> bytes | None:
             else "utf-16-be"
         )
         packet = packet.decode(order, "replace").encode("utf-8", "replace")
-    if re.search(rb"<!\s*(DOCTYPE|ENTITY)", packet, re.IGNORECASE):
-        return None
     match = re.search(rb"<(?P<name>(?:\w+:)?(?:xmpmeta|xapmeta|RDF))\b.*</(?P=name)\s*>", packet, re.DOTALL)
     return match[0].decode("utf-8", "replace").encode() if match else None
 

@@ -134,7 +134,7 @@ class Sandbox:
             if self._zygote is None or self._zygote.ended:
                 if self._zygote is not None:
                     await self._zygote.stop()
-                self._zygote = await _Zygote.start(self._hooks)
+                self._zygote = await _Zygote.start(self._hooks, self._room.path)
                 self.confinement = self._zygote.confinement
             return self._zygote
 
@@ -163,10 +163,11 @@ class _Zygote:
         asyncio.get_running_loop().add_reader(connection, self._receive)
 
     @classmethod
-    async def start(cls, hooks: Path | None) -> Self:
+    async def start(cls, hooks: Path | None, folder: Path) -> Self:
+        """``folder`` is where it may write why it does not start."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        with theirs, tempfile.TemporaryFile() as words:  # a pipe would hold up wait() for as long as anybody has it
+        with theirs, tempfile.TemporaryFile(dir=folder) as words:  # a pipe would hold wait() up while anybody has it
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",
