@@ -54,10 +54,10 @@ _NOISY_PROXY, _NOISY_NATIVE, _NOISE_POWER = 14.0, 16.0, 1.5
 _COARSE, _COARSE_POWER = 2.8, 1.1
 # a jump on the grid, in the same unit: what one grey level stands for, as far as light compression goes and beyond
 _JUMP_LIGHT, _JUMP_LIGHT_MOST, _JUMP_HEAVY = 0.65, 0.45, 0.3
-_HIGHLIGHT_POWER = 1.6
-_DARK_MEAN, _DARK_POWER = 28 / 255, 2
+_HIGHLIGHT_POWER = 1.8
+_DARK_MEAN, _DARK_POWER = 25 / 255, 2
 _CLIPPED_COST, _CLIPPED_POWER = 0.7, 0.55
-_BRIGHT_MEAN, _BRIGHT_COST = 0.42, 0.1
+_BRIGHT_MEAN, _BRIGHT_COST = 0.42, 0.12
 _FLAT_SPREAD = 0.08
 # pixels of the original that halve the component: 183 x 137
 _FEW_PIXELS, _PIXELS_POWER = 25_000, 1.3
