@@ -18,7 +18,7 @@ import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagesvc.errors import ImagesvcError, Unavailable
+from imagesvc.errors import Unavailable
 from imagesvc.settings import Settings
 
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 30, 3
@@ -40,10 +40,11 @@ class HoldEnded(Unavailable):
     slug, title = "upload-too-slow", "The upload took too long to be stored"
 
 
-class ObjectGone(ImagesvcError):
+class ObjectGone(Unavailable):
     """The key, or the multipart upload, is not there (any more)."""
 
-    status, slug, title = 503, "object-gone", "The stored object is missing"
+    slug, title = "object-gone", "The stored object is missing"
+    retry_after_seconds = 60
 
 
 def new_key(kind: str) -> str:

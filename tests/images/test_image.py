@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.images.uploads import send
 from tests.support.images import encode, exif, exif_jpeg, jpeg, picture, png
 from tests.support.service import Service
-from tests.support.wire import MULTIPART, field_part, file_part, form
 
 PUBLIC = {
     "id",
@@ -26,13 +26,6 @@ PUBLIC = {
     "score",
     "renditions",
 }
-
-
-async def upload(service: Service, data: bytes, *fields: bytes, name: bytes = b"a.jpg") -> dict[str, Any]:
-    answer = await service.owner.post("/v1/images", content=form(*fields, file_part(data, name)), headers=MULTIPART)
-    assert answer.status_code == 201, answer.text
-    result: dict[str, Any] = answer.json()["results"][0]
-    return result
 
 
 def camera_picture() -> bytes:
@@ -132,8 +125,8 @@ async def test_the_owner_sees_everything_that_the_file_shows(service: Service) -
 
 
 async def test_what_is_not_known_is_null_and_never_made_up(service: Service) -> None:
-    plain = await service.image_of(await upload(service, png(seed=1)))
-    without_offset = await service.image_of(await upload(service, exif_jpeg(seed=2, offset=None)))
+    plain = await service.image_of(await send(service, png(seed=1)))
+    without_offset = await service.image_of(await send(service, exif_jpeg(seed=2, offset=None)))
 
     names = ("problem", "description", "orientation", "camera", "exposure", "captured", "location")
     assert {name: plain[name] for name in names} == dict.fromkeys(names)
@@ -146,7 +139,7 @@ async def test_what_is_not_known_is_null_and_never_made_up(service: Service) -> 
 
 
 async def test_a_pending_image_has_all_members_and_knows_only_what_the_upload_told(idle_service: Service) -> None:
-    sent = await upload(idle_service, camera_picture())
+    sent = await send(idle_service, camera_picture())
 
     image = (await idle_service.owner.get(sent["url"])).json()
 
@@ -168,7 +161,7 @@ async def test_a_pending_image_has_all_members_and_knows_only_what_the_upload_to
 
 
 async def test_others_see_exactly_the_public_view_of_a_public_image(service: Service) -> None:
-    sent = await upload(service, camera_picture(), field_part("visibility", b"public"))
+    sent = await send(service, camera_picture(), visibility="public")
     full = await service.image_of(sent)
 
     seen = (await service.anyone.get(sent["url"])).json()
@@ -179,7 +172,7 @@ async def test_others_see_exactly_the_public_view_of_a_public_image(service: Ser
 
 
 async def test_a_private_image_is_404_to_others_on_every_route(service: Service) -> None:
-    sent = await upload(service, jpeg(seed=1))
+    sent = await send(service, jpeg(seed=1))
     image = await service.image_of(sent)
     unknown = image["id"][:-4] + "0000"
     below = ["", "/original", "/renditions/thumb.webp", "/renditions/thumb.avif", "/renditions/huge.webp"]
@@ -208,7 +201,7 @@ async def test_what_is_not_there_is_404_also_for_an_admin(idle_service: Service)
 
 
 async def test_a_bad_credential_is_401_for_a_public_image_too(idle_service: Service) -> None:
-    sent = await upload(idle_service, jpeg(seed=1), field_part("visibility", b"public"))
+    sent = await send(idle_service, jpeg(seed=1), visibility="public")
 
     bad = await idle_service.anyone.get(sent["url"], headers={"Authorization": "Bearer " + "x" * 40})
     cookie = await idle_service.anyone.get(sent["url"], headers={"Cookie": "session=abc"})
@@ -217,7 +210,7 @@ async def test_a_bad_credential_is_401_for_a_public_image_too(idle_service: Serv
 
 
 async def test_waiting_ends_as_soon_as_the_image_is_processed(idle_service: Service) -> None:
-    sent = await upload(idle_service, jpeg(seed=1))
+    sent = await send(idle_service, jpeg(seed=1))
     waiting = [
         asyncio.create_task(idle_service.owner.get(path, params={"wait": 30}))
         for path in (sent["url"], f"/v1/uploads/{sent['upload_id']}")
@@ -233,7 +226,7 @@ async def test_waiting_ends_as_soon_as_the_image_is_processed(idle_service: Serv
 
 
 async def test_waiting_ends_with_a_pending_image_when_the_time_is_over(idle_service: Service) -> None:
-    sent = await upload(idle_service, jpeg(seed=1))
+    sent = await send(idle_service, jpeg(seed=1))
     begun = time.monotonic()
 
     answer = await idle_service.owner.get(sent["url"], params={"wait": 0.3})
@@ -243,7 +236,7 @@ async def test_waiting_ends_with_a_pending_image_when_the_time_is_over(idle_serv
 
 
 async def test_a_wait_is_between_0_and_30_seconds(service: Service) -> None:
-    sent = await upload(service, jpeg(seed=1))
+    sent = await send(service, jpeg(seed=1))
     await service.image_of(sent)
     waits = ["0", "30", "29.9", "-0.1", "30.1", "nan", "inf", "-inf", "soon", ""]
 
@@ -254,7 +247,7 @@ async def test_a_wait_is_between_0_and_30_seconds(service: Service) -> None:
 
 
 async def test_an_image_that_did_not_change_is_304(idle_service: Service) -> None:
-    sent = await upload(idle_service, jpeg(seed=1))
+    sent = await send(idle_service, jpeg(seed=1))
     first = await idle_service.owner.get(sent["url"])
     known = {"If-None-Match": first.headers["etag"]}
 
@@ -270,16 +263,12 @@ async def test_an_image_that_did_not_change_is_304(idle_service: Service) -> Non
 
 async def test_an_image_shows_all_its_arrivals_each_with_its_own_context(idle_service: Service) -> None:
     data = jpeg(seed=1)
-    first = await upload(idle_service, data, field_part("store_id", b"S1"), name=b"one.jpg")
-    again = await idle_service.owner.post(
-        "/v1/images",
-        content=form(field_part("store_id", b"S2"), field_part("visibility", b"public"), file_part(data, b"two.jpg")),
-        headers=MULTIPART,
-    )
+    first = await send(idle_service, data, name=b"one.jpg", store_id="S1")
+    again = await send(idle_service, data, name=b"two.jpg", store_id="S2", visibility="public")
 
     image = (await idle_service.owner.get(first["url"])).json()
 
-    assert again.json()["results"][0]["status"] == "duplicate"
+    assert again["status"] == "duplicate"
     assert (image["title"], image["visibility"]) == ("one", "private")
     assert {upload["filename"]: (upload["store_id"], upload["duplicate"]) for upload in image["uploads"]} == {
         "one.jpg": ("S1", False),

@@ -77,7 +77,11 @@ RECEIPT_THUMB = """
     WHERE u.id = $2 AND u.link_id = $1 AND u.settled AND i.state = 'ready'
 """
 
-ENDED_IMAGES = "SELECT array_agg(id) AS ids FROM images WHERE id = ANY($1) AND state <> 'pending'"
+ENDED_IMAGES = """
+    -- those that are processed, and those that were deleted meanwhile
+    SELECT array_agg(asked) AS ids FROM unnest($1::uuid[]) AS asked
+    WHERE NOT EXISTS (SELECT FROM images WHERE id = asked AND state = 'pending')
+"""
 LIVE_TASKS = "SELECT array_agg(dedupe_key) AS ids FROM tasks WHERE dedupe_key = ANY($1) AND state <> 'dead'"
 
 

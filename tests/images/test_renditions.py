@@ -1,0 +1,183 @@
+"""Derived pictures through the HTTP door: made eagerly, or once on the first request, however many ask."""
+
+import asyncio
+import io
+import uuid
+from hashlib import sha256
+
+import httpx
+from PIL import Image
+from sqlalchemy import text
+
+from tests.images.uploads import send
+from tests.support.bookkeeping import loose_states, owned_keys, stored_keys
+from tests.support.images import jpeg, png, truncated_jpeg
+from tests.support.service import Service
+
+SIZES = {"thumb": (320, 213), "medium": (1024, 683), "large": (2048, 1365), "full": (2400, 1600)}
+FORMATS = {"webp": "WEBP", "jpg": "JPEG", "avif": "AVIF"}
+TYPES = {"webp": "image/webp", "jpg": "image/jpeg", "avif": "image/avif"}
+
+
+async def count(service: Service, table: str) -> int:
+    async with service.background.servers.database.engine.connect() as connection:
+        return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
+
+
+async def ready_image(service: Service, data: bytes, *, visibility: str = "private") -> str:
+    """The path of a processed image."""
+    sent = await send(service, data, visibility=visibility)
+    assert (await service.image_of(sent))["state"] == "ready"
+    return str(sent["url"])
+
+
+def shown(answer: httpx.Response) -> tuple[str | None, tuple[int, int]]:
+    picture = Image.open(io.BytesIO(answer.content))
+    return picture.format, picture.size
+
+
+async def test_every_preset_comes_in_every_format(service: Service) -> None:
+    path = await ready_image(service, jpeg(seed=1, size=(2400, 1600)))
+    names = [(preset, form) for preset in SIZES for form in FORMATS if (preset, form) != ("full", "avif")]
+
+    answers = {name: await service.owner.get(f"{path}/renditions/{name[0]}.{name[1]}") for name in names}
+
+    assert {name: (answer.status_code, answer.headers["content-type"]) for name, answer in answers.items()} == {
+        name: (200, TYPES[name[1]]) for name in names
+    }
+    assert {name: shown(answer) for name, answer in answers.items()} == {
+        name: (FORMATS[name[1]], SIZES[name[0]]) for name in names
+    }
+
+
+async def test_a_rendition_has_the_tag_of_its_own_bytes_and_is_not_sent_twice(service: Service) -> None:
+    path = await ready_image(service, jpeg(seed=1))
+    url = f"{path}/renditions/thumb.webp"
+    got = await service.owner.get(url)
+    await service.background.servers.storage.delete(await key_of(service, "thumb", "webp"))
+
+    head = await service.owner.head(url)
+    again = await service.owner.get(url, headers={"If-None-Match": got.headers["etag"]})
+
+    assert got.headers["etag"] == f'"{sha256(got.content).hexdigest()}"'
+    assert (head.status_code, head.headers["etag"], head.headers["content-length"]) == (
+        200,
+        got.headers["etag"],
+        str(len(got.content)),
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    assert (got.headers["x-content-type-options"], got.headers["referrer-policy"]) == ("nosniff", "no-referrer")
+
+
+async def key_of(service: Service, preset: str, form: str) -> str:
+    async with service.background.servers.database.engine.connect() as connection:
+        query = text("SELECT key FROM renditions WHERE preset = :preset AND format = :form")
+        return str((await connection.execute(query, {"preset": preset, "form": form})).scalar_one())
+
+
+async def test_a_part_of_a_rendition_can_be_asked_for(service: Service) -> None:
+    path = await ready_image(service, jpeg(seed=1))
+    whole = await service.owner.get(f"{path}/renditions/thumb.webp")
+
+    part = await service.owner.get(f"{path}/renditions/thumb.webp", headers={"Range": "bytes=10-19"})
+    beyond = await service.owner.get(f"{path}/renditions/thumb.webp", headers={"Range": "bytes=999999-"})
+
+    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    assert beyond.status_code == 416
+
+
+async def test_only_renditions_of_public_images_may_be_kept_by_caches(service: Service) -> None:
+    private = await ready_image(service, jpeg(seed=1))
+    public = await ready_image(service, jpeg(seed=2), visibility="public")
+
+    answers = [
+        await service.owner.get(f"{private}/renditions/thumb.webp"),
+        await service.owner.get(f"{public}/renditions/thumb.webp"),
+        await service.anyone.get(f"{public}/renditions/thumb.webp"),
+        await service.anyone.get(f"{public}/renditions/medium.jpg"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200] * 4
+    kept = "public, max-age=60, must-revalidate"
+    assert [answer.headers["cache-control"] for answer in answers] == ["private, no-cache", kept, kept, kept]
+
+
+async def test_a_rendition_that_many_ask_for_at_once_is_made_once(service: Service) -> None:
+    path = await ready_image(service, jpeg(seed=1))
+    await service.stop_worker()
+    asking = [asyncio.create_task(service.owner.get(f"{path}/renditions/medium.jpg")) for _ in range(20)]
+    while await count(service, "tasks") == 0:
+        await asyncio.sleep(0.01)
+    await service.owner.get(path)
+    asked = await count(service, "tasks")
+
+    service.start_worker()
+    answers = await asyncio.gather(*asking)
+
+    assert asked == 1
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert (await count(service, "renditions"), await count(service, "tasks")) == (4, 0)
+    servers = service.background.servers
+    assert (await stored_keys(servers), await loose_states(servers)) == (await owned_keys(servers), [])
+
+
+async def test_a_picture_is_never_enlarged(service: Service) -> None:
+    path = await ready_image(service, jpeg(seed=1, size=(200, 100)))
+
+    answers = [await service.owner.get(f"{path}/renditions/{name}") for name in ("large.webp", "thumb.jpg", "full.jpg")]
+
+    assert [shown(answer)[1] for answer in answers] == [(200, 100)] * 3
+
+
+async def test_a_transparent_picture_stays_so_where_the_format_can(service: Service) -> None:
+    path = await ready_image(service, png(seed=1, mode="RGBA"))
+
+    answers = [await service.owner.get(f"{path}/renditions/thumb.{form}") for form in ("webp", "avif", "jpg")]
+
+    assert [Image.open(io.BytesIO(answer.content)).mode for answer in answers] == ["RGBA", "RGBA", "RGB"]
+
+
+async def test_what_is_no_rendition_is_404(service: Service) -> None:
+    path = await ready_image(service, jpeg(seed=1))
+    names = [
+        "huge.webp",
+        "thumb.png",
+        "thumb.gif",
+        "thumb",
+        "thumb.",
+        ".webp",
+        "thumb.webp.webp",
+        "THUMB.webp",
+        "a%00.webp",
+    ]
+
+    answers = [await service.owner.get(f"{path}/renditions/{name}") for name in names]
+    nobody = await service.owner.get(f"/v1/images/{uuid.uuid4()}/renditions/thumb.webp")
+
+    assert [answer.status_code for answer in (*answers, nobody)] == [404] * (len(names) + 1)
+    assert await count(service, "tasks") == 0
+
+
+async def test_a_rendition_of_a_pending_image_is_waited_for(idle_service: Service) -> None:
+    sent = await send(idle_service, jpeg(seed=1))
+    names = ["thumb.webp", "thumb.jpg"]
+    asking = [asyncio.create_task(idle_service.owner.get(f"{sent['url']}/renditions/{name}")) for name in names]
+    await idle_service.owner.get(sent["url"])
+    waiting = [not task.done() for task in asking]
+
+    idle_service.start_worker()
+    answers = await asyncio.gather(*asking)
+
+    assert waiting == [True, True]
+    assert [shown(answer) for answer in answers] == [("WEBP", (320, 240)), ("JPEG", (320, 240))]
+
+
+async def test_a_rejected_image_has_no_renditions_and_says_so(service: Service) -> None:
+    sent = await send(service, truncated_jpeg(seed=1))
+    await service.image_of(sent)
+
+    answers = [await service.owner.get(f"{sent['url']}/renditions/{name}") for name in ("thumb.webp", "thumb.jpg")]
+
+    assert [(answer.status_code, answer.json()["type"]) for answer in answers] == [(409, "/problems/no-rendition")] * 2
+    assert await count(service, "tasks") == 0

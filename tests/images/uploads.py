@@ -1,0 +1,15 @@
+"""Pictures sent in by the owner, for tests of what becomes of them."""
+
+from typing import Any
+
+from tests.support.service import Service
+from tests.support.wire import MULTIPART, field_part, file_part, form
+
+
+async def send(service: Service, data: bytes, *, name: bytes = b"a.jpg", **fields: str) -> dict[str, Any]:
+    """The result of an upload; ``fields`` are its context."""
+    parts = [field_part(field, value.encode()) for field, value in fields.items()]
+    answer = await service.owner.post("/v1/images", content=form(*parts, file_part(data, name)), headers=MULTIPART)
+    assert answer.status_code in (200, 201), answer.text
+    result: dict[str, Any] = answer.json()["results"][0]
+    return result
