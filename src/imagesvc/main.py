@@ -9,11 +9,16 @@ from fastapi.middleware.cors import CORSMiddleware
 import imagesvc.images.router
 import imagesvc.links.router
 import imagesvc.stats.router
+import imagesvc.uploads.resumable.router
 import imagesvc.uploads.router
 from imagesvc import observability
 from imagesvc.http import docs, health, manners, problems
 from imagesvc.settings import Settings
+from imagesvc.uploads.resumable import headers as tus_headers
 from imagesvc.wiring import open_web
+
+EXPOSED_HEADERS = ("ETag", "Link", "Repr-Digest", "Retry-After", "X-Request-Id")
+"""What pages of other origins may see of an answer, besides what resumable uploads need."""
 
 DESCRIPTION = """\
 Takes pictures in from phones, tills, shelf cameras and people with an invitation link; stores each distinct file once;
@@ -34,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state = app.state
             state.settings, state.storage = settings, web.servers.storage
             state.accounts, state.links, state.uploads = web.accounts, web.links, web.uploads
+            state.resumables = web.resumables
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
             state.checks = {
                 "database": web.servers.database.ping,
@@ -55,13 +61,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(imagesvc.images.router.router)
     app.include_router(imagesvc.links.router.router)
     app.include_router(imagesvc.stats.router.router)
+    app.include_router(imagesvc.uploads.resumable.router.user_router)
+    app.include_router(imagesvc.uploads.resumable.router.link_router)
     app.include_router(imagesvc.uploads.router.router)
     app.include_router(health.router)
     problems.register(app)
     docs.register(app)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=[*EXPOSED_HEADERS, *tus_headers.EXPOSED],
         )
     manners.register(app, max_body_bytes=settings.max_json_bytes)
     return app

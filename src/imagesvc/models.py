@@ -8,6 +8,7 @@ from imagesvc.links.models import Link, LinkContent
 from imagesvc.stats.models import StatsCount, StatsDelta
 from imagesvc.tasks.models import LooseObject, Task
 from imagesvc.uploads.models import Batch, Upload
+from imagesvc.uploads.resumable.models import ResumableUpload
 
 __all__ = [
     "Base",
@@ -19,6 +20,7 @@ __all__ = [
     "LinkContent",
     "LooseObject",
     "Rendition",
+    "ResumableUpload",
     "StatsCount",
     "StatsDelta",
     "Task",

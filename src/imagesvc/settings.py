@@ -71,6 +71,14 @@ class Settings(BaseSettings):
     link_max_seconds: int = Field(90 * 86_400, gt=0)
     dedupe_scope: Literal["all", "owner"] = "all"
 
+    # --- resumable uploads
+    resumable_idle_seconds: float = Field(
+        86_400, gt=0, description="how long an unfinished one waits to be gone on with"
+    )
+    resumable_max_seconds: float = Field(7 * 86_400, gt=0, description="how long it may be unfinished at the most")
+    resumable_result_seconds: float = Field(86_400, gt=0, description="how long its result can be asked for")
+    resumable_max_unfinished: int = Field(1_000, gt=0, description="at once, by one account or through one link")
+
     # --- background work
     worker_concurrency: int = Field(2, gt=0)
     task_lease_seconds: float = Field(30.0, gt=0)

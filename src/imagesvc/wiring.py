@@ -2,14 +2,14 @@
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import imagesvc.models  # noqa: F401 - foreign keys are resolved among all tables
 from imagesvc.accounts.service import Accounts
 from imagesvc.db import Database, require_current_schema
 from imagesvc.http.pages import Cursors
+from imagesvc.images import handlers as image_handlers
 from imagesvc.images.darkroom import Darkroom
-from imagesvc.images.handlers import kinds
 from imagesvc.images.service import Images
 from imagesvc.images.waiting import Waiting
 from imagesvc.links.service import Links
@@ -21,9 +21,16 @@ from imagesvc.stats.service import Statistics
 from imagesvc.storage import Storage
 from imagesvc.tasks.loose import Reaper
 from imagesvc.tasks.queue import Queue
-from imagesvc.tasks.runner import Runner
+from imagesvc.tasks.runner import Kind, Runner
 from imagesvc.uploads.admission import Admission
 from imagesvc.uploads.entrance import Entrance
+from imagesvc.uploads.resumable import handlers as resumable_handlers
+from imagesvc.uploads.resumable.afterwork import Afterwork
+from imagesvc.uploads.resumable.ending import Ending
+from imagesvc.uploads.resumable.expiry import Expiry
+from imagesvc.uploads.resumable.finishing import Finishing
+from imagesvc.uploads.resumable.receiving import Tools
+from imagesvc.uploads.resumable.service import Resumables
 from imagesvc.uploads.service import Uploads
 
 
@@ -45,6 +52,7 @@ class Web:
     accounts: Accounts
     links: Links
     uploads: Uploads
+    resumables: Resumables
     images: Images
     stats: Statistics
     cursors: Cursors
@@ -57,6 +65,7 @@ class Background:
     servers: Servers
     runner: Runner
     reaper: Reaper
+    expiry: Expiry
     stats: Statistics
 
 
@@ -78,16 +87,32 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
         database = servers.database
         keys = KeyRing(settings.signing_keys)
         admission, entrance = Admission(settings, database, servers.storage, servers.queue), Entrance(settings)
+        waiting = Waiting(database)
         yield Web(
             servers=servers,
             accounts=Accounts(settings),
             links=Links(settings, database, keys),
             uploads=Uploads(settings, admission, entrance),
-            images=Images(database, servers.queue, Waiting(database)),
+            resumables=(resumables := _resumables(servers, entrance, waiting)),
+            images=Images(database, servers.queue, waiting),
             stats=Statistics(database),
             cursors=Cursors(keys),
         )
+        await resumables.settle()
         await servers.queue.flush()
+
+
+def _resumables(servers: Servers, entrance: Entrance, waiting: Waiting) -> Resumables:
+    """The web process finishes uploads itself, as a worker would: the last request is answered with the result."""
+    settings, database, storage = servers.settings, servers.database, servers.storage
+    ending = Ending(settings, database)
+    tools = Tools(settings=settings, database=database, storage=storage, ending=ending, afterwork=Afterwork())
+    return Resumables(settings, tools, entrance, Runner(settings, database, _finishing(servers, ending)), waiting)
+
+
+def _finishing(servers: Servers, ending: Ending) -> Mapping[str, Kind]:
+    finishing = Finishing(servers.settings, servers.database, servers.storage, servers.queue, ending)
+    return resumable_handlers.kinds(servers.settings, finishing)
 
 
 @contextlib.asynccontextmanager
@@ -98,11 +123,13 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
         if sandbox is None:
             sandbox = await stack.enter_async_context(Sandbox(limits_of(settings)))
         database, storage = servers.database, servers.storage
-        darkroom = Darkroom(settings, database, storage, sandbox)
+        darkroom, ending = Darkroom(settings, database, storage, sandbox), Ending(settings, database)
+        kinds = {**image_handlers.kinds(settings, darkroom), **_finishing(servers, ending)}
         yield Background(
             servers=servers,
-            runner=Runner(settings, database, kinds(settings, darkroom)),
+            runner=Runner(settings, database, kinds),
             reaper=Reaper(settings, database, storage),
+            expiry=Expiry(database, ending),
             stats=Statistics(database),
         )
 

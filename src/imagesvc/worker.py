@@ -42,6 +42,7 @@ async def work(parts: Background) -> None:
         asyncio.create_task(_take_jobs(settings, parts.runner)),
         asyncio.create_task(_every(settings.sweep_seconds, parts.servers.queue.sweep)),
         asyncio.create_task(_every(settings.reap_seconds, parts.reaper.reap)),
+        asyncio.create_task(_every(settings.reap_seconds, parts.expiry.expire)),
         asyncio.create_task(_every(FOLD_SECONDS, parts.stats.fold)),
     ]
     try:

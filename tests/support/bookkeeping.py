@@ -5,7 +5,10 @@ from sqlalchemy import text
 from imagesvc.wiring import Servers
 
 OWNED = text("SELECT key FROM blobs UNION ALL SELECT key FROM renditions")
-NAMED = text("SELECT key FROM blobs UNION ALL SELECT key FROM renditions UNION ALL SELECT key FROM loose_objects")
+NAMED = text("""
+    SELECT key FROM blobs UNION ALL SELECT key FROM renditions UNION ALL SELECT key FROM loose_objects
+    UNION ALL SELECT key FROM resumable_uploads UNION ALL SELECT tail_key FROM resumable_uploads
+""")
 HURRY = text("UPDATE loose_objects SET not_before = now() - interval '1 second' WHERE state = ANY(:states)")
 LOOSE = text("SELECT key, state FROM loose_objects ORDER BY key")
 

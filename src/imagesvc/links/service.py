@@ -124,13 +124,16 @@ class Links:
             if link.revoked_at is None:
                 link.revoked_at = func.now()
 
-    async def open(self, token: str) -> OpenLink:
-        """The link behind a token, when a request begins. Raises BadLinkToken, LinkExpired, LinkRevoked."""
-        link_id = self._verifier.verify(token)
+    async def open(self, token: str, *, is_expired_allowed: bool = False) -> OpenLink:
+        """The link behind a token, when a request begins. Raises BadLinkToken, LinkExpired, LinkRevoked.
+
+        ``is_expired_allowed`` is for going on with what was begun in time.
+        """
+        link_id = self._verifier.verify(token, is_expired_allowed=is_expired_allowed)
         row = await self._database.fetch_row(queries.USABLE_LINK, link_id)
         if row is None or row["revoked_at"] is not None:
             raise LinkRevoked
-        if row["expired"]:
+        if row["expired"] and not is_expired_allowed:
             raise LinkExpired
         ours = self._settings.max_file_bytes
         return OpenLink(

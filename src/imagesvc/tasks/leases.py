@@ -102,15 +102,15 @@ async def bury(session: AsyncSession, lease: Lease, *, error: str) -> None:
     await _conditional(session, lease, state="dead", lease_token=None, lease_until=None, last_error=error)
 
 
-async def give_back(session: AsyncSession, lease: Lease) -> None:
-    """The worker stops: the attempt does not count."""
+async def give_back(session: AsyncSession, lease: Lease, *, seconds: float = 0) -> None:
+    """The worker stops, or what it depends on is away: the attempt does not count."""
     await _conditional(
         session,
         lease,
         state="pending",
         lease_token=None,
         lease_until=None,
-        due_at=func.now(),
+        due_at=func.now() + dt.timedelta(seconds=seconds),
         attempts=Task.attempts - 1,
     )
 

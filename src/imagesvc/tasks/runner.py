@@ -26,14 +26,16 @@ class TryLater(Exception):
     """A handler's word that this attempt failed for a known reason; ``reason`` is a slug for the dead letter.
 
     ``at_most`` bounds the attempts below the kind's own, where repeating helps little and costs much. ``key`` is what
-    the attempt read: the last words about a blob hold only for that.
+    the attempt read: the last words about a blob hold only for that. ``counts`` is False where a dependency is away:
+    no outage, however long, then uses up the attempts.
     """
 
-    def __init__(self, reason: str, *, at_most: int | None = None, key: str | None = None) -> None:
+    def __init__(self, reason: str, *, at_most: int | None = None, key: str | None = None, counts: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
         self.at_most = at_most
         self.key = key
+        self.counts = counts
 
 
 Handler = Callable[[Lease], Awaitable[None]]
@@ -104,7 +106,9 @@ class Runner:
         most = min(kind.max_attempts, error.at_most or kind.max_attempts)
         with contextlib.suppress(LeaseLost):
             async with self._sessions.begin() as session:
-                if lease.attempt < most:
+                if not error.counts:
+                    await leases.give_back(session, lease, seconds=self._settings.task_retry_seconds)
+                elif lease.attempt < most:
                     delay = min(self._settings.task_retry_seconds * 2 ** (lease.attempt - 1), LONGEST_DELAY_SECONDS)
                     seconds = delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
                     await leases.try_later(session, lease, seconds=seconds, error=error.reason)

@@ -112,7 +112,7 @@ class Admission:
             raise
 
     def _scope(self, door: Door) -> UUID:
-        return EVERYBODY if self._settings.dedupe_scope == "all" else door.owner_id
+        return scope_of(self._settings, door.owner_id)
 
     async def _insert(
         self, body: Body, context: FileContext, door: Door, *, key: str | None, position: int
@@ -149,3 +149,8 @@ class Admission:
                 raise KeyReaped
             case refusal:
                 raise REFUSALS[refusal]
+
+
+def scope_of(settings: Settings, owner_id: UUID) -> UUID:
+    """Among whose blobs the same content is looked for."""
+    return EVERYBODY if settings.dedupe_scope == "all" else owner_id

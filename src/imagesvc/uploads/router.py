@@ -59,12 +59,16 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 async def open_link(request: Request, token: str) -> OpenLink:
     """The link of the path, or of the Authorization header when the path has `-` in the token's place."""
+    return await link_behind(request, token, is_expired_allowed=False)
+
+
+async def link_behind(request: Request, token: str, *, is_expired_allowed: bool) -> OpenLink:
     links: Links = request.app.state.links
     if token == "-":  # noqa: S105 - a placeholder
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send the link's token as `Authorization: Bearer <token>`.")
-    return await links.open(token.strip())
+    return await links.open(token.strip(), is_expired_allowed=is_expired_allowed)
 
 
 TheLink = Annotated[OpenLink, Depends(open_link)]

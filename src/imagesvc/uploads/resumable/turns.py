@@ -1,0 +1,79 @@
+"""Whose turn it is: a newer request makes an older one store what it has, and waits a bounded time for that.
+
+Only a courtesy: that the older one's writes count for nothing afterwards is the epoch's doing.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from uuid import UUID
+
+import structlog
+
+from imagesvc.db import Database
+from imagesvc.errors import ImagesvcError
+from imagesvc.uploads.resumable import queries
+from imagesvc.uploads.resumable.inflow import Inflow
+
+log = structlog.get_logger(__name__)
+
+HANDOVER_SECONDS = 5.0
+"""How long a newer request waits for an older one to store what it has: after a crash, for nobody."""
+LOOK_AGAIN_SECONDS = 0.05
+TICK_SECONDS = 0.25
+
+
+class Turns:
+    """The requests of this process that receive: one query a tick for all of them, none while there is nobody."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._receiving: dict[tuple[UUID, int], Inflow] = {}
+        self._ticking: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def taken(self, upload_id: UUID, epoch: int, inflow: Inflow) -> Iterator[None]:
+        """Inside the block the request hears when a newer one waits, whichever process that came to."""
+        self._receiving[upload_id, epoch] = inflow
+        if self._ticking is None or self._ticking.done():
+            self._ticking = asyncio.create_task(self._tick())
+        try:
+            yield
+        finally:
+            del self._receiving[upload_id, epoch]
+
+    def ask_here(self, upload_id: UUID) -> None:
+        """Ask the requests of this process at once; before waiting for memory, which they may be holding."""
+        for (receiving_id, _), inflow in self._receiving.items():
+            if receiving_id == upload_id:
+                inflow.ask_to_stop()
+
+    async def ask(self, upload_id: UUID) -> None:
+        """Ask whoever receives, and wait until it has stored what it has, or the patience ends."""
+        give_up = time.monotonic() + HANDOVER_SECONDS
+        if await self._database.fetch_row(queries.ASK_FOR_TURN, upload_id) is not None:
+            self.ask_here(upload_id)
+        while time.monotonic() < give_up:
+            row = await self._database.fetch_row(queries.TURN, upload_id)
+            if row is None or row["turn"] == "free":
+                return
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        log.info("a request did not give way", resumable_id=str(upload_id))
+
+    async def _tick(self) -> None:
+        while self._receiving:
+            await asyncio.sleep(TICK_SECONDS)
+            asked = dict(self._receiving)
+            if not asked:
+                return
+            try:
+                ids, epochs = [key[0] for key in asked], [key[1] for key in asked]
+                row = await self._database.fetch_row(queries.WHO_SHOULD_STOP, ids, epochs)
+            except ImagesvcError as error:
+                log.warning("turns are not known", problem=error.slug)
+                continue
+            should_stop = set(row["ids"] or ())
+            for (upload_id, _), inflow in asked.items():
+                if upload_id in should_stop:
+                    inflow.ask_to_stop()
