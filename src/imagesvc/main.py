@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+import imagesvc.accounts.router
 import imagesvc.images.router
+import imagesvc.images.shares.router
 import imagesvc.links.router
 import imagesvc.stats.router
 import imagesvc.uploads.resumable.router
@@ -40,7 +42,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.settings, state.storage = settings, web.servers.storage
             state.accounts, state.links, state.uploads = web.accounts, web.links, web.uploads
             state.resumables = web.resumables
+            state.users, state.api_keys, state.logins = web.users, web.api_keys, web.logins
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
+            state.changes, state.shares = web.changes, web.shares
             state.checks = {
                 "database": web.servers.database.ping,
                 "storage": web.servers.storage.ping,
@@ -58,6 +62,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     # routes with more of a path before those that would swallow them
+    app.include_router(imagesvc.accounts.router.router)
+    app.include_router(imagesvc.images.shares.router.router)
     app.include_router(imagesvc.images.router.router)
     app.include_router(imagesvc.links.router.router)
     app.include_router(imagesvc.stats.router.router)

@@ -1,9 +1,9 @@
 """Every table of the service, gathered so that migrations can be compared with them."""
 
-from imagesvc.accounts.models import User
+from imagesvc.accounts.models import ApiKey, LoginFailure, User
 from imagesvc.db import Base
 from imagesvc.http.models import IdempotencyKey
-from imagesvc.images.models import Blob, Image, Rendition
+from imagesvc.images.models import Blob, Image, Rendition, Share
 from imagesvc.links.models import Link, LinkContent
 from imagesvc.stats.models import StatsCount, StatsDelta
 from imagesvc.tasks.models import LooseObject, Task
@@ -11,6 +11,7 @@ from imagesvc.uploads.models import Batch, Upload
 from imagesvc.uploads.resumable.models import ResumableUpload
 
 __all__ = [
+    "ApiKey",
     "Base",
     "Batch",
     "Blob",
@@ -18,9 +19,11 @@ __all__ = [
     "Image",
     "Link",
     "LinkContent",
+    "LoginFailure",
     "LooseObject",
     "Rendition",
     "ResumableUpload",
+    "Share",
     "StatsCount",
     "StatsDelta",
     "Task",

@@ -11,7 +11,7 @@ from typing import Literal
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-Purpose = Literal["access", "link", "share", "cursor", "session", "answer"]
+Purpose = Literal["access", "link", "share", "cursor", "session", "answer", "login"]
 
 
 class KeyRing:

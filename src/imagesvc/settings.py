@@ -67,8 +67,13 @@ class Settings(BaseSettings):
     database_pool_wait_seconds: float = Field(5.0, gt=0)
     s3_pool: int = Field(50, gt=0)
 
-    # --- links and deduplication
+    # --- accounts
+    access_token_seconds: int = Field(12 * 3600, gt=0, description="how long a login lasts")
+    password_hashes_at_once: int = Field(2, gt=0, description="each takes 19 MiB and some 50 ms of one core")
+
+    # --- links, shares and deduplication
     link_max_seconds: int = Field(90 * 86_400, gt=0)
+    share_max_seconds: int = Field(90 * 86_400, gt=0)
     dedupe_scope: Literal["all", "owner"] = "all"
 
     # --- resumable uploads

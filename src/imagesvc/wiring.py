@@ -5,12 +5,20 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping
 
 import imagesvc.models  # noqa: F401 - foreign keys are resolved among all tables
+from imagesvc.accounts import handlers as account_handlers
+from imagesvc.accounts.keys import ApiKeys
+from imagesvc.accounts.logins import Logins
+from imagesvc.accounts.passwords import Passwords
+from imagesvc.accounts.removal import Removal
 from imagesvc.accounts.service import Accounts
+from imagesvc.accounts.users import Users
 from imagesvc.db import Database, require_current_schema
 from imagesvc.http.pages import Cursors
 from imagesvc.images import handlers as image_handlers
+from imagesvc.images.changes import Changes
 from imagesvc.images.darkroom import Darkroom
 from imagesvc.images.service import Images
+from imagesvc.images.shares.service import Shares
 from imagesvc.images.waiting import Waiting
 from imagesvc.links.service import Links
 from imagesvc.processing.limits import Limits
@@ -50,10 +58,15 @@ class Web:
 
     servers: Servers
     accounts: Accounts
+    users: Users
+    api_keys: ApiKeys
+    logins: Logins
     links: Links
     uploads: Uploads
     resumables: Resumables
     images: Images
+    changes: Changes
+    shares: Shares
     stats: Statistics
     cursors: Cursors
 
@@ -88,18 +101,25 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
         keys = KeyRing(settings.signing_keys)
         admission, entrance = Admission(settings, database, servers.storage, servers.queue), Entrance(settings)
         waiting = Waiting(database)
+        images, passwords = Images(database, servers.queue, waiting), Passwords(settings.password_hashes_at_once)
         yield Web(
             servers=servers,
-            accounts=Accounts(settings),
+            accounts=Accounts(settings, database, keys),
+            users=Users(database, servers.queue, waiting, passwords),
+            api_keys=ApiKeys(database),
+            logins=Logins(settings, database, keys, passwords),
             links=Links(settings, database, keys),
             uploads=Uploads(settings, admission, entrance),
             resumables=(resumables := _resumables(servers, entrance, waiting)),
-            images=Images(database, servers.queue, waiting),
+            images=images,
+            changes=Changes(database, images),
+            shares=Shares(settings, database, keys, images),
             stats=Statistics(database),
             cursors=Cursors(keys),
         )
         await resumables.settle()
         await servers.queue.flush()
+        passwords.close()
 
 
 def _resumables(servers: Servers, entrance: Entrance, waiting: Waiting) -> Resumables:
@@ -124,7 +144,11 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             sandbox = await stack.enter_async_context(Sandbox(limits_of(settings)))
         database, storage = servers.database, servers.storage
         darkroom, ending = Darkroom(settings, database, storage, sandbox), Ending(settings, database)
-        kinds = {**image_handlers.kinds(settings, darkroom), **_finishing(servers, ending)}
+        kinds = {
+            **image_handlers.kinds(settings, darkroom),
+            **account_handlers.kinds(settings, Removal(settings, database)),
+            **_finishing(servers, ending),
+        }
         yield Background(
             servers=servers,
             runner=Runner(settings, database, kinds),

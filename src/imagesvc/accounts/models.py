@@ -1,20 +1,60 @@
-"""The tables of accounts."""
+"""The tables of accounts: users, their API keys, and logins that failed."""
 
 import datetime as dt
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
 
 
 class User(Base):
+    """An account. ``token_generation`` is in every access token: raising it ends all that are out.
+
+    ``deleted_at`` comes with ``disabled_at``: everything that asks for an enabled owner stops at once, and a task
+    removes the images and then this row.
+    """
+
     __tablename__ = "users"
-    __table_args__ = (CheckConstraint("role IN ('admin', 'member')", name="role"),)
+    __table_args__ = (
+        CheckConstraint("role IN ('admin', 'member')", name="role"),
+        Index("users_account_key", text("lower(account)"), unique=True, postgresql_where=text("deleted_at IS NULL")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    account: Mapped[str] = mapped_column(unique=True)
+    account: Mapped[str]
     role: Mapped[str]
+    password_hash: Mapped[str | None]
+    token_generation: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     disabled_at: Mapped[dt.datetime | None]
+    deleted_at: Mapped[dt.datetime | None]
+
+
+class ApiKey(Base):
+    """A credential for a device or a script. Of the key itself only the SHA-256 is kept, and how it begins."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index(None, "owner_id", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str]
+    prefix: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    scopes: Mapped[list[str]]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime | None]
+    last_used_at: Mapped[dt.datetime | None]
+
+
+class LoginFailure(Base):
+    """How often an account and an address together have failed; ``key`` is a keyed hash of both."""
+
+    __tablename__ = "login_failures"
+
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    blocked_until: Mapped[dt.datetime]
+    forgotten_at: Mapped[dt.datetime] = mapped_column(index=True)

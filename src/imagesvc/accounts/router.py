@@ -1,15 +1,59 @@
-"""The caller of a request, as routes of every feature ask for it."""
+"""The caller of a request, as routes of every feature ask for it; and the routes for accounts, keys and tokens."""
 
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+from uuid import UUID
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPBearer
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.security import HTTPBearer, OAuth2PasswordBearer
 
+from imagesvc.accounts.errors import (
+    AccountTaken,
+    BuiltInAccount,
+    KeyNotFound,
+    LoginTooOld,
+    NotWithAKey,
+    ScopeBeyondRole,
+    TooManyFailures,
+    TooManyLogins,
+    UserNotFound,
+    WeakPassword,
+    WrongPassword,
+)
+from imagesvc.accounts.keys import ApiKeys
+from imagesvc.accounts.logins import Logins
+from imagesvc.accounts.schemas import Granted, KeyMade, KeyOut, Me, NewKey, NewUser, UserChanges, UserOut
 from imagesvc.accounts.service import Accounts, Caller
-from imagesvc.errors import Unauthenticated
+from imagesvc.accounts.users import Users
+from imagesvc.errors import Forbidden, Invalid, Malformed, Unauthenticated
+from imagesvc.http.pages import Cursors, Page, fingerprint, link_next
+from imagesvc.http.problems import problems
+
+MAX_FORM_BYTES = 16 * 1024
+LOGIN_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["username", "password"],
+                    "properties": {
+                        "grant_type": {"type": "string", "enum": ["password"], "default": "password"},
+                        "username": {"type": "string", "description": "the account's name"},
+                        "password": {"type": "string", "format": "password"},
+                    },
+                }
+            }
+        },
+    }
+}
 
 bearer = HTTPBearer(
     auto_error=False, scheme_name="bearer", description="The admin token, an access token or an API key."
+)
+by_password = OAuth2PasswordBearer(
+    tokenUrl="v1/auth/token", auto_error=False, scheme_name="password", description="Log in with account and password."
 )
 
 
@@ -29,7 +73,166 @@ async def current_caller(request: Request) -> Caller:
     return caller
 
 
+def _either(_bearer: Annotated[object, Depends(bearer)], _password: Annotated[object, Depends(by_password)]) -> None:
+    """Two ways to the same header, for the OpenAPI page."""
+
+
 OptionalCaller = Annotated[Caller | None, Depends(optional_caller)]
 CurrentCaller = Annotated[Caller, Depends(current_caller)]
-needs_bearer = Depends(bearer)
+needs_bearer = Depends(_either)
 """Shows the padlock in the OpenAPI page; the check itself is ``current_caller``."""
+
+router = APIRouter(prefix="/v1")
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+@router.post(
+    "/auth/token",
+    tags=["accounts"],
+    responses=problems(WrongPassword, Malformed, Invalid, TooManyFailures, TooManyLogins),
+    openapi_extra=LOGIN_FORM,
+)
+async def log_in(request: Request, response: Response) -> Granted:
+    """An access token for account and password (OAuth 2.0 password form). Failures are slowed down."""
+    logins: Logins = request.app.state.logins
+    form = await _form(request)
+    wrong = [{"pointer": f"/{name}", "detail": "Required."} for name in ("username", "password") if not form.get(name)]
+    if form.get("grant_type", "password") != "password":
+        wrong.append({"pointer": "/grant_type", "detail": "Should be `password`."})
+    if wrong:
+        raise Invalid(f"{wrong[0]['pointer']}: {wrong[0]['detail']}", errors=wrong)
+    response.headers["Cache-Control"] = "no-store"
+    address = request.client.host if request.client else None
+    return await logins.log_in(form["username"], form["password"], address=address)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a small form; read here, since FastAPI would need another library for it."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise Invalid("Send a form: Content-Type: application/x-www-form-urlencoded.")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise Malformed("The form is too long.")
+    try:
+        return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True, errors="replace", max_num_fields=20))
+    except ValueError as error:
+        raise Malformed("The form has too many fields.") from error
+
+
+@router.post(
+    "/users",
+    tags=["accounts"],
+    status_code=201,
+    responses=problems(Forbidden, AccountTaken, WeakPassword),
+    dependencies=[needs_bearer],
+)
+async def create_user(request: Request, body: NewUser, caller: CurrentCaller) -> UserOut:
+    """Make an account. Admins only."""
+    users: Users = request.app.state.users
+    return UserOut.of(await users.create(caller, body))
+
+
+@router.get("/users", tags=["accounts"], responses=problems(Forbidden, Malformed), dependencies=[needs_bearer])
+async def list_users(
+    request: Request, response: Response, caller: CurrentCaller, limit: Limit = 50, cursor: str | None = None
+) -> Page[UserOut]:
+    """All accounts, the oldest first. Admins only."""
+    users: Users = request.app.state.users
+    cursors: Cursors = request.app.state.cursors
+    query = fingerprint("users", caller.user_id, {})
+    after = cursors.decode(cursor, query)[0] if cursor else None
+    found = await users.page(caller, after=after if isinstance(after, UUID) else None, limit=limit + 1)
+    shown = found[:limit]
+    next_cursor = cursors.encode(query, [shown[-1].id]) if len(found) > limit else None
+    link_next(request, response, next_cursor)
+    return Page(items=[UserOut.of(user) for user in shown], next_cursor=next_cursor)
+
+
+@router.get("/users/me", tags=["accounts"], dependencies=[needs_bearer])
+async def who_am_i(request: Request, caller: CurrentCaller) -> Me:
+    """Your account, and what the credential you sent may do."""
+    users: Users = request.app.state.users
+    user = UserOut.of(await users.get(caller, caller.user_id))
+    return Me(**user.model_dump(), scopes=sorted(caller.scopes))
+
+
+@router.get("/users/{user_id}", tags=["accounts"], responses=problems(UserNotFound), dependencies=[needs_bearer])
+async def get_user(request: Request, user_id: UUID, caller: CurrentCaller) -> UserOut:
+    """One account: your own, or any for an admin."""
+    users: Users = request.app.state.users
+    return UserOut.of(await users.get(caller, user_id))
+
+
+@router.patch(
+    "/users/{user_id}",
+    tags=["accounts"],
+    responses=problems(Forbidden, NotWithAKey, LoginTooOld, BuiltInAccount, UserNotFound, WeakPassword),
+    dependencies=[needs_bearer],
+)
+async def change_user(request: Request, user_id: UUID, body: UserChanges, caller: CurrentCaller) -> UserOut:
+    """Set a new password (your own after a fresh login), or, as an admin, the role, or disable and enable.
+
+    A new password and being disabled end all access tokens of the account; while it is disabled, its keys, links and
+    shares stop as well.
+    """
+    users: Users = request.app.state.users
+    return UserOut.of(await users.change(caller, user_id, body))
+
+
+@router.delete(
+    "/users/{user_id}",
+    tags=["accounts"],
+    status_code=204,
+    responses=problems(NotWithAKey, LoginTooOld, BuiltInAccount, UserNotFound),
+    dependencies=[needs_bearer],
+)
+async def delete_user(request: Request, user_id: UUID, caller: CurrentCaller) -> None:
+    """Delete an account with all its images. Nobody sees them from now on; files are freed in the background."""
+    users: Users = request.app.state.users
+    await users.delete(caller, user_id)
+
+
+@router.post(
+    "/api-keys",
+    tags=["accounts"],
+    status_code=201,
+    responses=problems(NotWithAKey, ScopeBeyondRole),
+    dependencies=[needs_bearer],
+)
+async def create_key(request: Request, response: Response, body: NewKey, caller: CurrentCaller) -> KeyMade:
+    """Make a key for a device or a script. It is shown this once. A key cannot make keys."""
+    keys: ApiKeys = request.app.state.api_keys
+    row, key = await keys.create(caller, body)
+    response.headers["Cache-Control"] = "no-store"
+    return KeyMade(**KeyOut.of(row).model_dump(), key=key)
+
+
+@router.get("/api-keys", tags=["accounts"], responses=problems(NotWithAKey, Malformed), dependencies=[needs_bearer])
+async def list_keys(
+    request: Request, response: Response, caller: CurrentCaller, limit: Limit = 50, cursor: str | None = None
+) -> Page[KeyOut]:
+    """Your keys, the newest first: how each begins, what it may do, and when it was last used."""
+    keys: ApiKeys = request.app.state.api_keys
+    cursors: Cursors = request.app.state.cursors
+    query = fingerprint("api-keys", caller.user_id, {})
+    before = cursors.decode(cursor, query)[0] if cursor else None
+    found = await keys.page(caller, before=before if isinstance(before, UUID) else None, limit=limit + 1)
+    shown = found[:limit]
+    next_cursor = cursors.encode(query, [shown[-1].id]) if len(found) > limit else None
+    link_next(request, response, next_cursor)
+    return Page(items=[KeyOut.of(key) for key in shown], next_cursor=next_cursor)
+
+
+@router.delete(
+    "/api-keys/{key_id}",
+    tags=["accounts"],
+    status_code=204,
+    responses=problems(NotWithAKey, KeyNotFound),
+    dependencies=[needs_bearer],
+)
+async def revoke_key(request: Request, key_id: UUID, caller: CurrentCaller) -> None:
+    """Stop a key at once."""
+    keys: ApiKeys = request.app.state.api_keys
+    await keys.revoke(caller, key_id)

@@ -169,8 +169,7 @@ class Darkroom:
     async def _end(self, session: AsyncSession, lease: Lease, blob: Blob, keys: list[str]) -> None:
         """End the task; whoever ends the last reference frees the blob. Loose objects are locked last."""
         await leases.finish(session, lease)
-        if not await queries.is_referred_to(session, blob.id):
-            await loose.let_go(session, await queries.delete_blob(session, blob.id))
+        await loose.let_go(session, await queries.delete_blobs_nobody_needs(session, [blob.id]))
         if keys:
             await loose.take(session, keys)
 

@@ -107,3 +107,20 @@ class Rendition(Base):
     sha256: Mapped[bytes]
     bytes: Mapped[int]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Share(Base):
+    """One image shown to whoever has the token, until it ends. Without a preset: the original."""
+
+    __tablename__ = "shares"
+    __table_args__ = (
+        CheckConstraint("(preset IS NULL) = (format IS NULL)", name="what"),
+        Index(None, "image_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    image_id: Mapped[UUID] = mapped_column(ForeignKey("images.id"))
+    preset: Mapped[str | None]
+    format: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime]

@@ -3,13 +3,15 @@
 The reads are single prebuilt statements with their lists aggregated by the database: one round trip an answer.
 """
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.service import Caller
-from imagesvc.images.models import Blob, Image, Rendition
+from imagesvc.images.models import Blob, Image, Rendition, Share
 from imagesvc.tasks.models import Task
 from imagesvc.uploads.models import Upload
 
@@ -17,12 +19,14 @@ MOST_UPLOADS = 100
 """How many of an image's uploads its answer shows, the newest first."""
 
 _IMAGE = """
-    SELECT i.id, i.owner_id, i.state, i.problem, i.visibility, i.title, i.description, i.created_at, i.media_type,
+    SELECT i.id, i.owner_id, i.xmin::text AS version, i.state, i.problem, i.visibility, i.title, i.description,
+        i.created_at, i.media_type,
         i.captured_local, i.captured_offset_minutes, i.captured_offset_source, i.captured_utc,
         b.id AS blob_id, b.sha256, b.bytes, b.width, b.height, b.stored_width, b.stored_height, b.orientation, b.frames,
         b.color_mode, b.has_icc_profile, b.camera_make, b.camera_model, b.lens, b.f_number, b.exposure_seconds, b.iso,
         b.focal_length_mm, b.latitude, b.longitude, b.altitude_m, b.perceptual_hash, b.score, b.notes,
-        (SELECT json_agg(json_build_array(r.preset, r.format, r.width, r.height, r.bytes) ORDER BY r.width, r.format)
+        (SELECT json_agg(json_build_array(r.preset, r.format, r.width, r.height, r.bytes)
+                         ORDER BY r.width, array_position('{thumb,medium,large,full}', r.preset), r.format)
          FROM renditions r WHERE r.blob_id = b.id) AS renditions,
         (SELECT json_agg(u) FROM (
             SELECT id, received_at, way, filename, duplicate, link_id, batch_id, captured_at,
@@ -32,8 +36,20 @@ _IMAGE = """
     FROM images i JOIN blobs b ON b.id = i.blob_id
 """.replace("{most}", str(MOST_UPLOADS))
 
-IMAGE_FOR_READER = _IMAGE + "WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public')"
-"""$1 the caller's id or NULL, $2 whether an admin, $3 the image."""
+_IS_THERE = "NOT EXISTS (SELECT FROM users gone WHERE gone.id = i.owner_id AND gone.deleted_at IS NOT NULL)"
+"""What belongs to an account that is being removed is gone for everybody, although its rows go in the background."""
+
+IMAGE_FOR_READER = _IMAGE + f"WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {_IS_THERE}"
+"""$1 the caller's id or NULL, $2 whether an admin, $3 the image. ``version`` changes with every change of the row."""
+
+CHANGE_IMAGE = """
+    -- $1 caller, $2 admin, $3 image, $4 the version it must have (NULL: any), $5 what changes
+    UPDATE images AS i SET updated_at = now(),
+        title = CASE WHEN $5::jsonb ? 'title' THEN $5 ->> 'title' ELSE i.title END,
+        description = CASE WHEN $5 ? 'description' THEN $5 ->> 'description' ELSE i.description END,
+        visibility = CASE WHEN $5 ? 'visibility' THEN $5 ->> 'visibility' ELSE i.visibility END
+    WHERE i.id = $3 AND ($2 OR i.owner_id = $1) AND ($4::text IS NULL OR i.xmin::text = $4) RETURNING i.id
+"""
 
 UPLOAD_OF = """
     SELECT id, image_id, received_at, way, filename, bytes, duplicate, link_id, batch_id, captured_at,
@@ -44,14 +60,14 @@ UPLOAD_OF = """
 ORIGINAL_OF = """
     SELECT b.key, b.sha256, b.bytes, b.media_type, b.object_lost, i.title,
            (SELECT u.filename FROM uploads u WHERE u.image_id = i.id ORDER BY u.id LIMIT 1) AS filename
-    FROM images i JOIN blobs b ON b.id = i.blob_id WHERE i.id = $3 AND ($2 OR i.owner_id = $1)
-"""
+    FROM images i JOIN blobs b ON b.id = i.blob_id WHERE i.id = $3 AND ($2 OR i.owner_id = $1) AND {there}
+""".replace("{there}", _IS_THERE)
 
 RENDITION_FOR_READER = """
-    SELECT i.state, i.visibility, i.blob_id, r.key, r.sha256, r.bytes
+    SELECT i.id AS image_id, i.state, i.visibility, i.blob_id, r.key, r.sha256, r.bytes
     FROM images i LEFT JOIN renditions r ON r.blob_id = i.blob_id AND r.preset = $4 AND r.format = $5
-    WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public')
-"""
+    WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {there}
+""".replace("{there}", _IS_THERE)
 
 ASK_FOR_RENDITION = """
     -- one unfinished task a rendition, whoever asks; a blob that is gone meanwhile gives no row
@@ -102,22 +118,47 @@ async def lock_image(session: AsyncSession, image_id: UUID | None) -> Image | No
     return (await session.execute(select(Image).where(Image.id == image_id).with_for_update())).scalar_one_or_none()
 
 
-async def delete_image(session: AsyncSession, image: Image) -> None:
-    """Uploads, dead letters and the row itself; unfinished tasks end by themselves and keep the blob until then."""
-    await session.execute(delete(Upload).where(Upload.image_id == image.id))
-    await session.execute(delete(Task).where(Task.image_id == image.id, Task.state == "dead"))
-    await session.execute(delete(Image).where(Image.id == image.id))
+async def version_of_image(session: AsyncSession, image_id: UUID) -> str:
+    """The ``version`` of the reads, of a row that is locked."""
+    statement = text("SELECT xmin::text FROM images WHERE id = :image")
+    return str((await session.execute(statement, {"image": image_id})).scalar_one())
 
 
-async def is_referred_to(session: AsyncSession, blob_id: UUID) -> bool:
-    """A new statement, so that it sees what was committed while the blob's lock was waited for."""
-    refers = exists().where(Image.blob_id == blob_id) | exists().where(Task.blob_id == blob_id)
-    return bool((await session.execute(select(refers))).scalar_one())
+async def lock_some_images_of(session: AsyncSession, owner_id: UUID, *, most: int) -> tuple[list[UUID], list[UUID]]:
+    """Images of an owner that are locked now, and their blobs: all blobs first, in the order of their ids."""
+    some = select(Image.id, Image.blob_id).where(Image.owner_id == owner_id).limit(most)
+    found = (await session.execute(some)).all()
+    blob_ids = sorted({row.blob_id for row in found})
+    await session.execute(select(Blob.id).where(Blob.id.in_(blob_ids)).order_by(Blob.id).with_for_update())
+    images = select(Image.id).where(Image.id.in_([row.id for row in found])).order_by(Image.id).with_for_update()
+    return list((await session.execute(images)).scalars()), blob_ids
 
 
-async def delete_blob(session: AsyncSession, blob_id: UUID) -> list[str]:
-    """The keys that nothing owns any more."""
-    renditions = delete(Rendition).where(Rendition.blob_id == blob_id).returning(Rendition.key)
+async def delete_images(session: AsyncSession, image_ids: Sequence[UUID]) -> None:
+    """Shares, uploads, dead letters and the rows themselves, which are locked.
+
+    Unfinished tasks end by themselves and keep the blob until then.
+    """
+    await session.execute(delete(Share).where(Share.image_id.in_(image_ids)))
+    await session.execute(delete(Upload).where(Upload.image_id.in_(image_ids)))
+    await session.execute(delete(Task).where(Task.image_id.in_(image_ids), Task.state == "dead"))
+    await session.execute(delete(Image).where(Image.id.in_(image_ids)))
+
+
+def _refers_to(blob_id: Any) -> ColumnElement[bool]:
+    return exists().where(Image.blob_id == blob_id) | exists().where(Task.blob_id == blob_id)
+
+
+async def delete_blobs_nobody_needs(session: AsyncSession, blob_ids: Sequence[UUID]) -> list[str]:
+    """Of these, which are locked, those that nothing refers to; returns the keys that nothing owns any more.
+
+    It looks in a new statement, which sees what was committed while the locks were waited for.
+    """
+    unneeded = select(Blob.id).where(Blob.id.in_(blob_ids), ~_refers_to(Blob.id))
+    free = (await session.execute(unneeded)).scalars().all()
+    if not free:
+        return []
+    renditions = delete(Rendition).where(Rendition.blob_id.in_(free)).returning(Rendition.key)
     keys = list((await session.execute(renditions)).scalars())
-    keys += (await session.execute(delete(Blob).where(Blob.id == blob_id).returning(Blob.key))).scalars()
+    keys += (await session.execute(delete(Blob).where(Blob.id.in_(free)).returning(Blob.key))).scalars()
     return keys

@@ -1,21 +1,20 @@
 """Routes: an image, its original, its renditions; an upload; and what a link's uploader sees of a file."""
 
-import json
 from collections.abc import AsyncIterator
-from hashlib import sha256
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, OptionalCaller, needs_bearer
-from imagesvc.errors import PreconditionFailed
+from imagesvc.errors import Forbidden, PreconditionFailed
 from imagesvc.http.conditional import is_unchanged, strong_etag
 from imagesvc.http.problems import problems
 from imagesvc.http.ranges import RangeNotSatisfiable
 from imagesvc.http.stored import StoredBytes
+from imagesvc.images.changes import Changes
 from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
-from imagesvc.images.schemas import ImageOut, Receipt, UploadWithImage
+from imagesvc.images.schemas import ImageChanges, ImageOut, Receipt, UploadWithImage, as_json, etag_of
 from imagesvc.images.service import LONGEST_WAIT_SECONDS, Images, StoredRendition
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
 from imagesvc.processing.sniff import EXTENSION_OF
@@ -61,11 +60,28 @@ async def upload(request: Request, upload_id: UUID, caller: CurrentCaller, wait:
     return _json(request, await images.upload(caller, upload_id, wait_seconds=wait))
 
 
-@router.delete("/v1/images/{image_id}", status_code=204, responses=problems(ImageNotFound), dependencies=[needs_bearer])
+@router.patch(
+    "/v1/images/{image_id}",
+    responses=problems(Forbidden, ImageNotFound, PreconditionFailed),
+    response_model=ImageOut,
+    dependencies=[needs_bearer],
+)
+async def change_image(request: Request, image_id: UUID, body: ImageChanges, caller: CurrentCaller) -> Response:
+    """Change title, description or visibility. With `If-Match`, only if it still is as the `GET` with that tag said."""
+    changes: Changes = request.app.state.changes
+    return _json(request, await changes.change(caller, image_id, body, request.headers))
+
+
+@router.delete(
+    "/v1/images/{image_id}",
+    status_code=204,
+    responses=problems(Forbidden, ImageNotFound, PreconditionFailed),
+    dependencies=[needs_bearer],
+)
 async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller) -> None:
-    """Delete an image and its uploads. The stored file goes when no other image needs it."""
-    images: Images = request.app.state.images
-    await images.delete(caller, image_id)
+    """Delete an image, its uploads and shares. The stored file goes when no other image needs it. `If-Match` counts."""
+    changes: Changes = request.app.state.changes
+    await changes.delete(caller, image_id, request.headers)
 
 
 @router.head("/v1/images/{image_id}/original", include_in_schema=False)
@@ -81,7 +97,7 @@ async def original(request: Request, image_id: UUID, caller: CurrentCaller) -> R
     found = await images.original(caller, image_id)
     filename = found["filename"] or f"{found['title']}.{EXTENSION_OF[found['media_type']]}"
     return StoredBytes(
-        _opener(request, found["key"]),
+        opener(request, found["key"]),
         size=found["bytes"],
         media_type=found["media_type"],
         etag=strong_etag(found["sha256"].hex()),
@@ -140,7 +156,7 @@ async def receipt_thumb(request: Request, token: str, upload_id: UUID, link: The
     return _rendition(request, await images.receipt_thumb(link.id, upload_id), "image/webp")
 
 
-def _opener(request: Request, key: str) -> Any:
+def opener(request: Request, key: str) -> Any:
     storage: Storage = request.app.state.storage
 
     def open_bytes(start: int, stop: int) -> AsyncIterator[bytes]:
@@ -151,7 +167,7 @@ def _opener(request: Request, key: str) -> Any:
 
 def _rendition(request: Request, found: StoredRendition, media_type: str) -> StoredBytes:
     return StoredBytes(
-        _opener(request, found.key),
+        opener(request, found.key),
         size=found.bytes,
         media_type=media_type,
         etag=strong_etag(found.sha256.hex()),
@@ -160,8 +176,8 @@ def _rendition(request: Request, found: StoredRendition, media_type: str) -> Sto
 
 
 def _json(request: Request, content: dict[str, Any]) -> Response:
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    headers = {"ETag": strong_etag(sha256(body).hexdigest()[:32]), "Cache-Control": PRIVATE}
-    if is_unchanged(request.headers, headers["ETag"]):
+    body = as_json(content)
+    headers = {"ETag": etag_of(body), "Cache-Control": PRIVATE}
+    if request.method == "GET" and is_unchanged(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")

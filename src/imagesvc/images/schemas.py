@@ -1,11 +1,15 @@
 """An image as its owner sees it, and the public view; built straight from the database's row."""
 
 import datetime as dt
+import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from hashlib import sha256
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
+
+from imagesvc.http.conditional import strong_etag
 
 Row = Mapping[str, Any]
 
@@ -97,6 +101,35 @@ class ImageOut(BaseModel):
     renditions: list[RenditionOut]
     original_url: str | None
     uploads: list[UploadOut]
+
+
+class ImageChanges(BaseModel):
+    """What may be changed. What is absent stays as it is; an empty description or null takes it away."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"visibility": "public"}]})
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = None
+    description: Annotated[str, StringConstraints(strip_whitespace=True, max_length=5000)] | None = None
+    visibility: Literal["private", "public"] | None = None
+
+    @field_validator("title", "visibility", mode="before")
+    @classmethod
+    def _not_null(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("Give a value or leave it out")
+        return value
+
+    @field_validator("title", "description")
+    @classmethod
+    def _no_nul(cls, value: str | None) -> str | None:
+        if value is not None and "\x00" in value:
+            raise ValueError("NUL is not allowed")
+        return value
+
+    def members(self) -> dict[str, str | None]:
+        """Those that were given."""
+        given = self.model_dump(exclude_unset=True)
+        return {name: value or None for name, value in given.items()}
 
 
 class UploadWithImage(UploadOut):
@@ -208,6 +241,16 @@ def moment(value: dt.datetime | None) -> str | None:
     if value is None:
         return None
     return value.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    """An answer as it is sent."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def etag_of(body: bytes) -> str:
+    """The strong tag of an answer: it changes with everything that the answer tells, and with nothing else."""
+    return strong_etag(sha256(body).hexdigest()[:32])
 
 
 class Receipt(BaseModel):

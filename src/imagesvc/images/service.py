@@ -1,6 +1,7 @@
-"""Read an image, its original and its renditions; delete it."""
+"""Read an image, its original and its renditions."""
 
 import dataclasses
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,6 @@ from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, 
 from imagesvc.images.schemas import Row, image_out, moment, upload_out
 from imagesvc.images.waiting import Waiting
 from imagesvc.processing.work import EAGER_RENDITIONS, LONG_SIDE
-from imagesvc.tasks import loose
 from imagesvc.tasks.queue import Queue
 
 FORMATS = ("webp", "jpg", "avif")
@@ -70,10 +70,24 @@ class Images:
         """
         if preset not in LONG_SIDE or form not in FORMATS:
             raise NoSuchRendition(f"Presets are {', '.join(LONG_SIDE)}; formats are {', '.join(FORMATS)}.")
-        for is_last_look in (False, True):
-            row = await self._database.fetch_row(queries.RENDITION_FOR_READER, *_reader(caller), image_id, preset, form)
+
+        async def look() -> Row:
+            row: Row | None = await self._database.fetch_row(
+                queries.RENDITION_FOR_READER, *_reader(caller), image_id, preset, form
+            )
             if row is None:
                 raise ImageNotFound
+            return row
+
+        return await self.made(look, preset, form)
+
+    async def made(self, look: Callable[[], Awaitable[Row]], preset: str, form: str) -> StoredRendition:
+        """The rendition that ``look`` finds for somebody who may see it, made and waited for when it is not there yet.
+
+        Raises what ``look`` raises, NoRendition, RenditionNotReady.
+        """
+        for is_last_look in (False, True):
+            row = await look()
             if row["key"] is not None:
                 return StoredRendition(
                     key=row["key"],
@@ -86,7 +100,7 @@ class Images:
             if is_last_look:
                 break
             if row["state"] == "pending":
-                await self._waiting.for_image(image_id, seconds=RENDITION_WAIT_SECONDS)
+                await self._waiting.for_image(row["image_id"], seconds=RENDITION_WAIT_SECONDS)
             if row["state"] == "ready" or (preset, form) not in EAGER_RENDITIONS:
                 await self._ask_for(row["blob_id"], preset, form)
         raise RenditionNotReady
@@ -124,20 +138,6 @@ class Images:
         if row is None:
             raise NoSuchRendition
         return StoredRendition(key=row["key"], sha256=row["sha256"], bytes=row["bytes"], is_public=False)
-
-    async def delete(self, caller: Caller, image_id: UUID) -> None:
-        """Delete an image with its uploads; the last reference takes the blob along. Raises ImageNotFound."""
-        caller.require("upload")
-        async with self._database.sessions.begin() as session:
-            blob_id = await queries.blob_of_image(session, caller, image_id)
-            if blob_id is None or await queries.lock_blob(session, blob_id) is None:
-                raise ImageNotFound
-            image = await queries.lock_image(session, image_id)
-            if image is None:
-                raise ImageNotFound
-            await queries.delete_image(session, image)
-            if not await queries.is_referred_to(session, blob_id):
-                await loose.let_go(session, await queries.delete_blob(session, blob_id))
 
 
 def sees_all(caller: Caller | None, owner_id: UUID) -> bool:

@@ -1,0 +1,59 @@
+"""API keys for devices and scripts: made by whoever is logged in, shown once, bounded by the account's role."""
+
+import datetime as dt
+import secrets
+from collections.abc import Sequence
+from hashlib import sha256
+from uuid import UUID
+
+from imagesvc.accounts import queries
+from imagesvc.accounts.errors import KeyNotFound, ScopeBeyondRole
+from imagesvc.accounts.models import ApiKey
+from imagesvc.accounts.schemas import NewKey
+from imagesvc.accounts.service import KEY_PREFIX, Caller
+from imagesvc.db import Database, new_id
+
+SHOWN_CHARS = len(KEY_PREFIX) + 8
+"""How much of a key its list shows: enough to tell them apart, and 208 of 256 bits stay unknown."""
+
+
+class ApiKeys:
+    def __init__(self, database: Database) -> None:
+        self._sessions = database.sessions
+
+    async def create(self, caller: Caller, wanted: NewKey) -> tuple[ApiKey, str]:
+        """The row and the key itself, which nobody ever sees again. Raises NotWithAKey, ScopeBeyondRole."""
+        caller.require_login()
+        beyond = [f"/scopes/{at}" for at, scope in enumerate(wanted.scopes) if scope not in caller.scopes]
+        if beyond:
+            errors = [{"pointer": pointer, "detail": "Only an admin has this scope."} for pointer in beyond]
+            raise ScopeBeyondRole(errors[0]["detail"], extra={"errors": errors})
+        key = KEY_PREFIX + secrets.token_urlsafe(32)
+        lifetime = dt.timedelta(seconds=wanted.expires_in) if wanted.expires_in else None
+        row = ApiKey(
+            id=new_id(),
+            owner_id=caller.user_id,
+            name=wanted.name,
+            prefix=key[:SHOWN_CHARS],
+            digest=sha256(key.encode()).digest(),
+            scopes=sorted(set(wanted.scopes)),
+            expires_at=dt.datetime.now(dt.UTC) + lifetime if lifetime else None,
+        )
+        async with self._sessions.begin() as session:
+            session.add(row)
+            await session.flush()
+            await session.refresh(row)
+        return row, key
+
+    async def page(self, caller: Caller, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
+        """The caller's own. Raises NotWithAKey."""
+        caller.require_login()
+        async with self._sessions() as session:
+            return await queries.page_of_keys(session, caller.user_id, before=before, limit=limit)
+
+    async def revoke(self, caller: Caller, key_id: UUID) -> None:
+        """Stop a key of one's own at once. Raises NotWithAKey, KeyNotFound."""
+        caller.require_login()
+        async with self._sessions.begin() as session:
+            if not await queries.delete_key(session, caller.user_id, key_id):
+                raise KeyNotFound

@@ -1,0 +1,128 @@
+"""What goes in and out of the routes for accounts, keys and tokens."""
+
+import datetime as dt
+import unicodedata
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+
+from imagesvc.accounts.models import ApiKey, User
+
+Role = Literal["admin", "member"]
+Scope = Literal["upload", "read", "links", "stats", "admin"]
+
+
+def _trimmed(value: Any) -> Any:
+    return unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else value
+
+
+def _printable(value: str) -> str:
+    # format characters are invisible: two accounts could look the same
+    if any(unicodedata.category(letter)[0] == "C" or letter in "\u2028\u2029" for letter in value):
+        raise ValueError("Control and invisible characters are not allowed")
+    return value
+
+
+AccountName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=2, max_length=64), AfterValidator(_printable)]
+KeyName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=1, max_length=100), AfterValidator(_printable)]
+Password = Annotated[SecretStr, Field(description="at least 10 characters; not the account's name, nothing well-known")]
+
+
+class NewUser(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"account": "ann", "password": "a long sentence of my own", "role": "member"}]},
+    )
+
+    account: AccountName
+    password: Password
+    role: Role = "member"
+
+
+class UserChanges(BaseModel):
+    """What may be changed: the password by oneself and admins, the rest by admins. What is absent stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"password": "another long sentence"}]})
+
+    password: Password | None = None
+    role: Role | None = None
+    disabled: bool | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_null(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("Give a value or leave it out")
+        return value
+
+
+class UserOut(BaseModel):
+    id: UUID
+    account: str
+    role: Role
+    disabled: bool
+    created_at: dt.datetime
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        return cls(
+            id=user.id,
+            account=user.account,
+            role=user.role,
+            disabled=user.disabled_at is not None,
+            created_at=user.created_at,
+        )
+
+
+class Me(UserOut):
+    """The caller, with what the credential may do."""
+
+    scopes: list[str]
+
+
+class Granted(BaseModel):
+    """As OAuth 2.0 has it (RFC 6749, section 5.1)."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105
+    expires_in: Annotated[int, Field(description="seconds")]
+    scope: Annotated[str, Field(description="what the token may do, separated by spaces")]
+
+
+class NewKey(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "till 4", "scopes": ["upload"], "expires_in": 31536000}]},
+    )
+
+    name: KeyName
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=20)]
+    expires_in: (
+        Annotated[
+            int, Field(gt=0, le=100 * 366 * 86_400, strict=True, description="seconds; without it, until revoked")
+        ]
+        | None
+    ) = None
+
+
+class KeyOut(BaseModel):
+    """An API key as it is listed: never the key itself, only how it begins."""
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[Scope]
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    last_used_at: Annotated[dt.datetime | None, Field(description="to the minute")]
+
+    @classmethod
+    def of(cls, key: ApiKey) -> Self:
+        return cls.model_validate({name: getattr(key, name) for name in KeyOut.model_fields})
+
+
+class KeyMade(KeyOut):
+    """``key`` is shown here and never again."""
+
+    key: str

@@ -1,0 +1,139 @@
+"""Accounts: make, look at, change, delete.
+
+The built-in account `admin` is never demoted, disabled or deleted, so there is always an admin, and every other may go
+or step down, the last one and oneself included.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from pydantic import SecretStr
+from sqlalchemy import func
+from sqlalchemy.exc import IntegrityError
+
+from imagesvc.accounts import queries
+from imagesvc.accounts.errors import AccountTaken, BuiltInAccount, UserNotFound
+from imagesvc.accounts.models import User
+from imagesvc.accounts.passwords import Passwords, require_good
+from imagesvc.accounts.removal import KIND, dedupe_key
+from imagesvc.accounts.schemas import NewUser, UserChanges
+from imagesvc.accounts.service import ADMIN_ID, Caller
+from imagesvc.db import Database, new_id
+from imagesvc.errors import Forbidden
+from imagesvc.images.waiting import Waiting
+from imagesvc.tasks.leases import new_task
+from imagesvc.tasks.queue import Queue
+
+REMOVED_WITHIN_SECONDS = 5.0
+"""How long a deletion waits for what is removed in the background, so that mostly nothing is left when it answers."""
+
+
+class Users:
+    def __init__(self, database: Database, queue: Queue, waiting: Waiting, passwords: Passwords) -> None:
+        self._sessions = database.sessions
+        self._queue = queue
+        self._waiting = waiting
+        self._passwords = passwords
+
+    async def create(self, caller: Caller, wanted: NewUser) -> User:
+        """Raises Forbidden, WeakPassword, AccountTaken."""
+        caller.require("admin")
+        hashed = await self._hashed(wanted.password, account=wanted.account)
+        user = User(id=new_id(), account=wanted.account, role=wanted.role, password_hash=hashed)
+        try:
+            async with self._sessions.begin() as session:
+                session.add(user)
+                await session.flush()
+                await session.refresh(user)
+        except IntegrityError as error:
+            wrong = {"pointer": "/account", "detail": "Choose another name; capitals make no difference."}
+            raise AccountTaken(wrong["detail"], extra={"errors": [wrong]}) from error
+        return user
+
+    async def get(self, caller: Caller, user_id: UUID) -> User:
+        """Oneself; anybody for an admin. Raises UserNotFound."""
+        async with self._sessions() as session:
+            found = await queries.user(session, user_id) if _may_see(caller, user_id) else None
+        if found is None:
+            raise UserNotFound
+        return found
+
+    async def page(self, caller: Caller, *, after: UUID | None, limit: int) -> Sequence[User]:
+        caller.require("admin")
+        async with self._sessions() as session:
+            return await queries.page_of_users(session, after=after, limit=limit)
+
+    async def named(self, caller: Caller, account: str) -> User:
+        """Raises UserNotFound."""
+        caller.require("admin")
+        async with self._sessions() as session:
+            found = await queries.user_by_account(session, account)
+        if found is None:
+            raise UserNotFound
+        return found
+
+    async def change(self, caller: Caller, user_id: UUID, changes: UserChanges) -> User:
+        """Raises UserNotFound, Forbidden, NotWithAKey, LoginTooOld, BuiltInAccount, WeakPassword."""
+        present = await self.get(caller, user_id)
+        _require_right(caller, user_id, changes)
+        hashed = await self._hashed(changes.password, account=present.account) if changes.password else None
+        async with self._sessions.begin() as session:
+            user = await queries.lock_user(session, user_id)
+            if user is None:
+                raise UserNotFound
+            if hashed is not None:
+                user.password_hash = hashed
+            if changes.role is not None:
+                user.role = changes.role
+            if changes.disabled is not None and changes.disabled != (user.disabled_at is not None):
+                user.disabled_at = func.now() if changes.disabled else None
+            if hashed is not None or changes.disabled:
+                user.token_generation = User.token_generation + 1
+            await session.flush()
+            await session.refresh(user)
+        return user
+
+    async def delete(self, caller: Caller, user_id: UUID) -> None:
+        """The account stops at once; its images are gone for everybody, and are removed in the background.
+
+        Raises UserNotFound, NotWithAKey, LoginTooOld, BuiltInAccount.
+        """
+        await self.get(caller, user_id)
+        if user_id == ADMIN_ID:
+            raise BuiltInAccount
+        if user_id == caller.user_id:
+            caller.require_fresh_login()
+        task = new_task(kind=KIND, payload={"user_id": str(user_id)}, dedupe_key=dedupe_key(user_id))
+        async with self._sessions.begin() as session:
+            user = await queries.lock_user(session, user_id)
+            if user is None:
+                raise UserNotFound
+            user.disabled_at = user.deleted_at = func.now()
+            user.password_hash = None
+            user.token_generation = User.token_generation + 1
+            await session.flush()
+            await queries.delete_keys_of(session, user_id)
+            session.add(task)
+        await self._queue.wake(task.id, is_urgent=True)
+        await self._waiting.for_task(dedupe_key(user_id), seconds=REMOVED_WITHIN_SECONDS)
+
+    async def _hashed(self, password: SecretStr, *, account: str) -> str:
+        return await self._passwords.hash(require_good(password.get_secret_value(), account=account))
+
+
+def _may_see(caller: Caller, user_id: UUID) -> bool:
+    return caller.is_admin or caller.user_id == user_id
+
+
+def _require_right(caller: Caller, user_id: UUID, changes: UserChanges) -> None:
+    for name in ("role", "disabled"):
+        if getattr(changes, name) is not None and not caller.is_admin:
+            wrong = {"pointer": f"/{name}", "detail": "Only an admin changes this."}
+            raise Forbidden(wrong["detail"], extra={"errors": [wrong]})
+    if changes.password is not None and caller.user_id == user_id:
+        caller.require_fresh_login()
+    if user_id == ADMIN_ID:
+        if changes.role == "member" or changes.disabled:
+            raise BuiltInAccount("It stays an enabled admin.")
+        if changes.password is not None and caller.user_id != ADMIN_ID:
+            raise BuiltInAccount("Its password is set with the operator's token or `imagesvc users set-password`.")

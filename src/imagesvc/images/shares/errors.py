@@ -1,0 +1,25 @@
+"""What can be wrong with a share."""
+
+from imagesvc.errors import ImagesvcError, Invalid, NotFound, Unauthenticated
+
+
+class BadShareToken(Unauthenticated):
+    slug, title = "bad-share-token", "This is not a share of ours"
+
+
+class ShareExpired(ImagesvcError):
+    status, slug, title = 410, "share-expired", "The share has expired"
+
+
+class ShareEnded(ImagesvcError):
+    """Withdrawn, or its image or its owner is gone."""
+
+    status, slug, title = 410, "share-ended", "The share was withdrawn"
+
+
+class ShareNotFound(NotFound):
+    slug = "share-not-found"
+
+
+class ShareLifetime(Invalid):
+    slug, title = "share-lifetime", "The share's lifetime is not possible"

@@ -1,0 +1,54 @@
+"""Statements about shares."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from imagesvc.accounts.service import Caller
+from imagesvc.images.models import Image, Share
+
+CREATE_SHARE = """
+    -- $1 caller, $2 admin, $3 image, $4 id, $5 preset, $6 format, $7 seconds; no row when the image is not the caller's
+    INSERT INTO shares (id, image_id, preset, format, expires_at)
+    SELECT $4, i.id, $5::text, $6::text, now() + make_interval(secs => $7)
+    FROM images i WHERE i.id = $3 AND ($2 OR i.owner_id = $1) FOR KEY SHARE
+    RETURNING id, preset, format, created_at, expires_at
+"""
+
+SHARED = """
+    -- what a share's token shows: the original, or the rendition if it is there
+    SELECT s.expires_at <= now() AS expired, s.preset, s.format, i.id AS image_id, i.state, i.visibility, i.title,
+           i.blob_id, b.media_type, CASE WHEN s.preset IS NULL THEN b.key ELSE r.key END AS key,
+           CASE WHEN s.preset IS NULL THEN b.sha256 ELSE r.sha256 END AS sha256,
+           CASE WHEN s.preset IS NULL THEN b.bytes ELSE r.bytes END AS bytes,
+           (SELECT u.filename FROM uploads u WHERE u.image_id = i.id ORDER BY u.id LIMIT 1) AS filename
+    FROM shares s JOIN images i ON i.id = s.image_id JOIN users o ON o.id = i.owner_id AND o.disabled_at IS NULL
+    JOIN blobs b ON b.id = i.blob_id
+    LEFT JOIN renditions r ON r.blob_id = b.id AND r.preset = s.preset AND r.format = s.format
+    WHERE s.id = $1
+"""
+
+
+def _may_change(caller: Caller, image_id: UUID) -> list[object]:
+    return [Image.id == image_id, *([] if caller.is_admin else [Image.owner_id == caller.user_id])]
+
+
+async def has_image(session: AsyncSession, caller: Caller, image_id: UUID) -> bool:
+    """Whether it is the caller's, who may then share it."""
+    query = select(Image.id).where(*_may_change(caller, image_id))  # type: ignore[arg-type]
+    return (await session.execute(query)).one_or_none() is not None
+
+
+async def page_of_shares(session: AsyncSession, image_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Share]:
+    """The newest first."""
+    query = select(Share).where(Share.image_id == image_id).order_by(Share.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Share.id < before)
+    return (await session.execute(query)).scalars().all()
+
+
+async def delete_share(session: AsyncSession, image_id: UUID, share_id: UUID) -> bool:
+    gone = delete(Share).where(Share.id == share_id, Share.image_id == image_id).returning(Share.id)
+    return (await session.execute(gone)).one_or_none() is not None

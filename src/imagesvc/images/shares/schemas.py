@@ -1,0 +1,67 @@
+"""What goes in and out of the share routes."""
+
+import datetime as dt
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from imagesvc.images.service import FORMATS
+from imagesvc.processing.work import LONG_SIDE
+
+ORIGINAL = "original"
+DEFAULT_FORMAT = "webp"
+
+
+class NewShare(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"expires_in": 86400, "what": "large"}]})
+
+    expires_in: Annotated[int, Field(gt=0, strict=True, description="seconds")]
+    what: Annotated[
+        str,
+        Field(
+            description="`thumb`, `medium`, `large` or `full`, as WebP or with an ending (`large.jpg`); or `original`"
+        ),
+    ] = "large"
+
+    @field_validator("what")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        preset, dot, form = value.partition(".")
+        if value != ORIGINAL and (preset not in LONG_SIDE or (dot and form not in FORMATS)):
+            raise ValueError(
+                f"Should be `{ORIGINAL}` or one of {', '.join(LONG_SIDE)}, which may end with .{', .'.join(FORMATS)}"
+            )
+        return value
+
+    @property
+    def rendition(self) -> tuple[str, str] | tuple[None, None]:
+        """Preset and format; for the original, neither."""
+        if self.what == ORIGINAL:
+            return None, None
+        preset, _, form = self.what.partition(".")
+        return preset, form or DEFAULT_FORMAT
+
+
+class ShareOut(BaseModel):
+    """A share as the image's owner sees it; ``url`` is the secret to hand out."""
+
+    id: UUID
+    url: str
+    what: str
+    state: Literal["open", "expired"]
+    created_at: dt.datetime
+    expires_at: dt.datetime
+
+    @classmethod
+    def of(cls, share: Any, *, token: str) -> Self:
+        """From a row or an object with the columns of the table."""
+        what = ORIGINAL if share.preset is None else f"{share.preset}.{share.format}"
+        return cls(
+            id=share.id,
+            url=f"/s/{token}",
+            what=what,
+            state="open" if share.expires_at > dt.datetime.now(dt.UTC) else "expired",
+            created_at=share.created_at,
+            expires_at=share.expires_at,
+        )

@@ -1,0 +1,109 @@
+"""Share an image, list its shares, withdraw one; and what a share's token shows."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from imagesvc.accounts.service import Caller
+from imagesvc.db import Database, new_id
+from imagesvc.images.errors import ImageNotFound
+from imagesvc.images.schemas import Row
+from imagesvc.images.service import Images
+from imagesvc.images.shares import queries
+from imagesvc.images.shares.errors import BadShareToken, ShareEnded, ShareExpired, ShareLifetime, ShareNotFound
+from imagesvc.images.shares.schemas import NewShare, ShareOut
+from imagesvc.processing.sniff import EXTENSION_OF
+from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT
+from imagesvc.secrets import KeyRing
+from imagesvc.settings import Settings
+from imagesvc.signed import Tokens
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a share shows; an original has the name to save it under."""
+
+    key: str
+    sha256: bytes
+    bytes: int
+    media_type: str
+    filename: str | None
+
+
+class Shares:
+    def __init__(self, settings: Settings, database: Database, keys: KeyRing, images: Images) -> None:
+        self._most_seconds = settings.share_max_seconds
+        self._database = database
+        self._images = images
+        self._tokens = Tokens(
+            keys, "share", type="share+jwt", claims={"jti": UUID}, bad=BadShareToken, expired=ShareExpired
+        )
+
+    async def create(self, caller: Caller, image_id: UUID, wanted: NewShare) -> ShareOut:
+        """Raises Forbidden, ImageNotFound, ShareLifetime."""
+        _require_rights(caller)
+        if wanted.expires_in > self._most_seconds:
+            detail = f"At most {self._most_seconds} seconds ahead."
+            raise ShareLifetime(detail, errors=[{"pointer": "/expires_in", "detail": detail}])
+        preset, form = wanted.rendition
+        row = await self._database.fetch_row(
+            queries.CREATE_SHARE,
+            *(caller.user_id, caller.is_admin, image_id, new_id(), preset, form, float(wanted.expires_in)),
+        )
+        if row is None:
+            raise ImageNotFound
+        return self._out(row)
+
+    async def page(self, caller: Caller, image_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ShareOut]:
+        """The image's shares, the newest first. Raises Forbidden, ImageNotFound."""
+        _require_rights(caller)
+        async with self._database.sessions() as session:
+            if not await queries.has_image(session, caller, image_id):
+                raise ImageNotFound
+            found = await queries.page_of_shares(session, image_id, before=before, limit=limit)
+        return [self._out(share) for share in found]
+
+    async def withdraw(self, caller: Caller, image_id: UUID, share_id: UUID) -> None:
+        """Stop a share at once. Raises Forbidden, ShareNotFound."""
+        _require_rights(caller)
+        async with self._database.sessions.begin() as session:
+            if not await queries.has_image(session, caller, image_id):
+                raise ShareNotFound
+            if not await queries.delete_share(session, image_id, share_id):
+                raise ShareNotFound
+
+    async def shown(self, token: str) -> Shown:
+        """Raises BadShareToken, ShareExpired, ShareEnded; of a rendition also NoRendition, RenditionNotReady."""
+        share_id: UUID = self._tokens.verify(token)["jti"]
+        row = await self._look(share_id)
+        if row["preset"] is None:
+            name = row["filename"] or f"{row['title']}.{EXTENSION_OF[row['media_type']]}"
+            return Shown(
+                key=row["key"], sha256=row["sha256"], bytes=row["bytes"], media_type=row["media_type"], filename=name
+            )
+
+        async def look() -> Row:
+            return await self._look(share_id)
+
+        found = await self._images.made(look, row["preset"], row["format"])
+        media_type = MEDIA_TYPE_OF_FORMAT[row["format"]]
+        return Shown(key=found.key, sha256=found.sha256, bytes=found.bytes, media_type=media_type, filename=None)
+
+    async def _look(self, share_id: UUID) -> Row:
+        row: Row | None = await self._database.fetch_row(queries.SHARED, share_id)
+        if row is None:
+            raise ShareEnded
+        if row["expired"]:
+            raise ShareExpired
+        return row
+
+    def _out(self, share: Any) -> ShareOut:
+        token = self._tokens.issue({"jti": share.id}, issued_at=share.created_at, expires_at=share.expires_at)
+        return ShareOut.of(share, token=token)
+
+
+def _require_rights(caller: Caller) -> None:
+    """Whoever shares gives others something to read."""
+    caller.require("upload")
+    caller.require("read")
