@@ -1,6 +1,7 @@
 """The imagesvc command.
 
     up.py      everything on one machine       run.py    the parts apart: serve, worker, migrate
+    users.py   accounts
     supervisor.py, ledger.py   the process tree of `up`       progress.py   what a person sees meanwhile
 
 Each command's module is imported when the command runs, so that `--help` is quick and `up` stays small.
@@ -11,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from imagesvc.cli import users
+
 app = typer.Typer(
     help="A self-hosted image intake service: every picture stored once, understood, and answered for.",
     no_args_is_help=True,
@@ -19,6 +22,8 @@ app = typer.Typer(
     # a traceback with local variables would print secrets
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(users.app, name="users")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on  [IMAGESVC_HOST; default: 127.0.0.1]")]
 Port = Annotated[

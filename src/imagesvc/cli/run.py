@@ -111,7 +111,7 @@ def run_api(*, host: str | None, port: int | None) -> int:
         listener = bound_socket(settings.host, settings.port)
         if settings.port == 0:
             settings = settings_from(host=host, port=listener.getsockname()[1])
-        asyncio.run(_require_schema(settings))
+        asyncio.run(require_schema(settings))
     except SettingsWrong as wrong:
         complain(str(wrong))
         return EXIT_USAGE
@@ -131,7 +131,7 @@ def run_api(*, host: str | None, port: int | None) -> int:
 def run_worker() -> int:
     try:
         settings = settings_from()
-        asyncio.run(_require_schema(settings))
+        asyncio.run(require_schema(settings))
     except SettingsWrong as wrong:
         complain(str(wrong))
         return EXIT_USAGE
@@ -158,7 +158,7 @@ def _unless_set(values: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if f"IMAGESVC_{name.upper()}" not in os.environ}
 
 
-async def _require_schema(settings: Settings) -> None:
+async def require_schema(settings: Settings) -> None:
     """Raises NotPossible, before anything else is started, when the schema is not the newest."""
     from imagesvc.db import CONNECTION_GONE, Database, DatabaseAway, SchemaOutdated, require_current_schema
 

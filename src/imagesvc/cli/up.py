@@ -17,6 +17,7 @@ from imagesvc.cli.run import EXIT_FAILED, EXIT_USAGE, SettingsWrong, bound_socke
 from imagesvc.cli.run import settings_from as validated
 from imagesvc.cli.supervisor import PartFailed, Supervisor
 from imagesvc.embedded import ALL, DataFolder, EmbeddedError, EmbeddedServers, Part
+from imagesvc.embedded.folder import write_private
 from imagesvc.embedded.probe import answers_ok
 from imagesvc.settings import Settings
 
@@ -119,6 +120,7 @@ class _Up:
         async def make_schema() -> None:
             await self._start(part for part in parts if part.name != "weed")
             await servers.settle()
+            self._tell_database()
             await self._progress.step("schema and bucket", self._supervisor.run_once(migrate))
 
         await all_of((make_schema(), self._start(weed)))
@@ -133,6 +135,14 @@ class _Up:
 
     async def _start(self, parts: Iterable[Part]) -> None:
         await all_of(self._progress.step(TITLES[part.name], self._supervisor.start([part])) for part in parts)
+
+    def _tell_database(self) -> None:
+        """For `imagesvc users`, which works on the database of whichever `up` keeps its data in this folder."""
+        told = self._data.secrets / "database-url"
+        if self._servers.postgres is None:
+            told.unlink(missing_ok=True)
+        else:
+            write_private(told, self._servers.postgres.url + "\n")
 
     def _environment(self) -> dict[str, str]:
         """That of our processes: ours, the servers' addresses, and the secrets, made the first time and kept."""
