@@ -42,6 +42,12 @@ def test_a_changed_copy_is_a_near_duplicate(change: Callable[[Pixels], Pixels], 
     assert distance(hashed(original), hashed(change(original))) <= DEFAULT_MAX_DISTANCE
 
 
+def test_a_crop_flips_few_bits_because_the_borders_count_for_little() -> None:
+    flips = [distance(hashed(scene(seed)), hashed(cropped(scene(seed)))) for seed in range(1, 25)]
+
+    assert np.mean(flips) < 3
+
+
 def test_different_pictures_are_no_near_duplicates() -> None:
     hashes = [hashed(scene(seed, width=320, height=240)) for seed in range(40)]
 

@@ -2,9 +2,12 @@
 
 Multi-index hashing (Norouzi et al., *Fast search in Hamming space with multi-index hashing*, 2012): when two hashes
 differ in at most r of 64 bits, then in one of four bands of 16 bits they differ in at most r // 4; and all bands but
-the first r % 4 + 1 may even be searched one bit closer, since otherwise the differences would add up to more than r.
-The values that come within that are few enough to be listed and looked up in one index a band. What is found still has
-to be compared whole.
+r % 4 + 1 may even be searched one bit closer, since otherwise the differences would add up to more than r. The values
+that come within that are few enough to be listed and looked up in one index a band. What is found still has to be
+compared whole.
+
+The last bands are those that are searched wider: they hold the higher frequencies, in which different photos resemble
+each other least (measured: the first band agrees within 3 bits for 4.4 % of all pairs, the others for 2 %).
 """
 
 from functools import lru_cache
@@ -21,9 +24,9 @@ def bands(value: int) -> tuple[int, ...]:
 
 def band_neighbours(value: int, *, max_distance: int) -> tuple[list[int], ...]:
     """For each band the values to look up, sorted; every hash within ``max_distance`` is found by at least one."""
-    reach, closer = divmod(max_distance, BANDS)
+    reach, wider = divmod(max_distance, BANDS)
     return tuple(
-        sorted(band ^ flips for flips in _flips(reach if place <= closer else reach - 1))
+        sorted(band ^ flips for flips in _flips(reach if place >= BANDS - 1 - wider else reach - 1))
         for place, band in enumerate(bands(value))
     )
 
