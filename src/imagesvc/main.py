@@ -11,11 +11,14 @@ import imagesvc.images.router
 import imagesvc.images.shares.router
 import imagesvc.links.router
 import imagesvc.stats.router
+import imagesvc.uploads.batches.router
+import imagesvc.uploads.known.router
 import imagesvc.uploads.resumable.router
 import imagesvc.uploads.router
 from imagesvc import observability
 from imagesvc.http import docs, health, manners, problems
 from imagesvc.settings import Settings
+from imagesvc.uploads.limits import limits_table
 from imagesvc.uploads.resumable import headers as tus_headers
 from imagesvc.wiring import open_web
 
@@ -41,6 +44,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state = app.state
             state.settings, state.storage = settings, web.servers.storage
             state.accounts, state.links, state.uploads = web.accounts, web.links, web.uploads
+            state.batches, state.known_contents = web.batches, web.known_contents
+            state.idempotency = web.idempotency
             state.resumables = web.resumables
             state.users, state.api_keys, state.logins = web.users, web.api_keys, web.logins
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
@@ -55,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="imagesvc",
         version="0.1.0",
-        description=DESCRIPTION,
+        description=f"{DESCRIPTION}\n{limits_table(settings)}",
         lifespan=lifespan,
         openapi_url=None,
         docs_url=None,
@@ -67,6 +72,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(imagesvc.images.router.router)
     app.include_router(imagesvc.links.router.router)
     app.include_router(imagesvc.stats.router.router)
+    app.include_router(imagesvc.uploads.known.router.router)
+    app.include_router(imagesvc.uploads.batches.router.router)
     app.include_router(imagesvc.uploads.resumable.router.user_router)
     app.include_router(imagesvc.uploads.resumable.router.link_router)
     app.include_router(imagesvc.uploads.router.router)

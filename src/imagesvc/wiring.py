@@ -13,6 +13,7 @@ from imagesvc.accounts.removal import Removal
 from imagesvc.accounts.service import Accounts
 from imagesvc.accounts.users import Users
 from imagesvc.db import Database, require_current_schema
+from imagesvc.http.idempotency import IdempotencyKeys
 from imagesvc.http.pages import Cursors
 from imagesvc.images import handlers as image_handlers
 from imagesvc.images.changes import Changes
@@ -31,7 +32,9 @@ from imagesvc.tasks.loose import Reaper
 from imagesvc.tasks.queue import Queue
 from imagesvc.tasks.runner import Kind, Runner
 from imagesvc.uploads.admission import Admission
+from imagesvc.uploads.batches.service import Batches
 from imagesvc.uploads.entrance import Entrance
+from imagesvc.uploads.known.service import KnownContents
 from imagesvc.uploads.resumable import handlers as resumable_handlers
 from imagesvc.uploads.resumable.afterwork import Afterwork
 from imagesvc.uploads.resumable.ending import Ending
@@ -63,12 +66,15 @@ class Web:
     logins: Logins
     links: Links
     uploads: Uploads
+    batches: Batches
+    known_contents: KnownContents
     resumables: Resumables
     images: Images
     changes: Changes
     shares: Shares
     stats: Statistics
     cursors: Cursors
+    idempotency: IdempotencyKeys
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +86,7 @@ class Background:
     reaper: Reaper
     expiry: Expiry
     stats: Statistics
+    idempotency: IdempotencyKeys
 
 
 @contextlib.asynccontextmanager
@@ -110,12 +117,15 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             logins=Logins(settings, database, keys, passwords),
             links=Links(settings, database, keys),
             uploads=Uploads(settings, admission, entrance),
+            batches=Batches(settings, database, admission, entrance),
+            known_contents=KnownContents(database),
             resumables=(resumables := _resumables(servers, entrance, waiting)),
             images=images,
             changes=Changes(database, images),
             shares=Shares(settings, database, keys, images),
             stats=Statistics(database),
             cursors=Cursors(keys),
+            idempotency=IdempotencyKeys(settings, database, keys),
         )
         await resumables.settle()
         await servers.queue.flush()
@@ -155,6 +165,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             reaper=Reaper(settings, database, storage),
             expiry=Expiry(database, ending),
             stats=Statistics(database),
+            idempotency=IdempotencyKeys(settings, database, KeyRing(settings.signing_keys)),
         )
 
 

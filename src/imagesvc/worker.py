@@ -1,4 +1,4 @@
-"""The background process: arq hands tasks over, the runner does them; beside it the sweep, the reaper and the fold."""
+"""The background process: arq hands tasks over, the runner does them; beside it what has to be done again and again."""
 
 import asyncio
 import contextlib
@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 0.05
 """arq's own default, 0.5 s, would cost every picture a quarter of a second."""
 FOLD_SECONDS = 1.0
+FORGET_SECONDS = 60.0
 RECONNECT_SECONDS = 1.0
 LONGEST_TASK_SECONDS = 900
 
@@ -44,6 +45,7 @@ async def work(parts: Background) -> None:
         asyncio.create_task(_every(settings.reap_seconds, parts.reaper.reap)),
         asyncio.create_task(_every(settings.reap_seconds, parts.expiry.expire)),
         asyncio.create_task(_every(FOLD_SECONDS, parts.stats.fold)),
+        asyncio.create_task(_every(FORGET_SECONDS, parts.idempotency.forget)),
     ]
     try:
         await asyncio.gather(*jobs)

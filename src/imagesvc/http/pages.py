@@ -85,10 +85,18 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
 
     It is a reference relative to our own root, like every URL we give out, so no ``Host`` header has a say in it.
     """
-    if cursor is None:
-        return
-    parameters = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    target = f"{quote(request.scope['path'])}?{urlencode([*parameters, ('cursor', cursor)], errors='replace')}"
+    if cursor is not None:
+        _link(request, response, "cursor", cursor)
+
+
+def link_next_page(request: Request, response: Response, page: int) -> None:
+    """The same for the few lists that are also paged by number."""
+    _link(request, response, "page", str(page))
+
+
+def _link(request: Request, response: Response, name: str, value: str) -> None:
+    parameters = [(known, sent) for known, sent in request.query_params.multi_items() if known != name]
+    target = f"{quote(request.scope['path'])}?{urlencode([*parameters, (name, value)], errors='replace')}"
     response.headers.append("Link", f'<{target}>; rel="next"')
 
 

@@ -1,9 +1,11 @@
 """Statements about links. On behalf of a caller they match the caller's own, or all for an admin."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.service import Caller
@@ -17,6 +19,10 @@ def _of(caller: Caller) -> Select[Link]:
 
 async def link_of(session: AsyncSession, caller: Caller, link_id: UUID) -> Link | None:
     return (await session.execute(_of(caller).where(Link.id == link_id))).scalar_one_or_none()
+
+
+async def insert_link_once(session: AsyncSession, link_id: UUID, columns: Mapping[str, Any]) -> None:
+    await session.execute(insert(Link).values(id=link_id, **columns).on_conflict_do_nothing(index_elements=[Link.id]))
 
 
 async def lock_link(session: AsyncSession, caller: Caller, link_id: UUID) -> Link | None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
+from imagesvc.http.once import ONCE_PROBLEMS, IdempotencyKey, json_once
 from imagesvc.http.pages import Cursors, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
 from imagesvc.links.errors import LinkLifetime, LinkLimitBelowUse, LinkNotFound
@@ -25,11 +26,15 @@ def _out(request: Request, link: Link) -> LinkOut:
     return LinkOut.of(link, token=links.token(link), base_url=settings.base_url, now=dt.datetime.now(dt.UTC))
 
 
-@router.post("", status_code=201, responses=problems(Forbidden, LinkLifetime))
-async def create_link(request: Request, body: NewLink, caller: CurrentCaller) -> LinkOut:
+@router.post("", status_code=201, response_model=LinkOut, responses=problems(Forbidden, LinkLifetime, *ONCE_PROBLEMS))
+async def create_link(request: Request, body: NewLink, caller: CurrentCaller, key: IdempotencyKey = None) -> Response:
     """Invite somebody to upload without an account. The URL is the secret: whoever has it may upload."""
     links: Links = request.app.state.links
-    return _out(request, await links.create(caller, body))
+
+    async def create(link_id: UUID) -> LinkOut:
+        return _out(request, await links.create(caller, body, link_id=link_id))
+
+    return await json_once(request, caller.user_id, key, create, status=201)
 
 
 @router.get("", responses=problems(Forbidden, Malformed))

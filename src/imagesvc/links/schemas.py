@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from imagesvc.http.moments import Moment
 from imagesvc.links.models import Link
+from imagesvc.uploads.limits import UploadLimits
 
 ShortText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")
@@ -102,4 +103,5 @@ class LinkInvitation(BaseModel):
     remaining: Room
     max_file_bytes: int
     max_parts_per_request: int
+    limits: UploadLimits
     accepted: list[str]

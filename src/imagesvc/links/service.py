@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func
 
 from imagesvc.accounts.service import Caller
-from imagesvc.db import Database, new_id
+from imagesvc.db import Database
 from imagesvc.links import queries, tokens
 from imagesvc.links.errors import LinkExpired, LinkLifetime, LinkLimitBelowUse, LinkNotFound, LinkRevoked
 from imagesvc.links.models import Link
@@ -46,20 +46,16 @@ class Links:
         """The link's token: made anew from the row whenever it is asked for, never stored."""
         return tokens.issue(self._keys, link.id, created_at=link.created_at, expires_at=link.expires_at)
 
-    async def create(self, caller: Caller, wanted: NewLink) -> Link:
-        """Invite somebody to upload. Raises LinkLifetime, Forbidden."""
+    async def create(self, caller: Caller, wanted: NewLink, *, link_id: UUID) -> Link:
+        """Invite somebody to upload; again with the same id: the same link. Raises LinkLifetime, Forbidden."""
         caller.require("links")
-        now = dt.datetime.now(dt.UTC)
-        link = Link(
-            id=new_id(),
-            owner_id=caller.user_id,
-            expires_at=self._expiry(wanted, now),
-            **wanted.model_dump(exclude={"expires_in", "expires_at"}),
-        )
+        columns = wanted.model_dump(exclude={"expires_in", "expires_at"})
+        columns |= {"owner_id": caller.user_id, "expires_at": self._expiry(wanted, dt.datetime.now(dt.UTC))}
         async with self._sessions.begin() as session:
-            session.add(link)
-            await session.flush()
-            await session.refresh(link)
+            await queries.insert_link_once(session, link_id, columns)
+            link = await queries.link_of(session, caller, link_id)
+        if link is None:
+            raise LinkNotFound
         return link
 
     def _expiry(self, wanted: NewLink, now: dt.datetime) -> dt.datetime:

@@ -5,6 +5,7 @@ image, upload and task, and takes the key over. Whatever fails leaves a loose ro
 """
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
@@ -13,6 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from imagesvc.db import Database, new_id
+from imagesvc.errors import ImagesvcError
 from imagesvc.links.errors import REFUSALS
 from imagesvc.settings import Settings
 from imagesvc.storage import Storage
@@ -110,6 +112,12 @@ class Admission:
             if abandoned := key or body.key:
                 await asyncio.shield(self._keys.release(abandoned))
             raise
+
+    async def note_rejected(self, door: Door, *, rejected: int) -> None:
+        """A batch tells how many of its files were not taken. Where this cannot be written, it tells of none."""
+        if rejected:
+            with contextlib.suppress(ImagesvcError):
+                await self._database.fetch_row(queries.NOTE_REJECTED, door.batch_id, rejected)
 
     def _scope(self, door: Door) -> UUID:
         return scope_of(self._settings, door.owner_id)

@@ -1,6 +1,6 @@
 """What can be wrong with a file on its way in."""
 
-from imagesvc.errors import ImagesvcError, Invalid, Malformed, Unavailable
+from imagesvc.errors import ImagesvcError, Invalid, Malformed, NotFound, Unavailable
 
 
 class FileTooLarge(ImagesvcError):
@@ -78,3 +78,7 @@ class NotAdmitted(Unavailable):
 
     slug, title = "try-again", "The file could not be admitted just now"
     retry_after_seconds = 1
+
+
+class BatchNotFound(NotFound):
+    slug = "batch-not-found"

@@ -30,5 +30,23 @@ ADMIT = """
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 """
 
+NOTE_REJECTED = "UPDATE batches SET rejected = $2 WHERE id = $1 RETURNING 1"
+
 KEY_WAS_REAPED = "IM001"
 """SQLSTATE that ``admit_file`` raises when the held row is gone: everything it did is rolled back."""
+
+OWN_CONTENTS = """
+    -- $1 owner, $2 hashes; an image that failed, or whose object is lost, is mended by sending it again
+    SELECT coalesce(array_agg(b.sha256), '{}') AS hashes, coalesce(array_agg(i.id), '{}') AS images
+    FROM blobs b JOIN images i ON i.blob_id = b.id AND i.owner_id = $1
+    WHERE b.sha256 = ANY($2) AND i.state <> 'failed' AND b.state <> 'failed' AND NOT b.object_lost
+"""
+
+CONTENTS_OF_LINK = """
+    -- $1 link, $2 its owner, $3 hashes; says no more than the receipts of this link do, whatever others have
+    SELECT coalesce(array_agg(c.sha256), '{}') AS hashes FROM link_contents c
+    WHERE c.link_id = $1 AND c.sha256 = ANY($3) AND NOT EXISTS (
+        SELECT FROM blobs b JOIN images i ON i.blob_id = b.id AND i.owner_id = $2 AND i.state = 'failed'
+        JOIN uploads u ON u.image_id = i.id AND u.link_id = $1 AND u.settled
+        WHERE b.sha256 = c.sha256)
+"""

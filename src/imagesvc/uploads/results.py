@@ -33,6 +33,10 @@ class Results:
     def count(self) -> int:
         return len(self._results)
 
+    @property
+    def rejected_count(self) -> int:
+        return sum(isinstance(result.outcome, ImagesvcError) for result in self._results)
+
     def answer(self) -> tuple[int, dict[str, Any]]:
         """(status, body): 201 when one was created, 200 when all accepted are duplicates.
 

@@ -38,6 +38,7 @@ from imagesvc.uploads.errors import (
     TooManyUploads,
     UploadStalled,
 )
+from imagesvc.uploads.limits import UploadLimits
 from imagesvc.uploads.pace import Pace
 from imagesvc.uploads.results import Results
 from imagesvc.uploads.schemas import CONTEXT_FIELDS, CONTEXT_QUERY, UploadAnswer
@@ -89,6 +90,7 @@ async def invitation(request: Request, link: TheLink) -> LinkInvitation:
         remaining=link.room,
         max_file_bytes=link.max_file_bytes,
         max_parts_per_request=settings.max_parts,
+        limits=UploadLimits.of_link(settings, max_file_bytes=link.max_file_bytes),
         accepted=list(EXTENSION_OF),
     )
 

@@ -83,6 +83,7 @@ class Uploads:
                     raise
                 results.warnings.append(f"The body could not be read to its end: {error.detail}")
         results.warnings += body.warnings
+        await self._admission.note_rejected(door, rejected=results.rejected_count)
         if not results.count:
             raise NoFile("Send at least one part named `file`, as in `curl -F file=@picture.jpg`.")
 
@@ -109,7 +110,7 @@ class Uploads:
                     return
 
 
-def expected_sha256(fields: Mapping[str, Any], repr_digest: str | None) -> bytes | None:
+def expected_sha256(fields: Mapping[str, Any], repr_digest: str | None, *, at: str = "") -> bytes | None:
     """The digest that the sender names, by field or by Repr-Digest (RFC 9530). Raises BadContext, Invalid."""
     if text := str(fields.get("sha256", "")).strip():
         try:
@@ -117,6 +118,6 @@ def expected_sha256(fields: Mapping[str, Any], repr_digest: str | None) -> bytes
         except ValueError:
             digest = b""
         if len(digest) != 32:
-            raise BadContext(errors=[{"pointer": "/sha256", "detail": "64 hexadecimal digits are needed."}])
+            raise BadContext(errors=[{"pointer": f"{at}/sha256", "detail": "64 hexadecimal digits are needed."}])
         return digest
     return parse_digest(repr_digest) if repr_digest else None

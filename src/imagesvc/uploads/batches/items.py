@@ -5,11 +5,15 @@ from collections.abc import AsyncIterator, Mapping
 
 import pybase64
 
+from imagesvc.errors import Invalid
 from imagesvc.http.filenames import clean_filename
+from imagesvc.links.service import OpenLink
 from imagesvc.settings import Settings
+from imagesvc.uploads.admission import Told
 from imagesvc.uploads.batches.json_stream import JsonStream, Unreadable, skip_string
-from imagesvc.uploads.context import FIELDS
+from imagesvc.uploads.context import FIELDS, parse_context
 from imagesvc.uploads.errors import BadContext, Base64Broken, NoFile, NotABatch
+from imagesvc.uploads.service import expected_sha256
 
 MOST_MEMBERS = 100
 MOST_WARNINGS = 20
@@ -26,6 +30,7 @@ class JsonItem:
         self.pointer = pointer
         self.fields: dict[str, str] = {}
         self.wrong: list[dict[str, str]] = []
+        self._written: dict[str, str] = {}
         self._json = json
         self._most_bytes = settings.max_field_bytes
         self._unknown = unknown
@@ -51,13 +56,24 @@ class JsonItem:
         async for _ in self._walk:
             pass
 
-    def require_sound(self) -> None:
-        """Raises BadContext or NoFile, with pointers, when something about this item is wrong."""
+    def problem(self) -> Invalid | None:
+        """What is wrong with this item, with pointers."""
         if self.wrong:
-            raise BadContext(errors=self.wrong)
+            return BadContext(errors=self.wrong)
         if self._file is None:
             missing = {"pointer": f"{self.pointer}/file", "detail": "The file in base64 is needed."}
-            raise NoFile("The item has no `file`.", errors=[missing])
+            return NoFile("The item has no `file`.", errors=[missing])
+        return None
+
+    def told(self, link: OpenLink | None) -> Told:
+        """The context and the digest of the finished item. Raises BadContext with pointers to what was written."""
+        try:
+            context = parse_context(self.fields, filename=self.filename, link=link, at=self.pointer)
+            return context, expected_sha256(self.fields, None, at=self.pointer)
+        except BadContext as error:
+            for wrong in error.extra["errors"]:
+                wrong["pointer"] = self._written.get(wrong["pointer"], wrong["pointer"])
+            raise
 
     async def _walked(self) -> AsyncIterator[bool]:
         """Takes every member; stops at the file for as long as somebody reads it."""
@@ -94,6 +110,7 @@ class JsonItem:
             return
         if isinstance(value, str):
             self.fields[field] = value
+            self._written[f"{self.pointer}/{field}"] = self.pointer + pointer
         else:
             self._note(pointer, "A string in base64 is needed." if name == "file" else "A string is needed.")
 

@@ -161,9 +161,8 @@ class JsonStream:
             self._at = end
             if len(raw) > MOST_NAME_BYTES:
                 raise RequestTooLarge(f"A number may have {MOST_NAME_BYTES} bytes.")
-            if end < len(self._buffer):
+            if end < len(self._buffer) or not await self._is_more():
                 return raw
-            await self._refill()
 
     async def _container(self, most_bytes: int) -> bytes:
         raw = bytearray()
@@ -194,13 +193,19 @@ class JsonStream:
                 await self._refill()
 
     async def _refill(self) -> None:
+        if not await self._is_more():
+            self._broken("the text ends too soon")
+
+    async def _is_more(self) -> bool:
+        """Whether another chunk has come in the place of the one that is read to its end."""
         self._before += len(self._buffer)
         self._buffer, self._at = b"", 0
         while not self._buffer:
             try:
                 self._buffer = await anext(self._chunks)
             except StopAsyncIteration:
-                self._broken("the text ends too soon")
+                return False
+        return True
 
     async def _rest(self) -> AsyncIterator[bytes]:
         yield self._buffer[self._at :]

@@ -1,0 +1,97 @@
+"""What goes in and out of the batch routes, for the OpenAPI page: the routes themselves stream."""
+
+import datetime as dt
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from imagesvc.uploads.schemas import CONTEXT_FIELDS
+
+
+class BatchRendition(BaseModel):
+    preset: str
+    format: str
+    width: int
+    height: int
+    bytes: int
+    url: str
+
+
+class BatchImage(BaseModel):
+    id: UUID
+    state: Literal["pending", "ready", "rejected", "failed"]
+    problem: dict[str, Any] | None
+    visibility: Literal["private", "public"]
+    title: str
+    description: str | None
+    media_type: str
+    url: str
+    original_url: str
+    renditions: list[BatchRendition]
+
+
+class BatchUpload(BaseModel):
+    """A file of the batch, at its place in the request, with what the device told about it."""
+
+    id: UUID
+    position: int
+    received_at: dt.datetime
+    filename: str
+    bytes: int
+    duplicate: bool
+    captured_at: dt.datetime | None
+    store_id: str | None
+    store_name: str | None
+    camera_id: str | None
+    barcode: str | None
+    image: BatchImage
+
+
+class BatchOut(BaseModel):
+    """What came in by one request. `rejected` files are only counted. Uploads go when their images are deleted.
+
+    `uploads` are the first 25 in a list and the first 1000 here; `GET /v1/images?batch_id=` pages through all.
+    """
+
+    id: UUID
+    created_at: dt.datetime
+    way: Literal["link", "user", "batch", "tus", "job"]
+    owner_id: UUID
+    link_id: UUID | None
+    rejected: int
+    uploads_total: int
+    uploads: list[BatchUpload]
+
+
+_ITEM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        **{name: {"type": ["string", "null"], "description": text} for name, text in CONTEXT_FIELDS.items()},
+        "timestamp": {"type": ["string", "null"], "description": "another name of `captured_at`"},
+        "sha256": {"type": ["string", "null"], "description": "64 hexadecimal digits, checked"},
+        "visibility": {"type": ["string", "null"], "enum": ["private", "public", None], "default": "private"},
+        "filename": {"type": ["string", "null"]},
+        "file": {"type": "string", "format": "byte", "description": "the picture in base64 (RFC 4648, padded)"},
+    },
+}
+_ARRAY = {"type": "array", "minItems": 1, "items": _ITEM}
+BATCH_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "An object with `images`, or the array alone; the order of members is free.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "anyOf": [{"type": "object", "required": ["images"], "properties": {"images": _ARRAY}}, _ARRAY]
+                },
+                "example": {
+                    "images": [
+                        {"filename": "shelf.jpg", "store_id": "S1", "camera_id": "c2", "file": "/9j/4AAQSkZJRgABAQ…"}
+                    ]
+                },
+            }
+        },
+    }
+}
