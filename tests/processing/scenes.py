@@ -5,6 +5,7 @@ what can befall a photo.
 """
 
 import io
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 Pixels = NDArray[np.uint8]
 
 
+@lru_cache(maxsize=64)
 def scene(seed: int, *, width: int = 640, height: int = 480) -> Pixels:
     random = np.random.default_rng(seed)
     # drawn at twice the size and reduced, so that edges are as soft as a lens and a sensor leave them
@@ -26,7 +28,9 @@ def scene(seed: int, *, width: int = 640, height: int = 480) -> Pixels:
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=tuple(tint.tolist()))
     leaves = np.asarray(canvas.resize((width, height), Image.Resampling.LANCZOS), dtype=np.float32)
     light = np.linspace(1.0, 0.85, width, dtype=np.float32)[np.newaxis, :, np.newaxis]
-    return _pixels(leaves * light)
+    pixels = _pixels(leaves * light)
+    pixels.setflags(write=False)
+    return pixels
 
 
 def blurred(pixels: Pixels, radius: float) -> Pixels:
