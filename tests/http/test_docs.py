@@ -137,10 +137,10 @@ async def test_a_route_added_later_is_in_the_document(app: FastAPI, client: http
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
-        ("/v1/links", "post", ["200", "400", "401", "409", "413", "422", "default"]),
-        ("/v1/links", "get", ["200", "422", "default"]),
-        ("/v1/links/{id}", "get", ["200", "404", "default"]),
-        ("/u/{token}", "post", ["200", "404", "413", "422", "default"]),
+        ("/v1/links", "post", ["200", "400", "401", "403", "409", "413", "422", "503", "default"]),
+        ("/v1/links", "get", ["200", "422", "503", "default"]),
+        ("/v1/links/{id}", "get", ["200", "404", "503", "default"]),
+        ("/u/{token}", "post", ["200", "404", "413", "422", "503", "default"]),
     ],
 )
 async def test_an_operation_lists_its_own_failures_and_those_that_follow_from_what_it_takes(

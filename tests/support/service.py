@@ -15,6 +15,7 @@ from imagesvc.processing.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.wiring import Background, open_background
 from imagesvc.worker import work
+from tests.support.contract import Contract, openapi_document
 
 STARTED_WITHIN_SECONDS = 20.0
 
@@ -83,10 +84,11 @@ async def running_service(settings: Settings, sandbox: Sandbox, *, with_worker: 
     assert settings.admin_token is not None
     bearer = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}
     limits = httpx.Limits(max_connections=200)
+    hooks = {"response": [Contract(openapi_document()).hold]}
     async with (
         running_api(settings) as url,
-        httpx.AsyncClient(base_url=url, headers=bearer, timeout=60, limits=limits) as owner,
-        httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as anyone,
+        httpx.AsyncClient(base_url=url, headers=bearer, timeout=60, limits=limits, event_hooks=hooks) as owner,
+        httpx.AsyncClient(base_url=url, timeout=60, limits=limits, event_hooks=hooks) as anyone,
         open_background(settings, sandbox) as background,
     ):
         service = Service(settings=settings, url=url, owner=owner, anyone=anyone, background=background)

@@ -57,7 +57,27 @@ class UserChanges(BaseModel):
         return value
 
 
+EXAMPLE_USER: dict[str, Any] = {
+    "id": "01995f4e-0000-7c3e-9a8d-0f8e5b7f1a01",
+    "account": "ann",
+    "role": "member",
+    "disabled": False,
+    "created_at": "2026-11-20T09:00:00Z",
+}
+EXAMPLE_KEY: dict[str, Any] = {
+    "id": "01995f4e-0000-7c3e-9a8d-0f8e5b7f1a02",
+    "name": "till 4",
+    "prefix": "ik_3ihQJY",
+    "scopes": ["upload"],
+    "created_at": "2026-11-20T09:00:00Z",
+    "expires_at": "2027-11-20T09:00:00Z",
+    "last_used_at": "2026-11-20T09:15:00Z",
+}
+
+
 class UserOut(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_USER]})
+
     id: UUID
     account: str
     role: Role
@@ -78,11 +98,21 @@ class UserOut(BaseModel):
 class Me(UserOut):
     """The caller, with what the credential may do."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_USER | {"scopes": ["read", "upload"]}]})
+
     scopes: list[str]
 
 
 class Granted(BaseModel):
     """As OAuth 2.0 has it (RFC 6749, section 5.1)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"access_token": "<token>", "token_type": "bearer", "expires_in": 3600, "scope": "links read upload"}
+            ]
+        }
+    )
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105
@@ -109,6 +139,8 @@ class NewKey(BaseModel):
 class KeyOut(BaseModel):
     """An API key as it is listed: never the key itself, only how it begins."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_KEY]})
+
     id: UUID
     name: str
     prefix: str
@@ -124,5 +156,7 @@ class KeyOut(BaseModel):
 
 class KeyMade(KeyOut):
     """``key`` is shown here and never again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_KEY | {"key": "<key>"}]})
 
     key: str

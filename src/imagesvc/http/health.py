@@ -6,7 +6,7 @@ two to itself (deploy/).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from fastapi import APIRouter, Request
@@ -37,7 +37,12 @@ async def is_alive() -> str:
     return "ok\n"
 
 
-@router.get("/readyz", responses=problems(NotReady))
+READY: dict[int | str, Any] = {
+    200: {"content": {"application/json": {"example": {"database": "ok", "storage": "ok", "queue": "ok"}}}}
+}
+
+
+@router.get("/readyz", responses={**READY, **problems(NotReady)})
 async def is_ready(request: Request) -> dict[str, State]:
     """Whether requests can be served: each dependency by name, `ok`, `slow` or `away`."""
     checks: Mapping[str, Check] = request.app.state.checks

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from imagesvc import errors
+from imagesvc.db import DatabaseAway, DatabaseBusy
 from imagesvc.http.problems import MEDIA_TYPE, SCHEMA_REF, BodyTooLarge, problems
 
 # What Swagger UI shows a file picker for. FastAPI's own `contentMediaType` gets a text box (swagger-ui#10825).
@@ -41,6 +42,14 @@ _PROBLEM = {
             },
         },
     },
+}
+_ASK_THE_DATABASE = ("/v1/", "/u/", "/s/")
+_PARAMETERS = {
+    "token": "the link's token; `-` when it comes as `Authorization: Bearer <token>`, where logs do not see it",
+    "filename": "the name to keep; whatever it holds besides, only its last part counts",
+    "slug": "the last part of a problem's `type`",
+    "limit": "how many at the most",
+    "cursor": "`next_cursor` of the page before",
 }
 _OTHER = {"description": "Any other failure", "content": {MEDIA_TYPE: {"schema": SCHEMA_REF}}}
 
@@ -82,16 +91,38 @@ def register(app: FastAPI) -> None:
 
 
 def _tell_problems(document: dict[str, Any]) -> None:
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
             kinds = _implied_failures(operation)
             responses = operation["responses"]
+            for parameter in operation.get("parameters", ()):
+                if text := _meaning(parameter["name"]):
+                    parameter.setdefault("description", text)
             if "HTTPValidationError" in str(responses.get("422")):
                 del responses["422"]
             for status, response in problems(*kinds).items():
                 responses.setdefault(str(status), response)
+            if path.startswith(_ASK_THE_DATABASE):
+                _add(responses, problems(DatabaseAway, DatabaseBusy))
             responses.setdefault("default", _OTHER)
             operation["responses"] = dict(sorted(responses.items()))
+
+
+def _meaning(name: str) -> str | None:
+    """Of the parameters that many routes have, and of ids."""
+    return _PARAMETERS.get(name) or (f"the {name.removesuffix('_id')}'s id" if name.endswith("_id") else None)
+
+
+def _add(responses: dict[str, Any], more: Mapping[int | str, dict[str, Any]]) -> None:
+    """Failures beside others that may have the same status."""
+    for status, response in more.items():
+        listed = responses.setdefault(str(status), response)
+        if listed is not response:
+            examples = listed["content"][MEDIA_TYPE]["examples"]
+            told = response["content"][MEDIA_TYPE]["examples"]
+            new = {slug: shown for slug, shown in told.items() if slug not in examples}
+            listed["description"] = " · ".join((listed["description"], *(shown["summary"] for shown in new.values())))
+            examples |= new
 
 
 def _implied_failures(operation: dict[str, Any]) -> list[type[errors.ImagesvcError]]:
@@ -100,7 +131,7 @@ def _implied_failures(operation: dict[str, Any]) -> list[type[errors.ImagesvcErr
     places = {parameter["in"] for parameter in operation.get("parameters", ())}
     content = operation.get("requestBody", {}).get("content", {})
     if operation.get("security"):
-        kinds.append(errors.Unauthenticated)
+        kinds += [errors.Unauthenticated, errors.Forbidden]
     if "path" in places:
         kinds.append(errors.NotFound)
     if content:

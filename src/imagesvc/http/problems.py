@@ -197,7 +197,23 @@ def _headers_of(kind: type[ImagesvcError]) -> dict[str, Any]:
 router = APIRouter()
 
 
-@router.get("/problems/{slug}", tags=["about"], responses=problems(errors.NotFound))
+EXPLANATION: dict[int | str, Any] = {
+    200: {
+        "content": {
+            "application/json": {
+                "example": {
+                    "type": "/problems/file-too-large",
+                    "title": "The file is larger than allowed",
+                    "status": 413,
+                    "description": "The file is larger than allowed",
+                }
+            }
+        }
+    }
+}
+
+
+@router.get("/problems/{slug}", tags=["about"], responses={**EXPLANATION, **problems(errors.NotFound)})
 async def explain_problem(slug: str) -> JSONResponse:
     """What a problem's `type` means."""
     kinds = [kind for kind in _kinds(ImagesvcError) if kind.slug == slug]

@@ -19,7 +19,7 @@ from imagesvc.images.service import LONGEST_WAIT_SECONDS, Images, StoredRenditio
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
 from imagesvc.processing.sniff import EXTENSION_OF
 from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT
-from imagesvc.storage import Storage, StorageAway
+from imagesvc.storage import ObjectGone, Storage, StorageAway
 from imagesvc.uploads.router import TheLink
 
 router = APIRouter(tags=["images"])
@@ -37,10 +37,14 @@ BINARY: dict[int | str, dict[str, Any]] = {
     206: {"description": "The part that `Range` asked for"},
     304: {"description": "`If-None-Match` names what there is"},
 }
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: BINARY[304]}
 
 
 @router.get(
-    "/v1/images/{image_id}", responses=problems(ImageNotFound), response_model=ImageOut, dependencies=[needs_bearer]
+    "/v1/images/{image_id}",
+    responses={**UNCHANGED, **problems(ImageNotFound)},
+    response_model=ImageOut,
+    dependencies=[needs_bearer],
 )
 async def image(request: Request, image_id: UUID, caller: OptionalCaller, wait: Wait = 0) -> Response:
     """Everything about one image for its owner and admins; the public view of a public image for anyone."""
@@ -50,7 +54,7 @@ async def image(request: Request, image_id: UUID, caller: OptionalCaller, wait: 
 
 @router.get(
     "/v1/uploads/{upload_id}",
-    responses=problems(UploadNotFound),
+    responses={**UNCHANGED, **problems(UploadNotFound)},
     response_model=UploadWithImage,
     dependencies=[needs_bearer],
 )
@@ -88,7 +92,7 @@ async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller) 
 @router.get(
     "/v1/images/{image_id}/original",
     response_class=Response,
-    responses={**BINARY, **problems(ImageNotFound, *CONDITIONS, StorageAway)},
+    responses={**BINARY, **problems(ImageNotFound, *CONDITIONS, ObjectGone, StorageAway)},
     dependencies=[needs_bearer],
 )
 async def original(request: Request, image_id: UUID, caller: CurrentCaller) -> Response:
@@ -134,7 +138,7 @@ async def rendition(
 @router.get(
     "/u/{token}/uploads/{upload_id}",
     tags=["upload"],
-    responses=problems(BadLinkToken, LinkExpired, LinkRevoked, UploadNotFound),
+    responses={**UNCHANGED, **problems(BadLinkToken, LinkExpired, LinkRevoked, UploadNotFound)},
     response_model=Receipt,
 )
 async def receipt(request: Request, token: str, upload_id: UUID, link: TheLink) -> Response:
@@ -148,7 +152,10 @@ async def receipt(request: Request, token: str, upload_id: UUID, link: TheLink) 
     "/u/{token}/uploads/{upload_id}/thumb.webp",
     tags=["upload"],
     response_class=Response,
-    responses={**BINARY, **problems(BadLinkToken, LinkExpired, LinkRevoked, NoSuchRendition, *CONDITIONS, StorageAway)},
+    responses={
+        **BINARY,
+        **problems(BadLinkToken, LinkExpired, LinkRevoked, NoSuchRendition, *CONDITIONS, ObjectGone, StorageAway),
+    },
 )
 async def receipt_thumb(request: Request, token: str, upload_id: UUID, link: TheLink) -> Response:
     """A small picture of a file that was sent through this link."""

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
 
 from imagesvc.http.conditional import strong_etag
+from imagesvc.images import examples
 
 Row = Mapping[str, Any]
 
@@ -70,6 +71,8 @@ class UploadOut(BaseModel):
 
 class ImageOut(BaseModel):
     """Absent knowledge is null. To others than the owner and admins all but the public view is null or empty."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.IMAGE]})
 
     id: UUID
     state: Literal["pending", "ready", "rejected", "failed"]
@@ -133,6 +136,8 @@ class ImageChanges(BaseModel):
 
 
 class UploadWithImage(UploadOut):
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD | {"image": examples.IMAGE}]})
+
     image: ImageOut
 
 
@@ -255,6 +260,8 @@ def etag_of(body: bytes) -> str:
 
 class Receipt(BaseModel):
     """What a link's uploader may know about a file: how it fared, never whose image it became or where it was taken."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.RECEIPT]})
 
     id: UUID
     filename: str

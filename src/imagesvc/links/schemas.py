@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from imagesvc.http.moments import Moment
+from imagesvc.links import examples
 from imagesvc.links.models import Link
 from imagesvc.uploads.limits import UploadLimits
 
@@ -39,7 +40,9 @@ class NewLink(BaseModel):
 class LinkChanges(BaseModel):
     """What may be tightened; members that are absent stay as they are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"expires_at": "2026-11-20T18:00:00+01:00", "max_files": 10}]}
+    )
 
     expires_at: Moment | None = None
     label: ShortText | None = None
@@ -50,6 +53,8 @@ class LinkChanges(BaseModel):
 
 class LinkOut(BaseModel):
     """A link as its owner sees it; ``url`` and ``token`` are the secret to hand out."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.LINK]})
 
     id: UUID
     url: str
@@ -97,6 +102,8 @@ class Room(BaseModel):
 
 class LinkInvitation(BaseModel):
     """A link as whoever holds it sees it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.INVITATION]})
 
     label: str | None
     expires_at: dt.datetime

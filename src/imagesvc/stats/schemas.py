@@ -1,8 +1,25 @@
 """What the statistics routes answer."""
 
 import datetime as dt
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+
+EXAMPLE: dict[str, Any] = {
+    "formats": [{"media_type": "image/jpeg", "count": 50}],
+    "most_popular_format": "image/jpeg",
+    "cameras": [{"model": "NIKON D300", "count": 1}],
+    "cameras_unknown": 49,
+    "uploads_per_day": [{"date": "2026-11-20", "count": 55}],
+    "totals": {
+        "images": 50,
+        "blobs": 51,
+        "uploads": 55,
+        "bytes_received": 123,
+        "bytes_stored": 120,
+        "bytes_saved": 3,
+    },
+}
 
 
 class FormatCount(BaseModel):
@@ -29,21 +46,33 @@ class Totals(BaseModel):
     bytes_saved: int
 
 
+def _example(*names: str) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [{name: EXAMPLE[name] for name in names}]})
+
+
 class Formats(BaseModel):
+    model_config = _example("formats", "most_popular_format")
+
     formats: list[FormatCount]
     most_popular_format: str | None
 
 
 class Cameras(BaseModel):
+    model_config = _example("cameras", "cameras_unknown")
+
     cameras: list[CameraCount]
     cameras_unknown: int
 
 
 class UploadsPerDay(BaseModel):
+    model_config = _example("uploads_per_day")
+
     uploads_per_day: list[DayCount]
 
 
 class Report(Formats, Cameras, UploadsPerDay):
     """Images that are not rejected, and their uploads; deletions are taken out."""
+
+    model_config = _example(*EXAMPLE)
 
     totals: Totals

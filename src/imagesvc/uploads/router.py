@@ -115,7 +115,7 @@ async def upload_through_link(request: Request, token: str) -> JSONResponse:
     status_code=201,
     summary="Upload one file through a link, as the body",
     response_class=JSONResponse,
-    responses={**ANSWERS, **problems(*LINK_PROBLEMS, *FILE_PROBLEMS)},
+    responses={**ANSWERS, **problems(Malformed, *LINK_PROBLEMS, *FILE_PROBLEMS)},
     openapi_extra={**raw_file("the picture"), "parameters": CONTEXT_QUERY},
 )
 async def upload_raw_through_link(request: Request, token: str, filename: str) -> JSONResponse:

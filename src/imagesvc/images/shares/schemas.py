@@ -46,6 +46,21 @@ class NewShare(BaseModel):
 class ShareOut(BaseModel):
     """A share as the image's owner sees it; ``url`` is the secret to hand out."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "01995f4e-0000-7c3e-9a8d-0f8e5b7f1a03",
+                    "url": "/s/<token>",
+                    "what": "large.webp",
+                    "state": "open",
+                    "created_at": "2026-11-20T09:00:00Z",
+                    "expires_at": "2026-11-21T09:00:00Z",
+                }
+            ]
+        }
+    )
+
     id: UUID
     url: str
     what: str

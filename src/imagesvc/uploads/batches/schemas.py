@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from imagesvc.uploads.schemas import CONTEXT_FIELDS
 
@@ -48,11 +48,52 @@ class BatchUpload(BaseModel):
     image: BatchImage
 
 
+_IMAGE = "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13"
+EXAMPLE: dict[str, Any] = {
+    "id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a11",
+    "created_at": "2026-11-20T09:15:02.123Z",
+    "way": "batch",
+    "owner_id": "00000000-0000-7000-8000-000000000001",
+    "link_id": None,
+    "rejected": 0,
+    "uploads_total": 1,
+    "uploads": [
+        {
+            "id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a12",
+            "position": 0,
+            "received_at": "2026-11-20T09:15:02.123Z",
+            "filename": "shelf.jpg",
+            "bytes": 2931712,
+            "duplicate": False,
+            "captured_at": "2026-11-20T09:14:58Z",
+            "store_id": "S1",
+            "store_name": None,
+            "camera_id": "c4",
+            "barcode": None,
+            "image": {
+                "id": _IMAGE,
+                "state": "pending",
+                "problem": None,
+                "visibility": "private",
+                "title": "shelf",
+                "description": None,
+                "media_type": "image/jpeg",
+                "url": f"/v1/images/{_IMAGE}",
+                "original_url": f"/v1/images/{_IMAGE}/original",
+                "renditions": [],
+            },
+        }
+    ],
+}
+
+
 class BatchOut(BaseModel):
     """What came in by one request. `rejected` files are only counted. Uploads go when their images are deleted.
 
     `uploads` are the first 25 in a list and the first 1000 here; `GET /v1/images?batch_id=` pages through all.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     id: UUID
     created_at: dt.datetime

@@ -16,11 +16,12 @@ from imagesvc.uploads.router import TheLink
 router = APIRouter(tags=["upload"])
 
 MOST_HASHES = 1000
+EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
 
 
 class Hashes(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"sha256": [EXAMPLE]}]})
 
     sha256: Annotated[list[Sha256], Field(max_length=MOST_HASHES, description="hexadecimal, in either case")]
 
@@ -28,11 +29,17 @@ class Hashes(BaseModel):
 class HaveOfCaller(BaseModel):
     """Hash, in lower case -> your image. What is not in it has to be sent."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"have": {EXAMPLE: "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13"}}]}
+    )
+
     have: dict[str, UUID]
 
 
 class HaveOfLink(BaseModel):
     """Hashes, in lower case, of what was sent through this link and arrived. What is not in it has to be sent."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"have": [EXAMPLE]}]})
 
     have: list[str]
 

@@ -1,0 +1,190 @@
+"""The OpenAPI document and the page of the real service: complete, with examples, and naming no other host."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.contract import openapi_document
+from tests.support.service import Service
+
+Operation = dict[str, Any]
+HOST = re.compile(r"""https?://([^\s/"'`<>)]+)""")
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    return openapi_document()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def lacking(document: dict[str, Any], has: Callable[[Operation], Any]) -> list[str]:
+    return [name for name, operation in operations(document) if not has(operation)]
+
+
+def schema_of(document: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = content.get("schema", {})
+    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+def has_example(document: dict[str, Any], content: dict[str, Any]) -> bool:
+    """In itself, in its schema, or in the schema of the items of a list."""
+    schema = schema_of(document, content)
+    items = schema.get("properties", {}).get("items", {}).get("items", {})
+    shown = content.keys() | schema.keys() | schema_of(document, {"schema": items}).keys()
+    return bool(shown & {"example", "examples"})
+
+
+def test_every_operation_says_what_it_does(document: dict[str, Any]) -> None:
+    assert lacking(document, lambda operation: operation.get("summary")) == []
+    assert lacking(document, lambda operation: operation.get("description")) == []
+    assert lacking(document, lambda operation: operation.get("tags")) == []
+
+
+def test_every_parameter_says_what_it_is(document: dict[str, Any]) -> None:
+    unexplained = [
+        f"{name}: {parameter['name']}"
+        for name, operation in operations(document)
+        for parameter in operation.get("parameters", ())
+        if not parameter.get("description")
+    ]
+
+    assert unexplained == []
+
+
+def test_every_json_that_is_sent_or_answered_has_an_example(document: dict[str, Any]) -> None:
+    bodies = [
+        (f"{name} {status}", message.get("content", {}).get("application/json"))
+        for name, operation in operations(document)
+        for status, message in [("body", operation.get("requestBody", {})), *operation["responses"].items()]
+    ]
+
+    assert [
+        name for name, content in bodies if content and content["schema"] and not has_example(document, content)
+    ] == []
+
+
+def nullable(schema: dict[str, Any]) -> set[str]:
+    """FastAPI leaves null out of the examples that it is given."""
+    return {name for name, member in schema["properties"].items() if "'type': 'null'" in str(member)}
+
+
+def test_an_example_has_exactly_the_members_of_its_schema(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    examples = [
+        (name, set(example), set(schema["properties"]), set(schema.get("required", ())) - nullable(schema))
+        for name, schema in schemas.items()
+        for example in schema.get("examples", ())
+        if "properties" in schema
+    ]
+
+    assert [name for name, shown, known, required in examples if not required <= shown <= known] == []
+    assert len(examples) > 5
+
+
+def test_every_body_that_is_a_file_offers_a_file_picker(document: dict[str, Any]) -> None:
+    contents = [
+        (name, media_type, content)
+        for name, operation in operations(document)
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
+        if media_type.startswith(("multipart/", "image/", "application/octet-stream"))
+    ]
+
+    assert len(contents) >= 4
+    assert [name for name, _, content in contents if '"format": "binary"' not in str(content).replace("'", '"')] == []
+
+
+def test_every_failure_is_a_problem_with_an_example(document: dict[str, Any]) -> None:
+    failures = [
+        (f"{name} {status}", response.get("content", {}))
+        for name, operation in operations(document)
+        for status, response in operation["responses"].items()
+        if status[0] in "45"
+    ]
+
+    assert [name for name, content in failures if list(content) != ["application/problem+json"]] == []
+    assert [name for name, content in failures if not content["application/problem+json"]["examples"]] == []
+
+
+EVERYWHERE = {
+    "security": {"401", "403"},
+    "'application/json': {'schema': {'$ref'": {"422"},
+    "'in': 'query'": {"422"},
+    "'in': 'path'": {"404"},
+}
+
+
+@pytest.mark.parametrize(("sign", "statuses"), EVERYWHERE.items())
+def test_what_follows_from_its_kind_is_listed_for_every_operation(
+    document: dict[str, Any], sign: str, statuses: set[str]
+) -> None:
+    of_kind = [
+        (name, set(operation["responses"]))
+        for name, operation in operations(document)
+        if sign in str({**operation, "responses": None})
+    ]
+
+    assert len(of_kind) > 1
+    assert [name for name, listed in of_kind if not statuses <= listed] == []
+
+
+def test_whatever_asks_the_database_may_be_503(document: dict[str, Any]) -> None:
+    asking = [(name, operation) for name, operation in operations(document) if " /v1" in name or " /u" in name]
+
+    lacking_it = [name for name, operation in asking if "database-away" not in str(operation["responses"].get("503"))]
+
+    assert lacking_it == []
+
+
+def test_no_other_host_is_named(document: dict[str, Any]) -> None:
+    hosts = set(HOST.findall(str(document)))
+
+    assert {host for host in hosts if not host.endswith("example.org")} == set()
+
+
+UPLOADS = {"400", "401", "410", "413", "415", "422", "503"}
+STATUSES = [
+    ("POST /v1/links", {"201"}),
+    ("GET /v1/links", {"200", "400"}),
+    ("PATCH /v1/links/{link_id}", {"200", "404", "422"}),
+    ("DELETE /v1/links/{link_id}", {"204", "404"}),
+    ("GET /u/{token}", {"200", "401", "410"}),
+    ("POST /u/{token}", {"200", "201", *UPLOADS}),
+    ("PUT /u/{token}/{filename}", {"200", "201", *UPLOADS}),
+    ("POST /v1/images", {"200", "201", *UPLOADS} - {"410"}),
+    ("GET /v1/images/{image_id}", {"200", "304", "404"}),
+    ("GET /v1/uploads/{upload_id}", {"200", "304", "404"}),
+    ("DELETE /v1/images/{image_id}", {"204", "404"}),
+    ("GET /v1/images/{image_id}/original", {"200", "206", "304", "404", "412", "416", "503"}),
+    (
+        "GET /v1/images/{image_id}/renditions/{preset}.{form}",
+        {"200", "206", "304", "404", "409", "412", "416", "503"},
+    ),
+    ("GET /u/{token}/uploads/{upload_id}", {"200", "304", "401", "404", "410"}),
+    ("GET /u/{token}/uploads/{upload_id}/thumb.webp", {"200", "206", "304", "401", "404", "410", "416", "503"}),
+    ("GET /v1/stats", {"200", "422"}),
+    ("GET /readyz", {"200", "503"}),
+]
+
+
+@pytest.mark.parametrize(("name", "statuses"), STATUSES)
+def test_an_operation_lists_what_it_answers(document: dict[str, Any], name: str, statuses: set[str]) -> None:
+    assert statuses - set(dict(operations(document))[name]["responses"]) == set()
+
+
+async def test_page_and_document_are_served_to_anyone_and_name_no_other_host(
+    idle_service: Service, document: dict[str, Any]
+) -> None:
+    page = await idle_service.anyone.get("/docs")
+    served = await idle_service.anyone.get("/openapi.json")
+    files = [await idle_service.anyone.get(f"/{name}") for name in re.findall(r'(?:src|href)="([^"]+)"', page.text)]
+
+    assert served.json() == document
+    assert HOST.findall(page.text) == []
+    assert [answer.status_code for answer in files] == [200] * 4
