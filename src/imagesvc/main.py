@@ -17,6 +17,7 @@ import imagesvc.uploads.resumable.router
 import imagesvc.uploads.router
 from imagesvc import observability
 from imagesvc.http import docs, health, manners, problems
+from imagesvc.http.direct import serve_directly
 from imagesvc.settings import Settings
 from imagesvc.uploads.limits import limits_table
 from imagesvc.uploads.resumable import headers as tus_headers
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     problems.register(app)
     docs.register(app)
+    serve_directly(app, imagesvc.uploads.router.upload_raw_through_link, imagesvc.uploads.router.upload_through_link)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
