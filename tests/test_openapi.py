@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.support.contract import openapi_document
+from tests.support.contract import Contract, openapi_document
 from tests.support.service import Service
 
 Operation = dict[str, Any]
@@ -188,3 +189,12 @@ async def test_page_and_document_are_served_to_anyone_and_name_no_other_host(
     assert served.json() == document
     assert HOST.findall(page.text) == []
     assert [answer.status_code for answer in files] == [200] * 4
+
+
+async def test_an_answer_that_is_not_listed_fails_the_test_that_sees_it() -> None:
+    contract = Contract({"paths": {"/u/{token}/{filename}": {"put": {"responses": {"201": {}, "default": {}}}}}})
+    request = httpx.Request("PUT", "http://service/u/abc/folder/a.jpg")
+
+    await contract.hold(httpx.Response(201, request=request))
+    with pytest.raises(AssertionError, match="does not list 500"):
+        await contract.hold(httpx.Response(500, request=request))

@@ -3,6 +3,8 @@
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import asyncpg
+
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.errors import Invalid
@@ -21,10 +23,11 @@ class Statistics:
         caller.require("stats")
         try:
             ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            row = await self._database.fetch_row(queries.REPORT, DAYS, zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError, asyncpg.InvalidParameterValueError) as error:
+            # the machine and the database each have a list of their own
             wrong = {"pointer": "/query/tz", "detail": "An IANA time zone is needed, such as `Europe/Berlin`."}
             raise Invalid(errors=[wrong]) from error
-        row = await self._database.fetch_row(queries.REPORT, DAYS, zone)
         formats = row["formats"] or []
         received, stored = row["bytes_received"] or 0, row["bytes_stored"] or 0
         return {
