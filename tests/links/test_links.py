@@ -4,6 +4,9 @@ import datetime as dt
 import uuid
 from typing import Any
 
+from imagesvc.accounts.service import ADMIN_ID
+from imagesvc.http.pages import Cursors, fingerprint
+from imagesvc.secrets import KeyRing
 from tests.links.links import expire, moment, wrong_members
 from tests.support.images import jpeg
 from tests.support.service import Service
@@ -71,7 +74,11 @@ async def test_a_cursor_that_is_not_ours_is_400(idle_service: Service) -> None:
     await idle_service.new_link()
     await idle_service.new_link()
     cursor = (await idle_service.owner.get("/v1/links", params={"limit": 1})).json()["next_cursor"]
-    bad = ["x", "a" * 3000, cursor[:-3], cursor[:10] + "AAAA" + cursor[14:], "ü", "%00"]
+    cursors = Cursors(KeyRing(idle_service.settings.signing_keys))
+    of_another = cursors.encode(fingerprint("links", uuid.uuid4(), {}), [uuid.uuid4()])
+    of_another_list = cursors.encode(fingerprint("images", ADMIN_ID, {}), [uuid.uuid4()])
+    tampered = [cursor[:-3], cursor[:10] + "AAAA" + cursor[14:], "x", "a" * 3000, "ü", "%00"]
+    bad = [of_another, of_another_list, *tampered]
 
     answers = [await idle_service.owner.get("/v1/links", params={"cursor": text}) for text in bad]
 

@@ -83,12 +83,17 @@ async def running_api(settings: Settings) -> AsyncIterator[str]:
 async def running_service(settings: Settings, sandbox: Sandbox, *, with_worker: bool = True) -> AsyncIterator[Service]:
     assert settings.admin_token is not None
     bearer = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}
-    limits = httpx.Limits(max_connections=200)
-    hooks = {"response": [Contract(openapi_document()).hold]}
+    client: dict[str, Any] = {
+        "timeout": 60,
+        "limits": httpx.Limits(max_connections=200),
+        "event_hooks": {"response": [Contract(openapi_document()).hold]},
+        # no TLS here, and reading the certificates of the world takes longer than most tests
+        "verify": False,
+    }
     async with (
         running_api(settings) as url,
-        httpx.AsyncClient(base_url=url, headers=bearer, timeout=60, limits=limits, event_hooks=hooks) as owner,
-        httpx.AsyncClient(base_url=url, timeout=60, limits=limits, event_hooks=hooks) as anyone,
+        httpx.AsyncClient(base_url=url, headers=bearer, **client) as owner,
+        httpx.AsyncClient(base_url=url, **client) as anyone,
         open_background(settings, sandbox) as background,
     ):
         service = Service(settings=settings, url=url, owner=owner, anyone=anyone, background=background)

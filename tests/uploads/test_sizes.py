@@ -10,7 +10,7 @@ from imagesvc.settings import Settings
 from tests.support.images import jpeg
 from tests.support.service import Service, running_service
 from tests.support.traces import NOTHING, traces
-from tests.support.wire import connected, field_part, file_part, form, part
+from tests.support.wire import MULTIPART, connected, field_part, file_part, form, part
 from tests.uploads.doors import multipart_door, verdict
 
 MOST_BYTES = 100_000
@@ -101,9 +101,12 @@ async def test_a_client_that_sends_on_hears_of_the_refusal_all_the_same(strict: 
         await strict.anyone.put(f"{link['path']}/a.jpg", content=bytes(5 * MIB)),
         await strict.anyone.put(f"{link['path']}/a.jpg", content=in_pieces(bytes(2 * MIB))),
         await strict.anyone.put("/u/no-token/a.jpg", content=in_pieces(bytes(2 * MIB))),
+        await strict.anyone.post("/u/no-token", content=bytes(5 * MIB), headers=MULTIPART),
+        await strict.anyone.post("/v1/images", content=in_pieces(bytes(2 * MIB)), headers=MULTIPART),
+        await strict.owner.post("/v1/images", content=bytes(5 * MIB), headers={"Content-Type": "image/jpeg"}),
     ]
 
-    assert [answer.status_code for answer in answers] == [413, 415, 401]
+    assert [answer.status_code for answer in answers] == [413, 415, 401, 401, 401, 415]
 
 
 async def test_a_body_that_is_not_a_picture_is_refused_after_its_first_bytes(strict: Service) -> None:
