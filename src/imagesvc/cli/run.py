@@ -5,14 +5,11 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from imagesvc.settings import Settings
-
-if TYPE_CHECKING:
-    import uvicorn
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 RETRY_SECONDS = 0.1
@@ -82,28 +79,6 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
-def web_server(app: Any, settings: Settings) -> "uvicorn.Config":
-    """How the web process serves ``app``."""
-    import uvicorn
-
-    return uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        # we log ourselves: an access log would show links' tokens
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_graceful_shutdown=8,
-    )
-
-
 def run_api(*, host: str | None, port: int | None) -> int:
     try:
         settings = settings_from(host=host, port=port)
@@ -119,11 +94,10 @@ def run_api(*, host: str | None, port: int | None) -> int:
         complain(str(trouble))
         return EXIT_FAILED
     # only now: mistakes in the settings are told at once
-    import uvicorn
-
+    from imagesvc.cli.web import WebServer
     from imagesvc.main import create_app
 
-    server = uvicorn.Server(web_server(create_app(settings), settings))
+    server = WebServer(create_app(settings), settings)
     server.run(sockets=[listener])
     return 0 if server.started else EXIT_FAILED
 
