@@ -27,6 +27,8 @@ QUEUE_IS_LONG = 500
 SWEEP_MOST = 500
 GATHER_SECONDS = 0.003
 """How long the wakes of a moment are gathered."""
+REST_SECONDS = 0.05
+"""The pause between two sendings of wakes, as long as a worker's between two looks: who comes first waits for none."""
 
 # grace: what was committed just now is on its way by the process that committed it
 DUE = text("""
@@ -115,6 +117,7 @@ class Queue:
                 await pipeline.execute()
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("queue away", error=type(error).__name__)
+            await asyncio.sleep(REST_SECONDS)
 
     async def flush(self) -> None:
         """Wait until the wakes asked for are out: for an orderly stop."""
