@@ -66,6 +66,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # it would send raw paths, which hold the tokens of links, to wherever the environment says; and ask each time
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     # routes with more of a path before those that would swallow them
     app.include_router(imagesvc.accounts.router.router)
