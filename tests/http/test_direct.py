@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from imagesvc.errors import Conflict
+from imagesvc.http import manners, problems
 from imagesvc.http.direct import DirectRoute, serve_directly
 from tests.http.conftest import Lines
 
@@ -18,6 +19,8 @@ router = APIRouter(prefix="/things")
 async def put_thing(request: Request, name: str, rest: str) -> Response:
     if name == "taken":
         raise Conflict("It is taken.")
+    if name == "broken":
+        raise RuntimeError("secret words")
     body = b"".join([chunk async for chunk in request.stream()])
     return JSONResponse({"name": name, "rest": rest, "body": body.decode(), "route": _is_direct(request)}, 201)
 
@@ -32,9 +35,13 @@ def _is_direct(request: Request) -> bool:
 
 
 @pytest.fixture
-def app(app: FastAPI) -> FastAPI:
+def app(log_lines: Lines) -> FastAPI:
+    """Put together in the order of the real one."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(router)
+    problems.register(app)
     serve_directly(app, put_thing)
+    manners.register(app, max_body_bytes=1_000)
     return app
 
 
@@ -51,6 +58,14 @@ async def test_what_a_direct_route_raises_is_answered_as_a_problem(client: httpx
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["detail"] == "It is taken."
+
+
+async def test_what_nobody_expected_is_a_problem_without_a_word_about_it(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/things/broken/x", content=b"body")
+
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "/problems/internal"
+    assert "secret words" not in answer.text
 
 
 async def test_other_methods_of_the_same_path_are_left_to_their_own_routes(client: httpx.AsyncClient) -> None:
