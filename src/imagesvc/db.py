@@ -25,7 +25,6 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from imagesvc.connections import AllBusy, Connections
 from imagesvc.errors import Unavailable
 from imagesvc.settings import Settings
 
@@ -81,6 +80,13 @@ async def connect(url: str, **arguments: Any) -> asyncpg.Connection:
     return await asyncpg.connect(url, timeout=5, **arguments)
 
 
+class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
+    """A pooled connection on which nobody ever changes a session setting: nothing to reset, one round trip spared."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
 class Database:
     """One process's connections: sessions for services, and a pool of plain ones for single statements.
 
@@ -103,7 +109,8 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "handle_error", _away)
         self.sessions = async_sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False)
-        self._plain = Connections(self._connect_plain, most=self._size, wait_seconds=self._wait_seconds)
+        self._plain: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
 
     async def _connect(self, **arguments: Any) -> asyncpg.Connection:
         try:
@@ -118,24 +125,43 @@ class Database:
         DatabaseBusy.
         """
         try:
-            return await self._plain.fetch_row(sql, arguments)
-        except AllBusy as error:
+            pool = self._plain or await self._open()
+            connection = await pool.acquire(timeout=self._wait_seconds)
+            try:
+                return await connection.fetchrow(sql, *arguments)
+            finally:
+                await pool.release(connection)
+        except TimeoutError as error:
             raise DatabaseBusy from error
         except CONNECTION_GONE as error:
             raise DatabaseAway from error
 
-    async def _connect_plain(self) -> asyncpg.Connection:
-        connection = await self._connect()
-        for name in ("json", "jsonb"):
-            await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
-        return connection
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._plain is None:
+                self._plain = await asyncpg.create_pool(
+                    self._url,
+                    min_size=0,
+                    max_size=self._size,
+                    timeout=5,
+                    init=_decode_json,
+                    server_settings=TIMEOUTS,
+                    connection_class=_PlainConnection,
+                )
+            return self._plain
 
     async def ping(self) -> None:
         await self.fetch_row("SELECT 1")
 
     async def close(self) -> None:
-        await self._plain.close()
+        if self._plain is not None:
+            await self._plain.close()
         await self.engine.dispose()
+
+
+async def _decode_json(connection: asyncpg.Connection) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
 CONNECTION_GONE = (
