@@ -167,6 +167,7 @@ async def _decode_json(connection: asyncpg.Connection) -> None:
 CONNECTION_GONE = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -177,9 +178,11 @@ CONNECTION_GONE = (
 
 def _away(context: ExceptionContext) -> None:
     """A connection that broke under a statement of a session: 503, and not our mistake."""
-    cause = context.original_exception.__cause__
-    if context.is_disconnect or isinstance(cause, CONNECTION_GONE):
-        raise DatabaseAway from context.original_exception
+    error = context.original_exception
+    if not isinstance(error, Exception):
+        return  # cancelled: that the connection is thrown away too is no reason to say otherwise
+    if context.is_disconnect or isinstance(error.__cause__, CONNECTION_GONE):
+        raise DatabaseAway from error
 
 
 def alembic_config(settings: Settings | None = None) -> Config:

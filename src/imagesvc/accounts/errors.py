@@ -23,6 +23,12 @@ class KeyExpired(Unauthenticated):
     slug, title = "api-key-expired", "The API key has expired"
 
 
+class AccountGone(Unauthenticated):
+    """The account was deleted while the request was under way."""
+
+    slug, title = "account-gone", "The account does not exist any more"
+
+
 class WrongPassword(Unauthenticated):
     """No such account, another password, or an account that may not come in: which of them is not told."""
 

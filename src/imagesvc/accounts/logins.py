@@ -8,6 +8,7 @@ it. An account that is not there, has no password or is disabled costs the same 
 import datetime as dt
 import hmac
 import ipaddress
+import unicodedata
 from hashlib import sha256
 
 import structlog
@@ -38,7 +39,8 @@ class Logins:
 
     async def log_in(self, account: str, password: str, *, address: str | None) -> Granted:
         """An access token. Raises WrongPassword, TooManyFailures, TooManyLogins."""
-        account = account.strip()
+        # as names are written when accounts are made; PostgreSQL takes no NUL
+        account = unicodedata.normalize("NFC", account).strip().replace("\x00", "\ufffd")
         key = self._failure_key(account, address)
         # the look at earlier failures comes when our turn does: of many guesses sent at once only the first few pass
         async with self._passwords.turn():

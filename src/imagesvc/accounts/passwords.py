@@ -45,6 +45,8 @@ def require_good(password: str, *, account: str) -> str:
     Raises WeakPassword.
     """
     plain = unicodedata.normalize("NFKC", password)
+    if any("\ud800" <= letter <= "\udfff" for letter in plain):
+        raise _weak("Lone surrogates are no letters.")
     if len(plain) < SHORTEST:
         raise _weak(f"At least {SHORTEST} characters.")
     if len(plain) > LONGEST:

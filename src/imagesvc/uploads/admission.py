@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from imagesvc.accounts.errors import AccountGone
 from imagesvc.db import Database, new_id
 from imagesvc.errors import ImagesvcError
 from imagesvc.links.errors import REFUSALS
@@ -139,6 +140,8 @@ class Admission:
         except asyncpg.PostgresError as error:
             if error.sqlstate == queries.KEY_WAS_REAPED:
                 raise KeyReaped from error
+            if isinstance(error, asyncpg.ForeignKeyViolationError):
+                raise AccountGone from error
             raise
         match row["outcome"]:
             case "created" | "duplicate" as status:

@@ -9,14 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.accounts.service import Caller
 from imagesvc.images.models import Image, Share
 
-CREATE_SHARE = """
-    -- $1 caller, $2 admin, $3 image, $4 id, $5 preset, $6 format, $7 seconds; no row when the image is not the caller's
-    INSERT INTO shares (id, image_id, preset, format, expires_at)
-    SELECT $4, i.id, $5::text, $6::text, now() + make_interval(secs => $7)
-    FROM images i WHERE i.id = $3 AND ($2 OR i.owner_id = $1) FOR KEY SHARE
-    RETURNING id, preset, format, created_at, expires_at
-"""
-
 SHARED = """
     -- what a share's token shows: the original, or the rendition if it is there
     SELECT s.expires_at <= now() AS expired, s.preset, s.format, i.id AS image_id, i.state, i.visibility, i.title,
@@ -31,13 +23,11 @@ SHARED = """
 """
 
 
-def _may_change(caller: Caller, image_id: UUID) -> list[object]:
-    return [Image.id == image_id, *([] if caller.is_admin else [Image.owner_id == caller.user_id])]
-
-
-async def has_image(session: AsyncSession, caller: Caller, image_id: UUID) -> bool:
-    """Whether it is the caller's, who may then share it."""
-    query = select(Image.id).where(*_may_change(caller, image_id))  # type: ignore[arg-type]
+async def lock_image_to_share(session: AsyncSession, caller: Caller, image_id: UUID) -> bool:
+    """Whether it is there and the caller's; it stays until the end then."""
+    query = select(Image.id).where(Image.id == image_id).with_for_update(read=True, key_share=True)
+    if not caller.is_admin:
+        query = query.where(Image.owner_id == caller.user_id)
     return (await session.execute(query)).one_or_none() is not None
 
 

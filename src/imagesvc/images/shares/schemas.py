@@ -1,11 +1,12 @@
 """What goes in and out of the share routes."""
 
 import datetime as dt
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from imagesvc.images.models import Share
 from imagesvc.images.service import FORMATS
 from imagesvc.processing.work import LONG_SIDE
 
@@ -69,8 +70,7 @@ class ShareOut(BaseModel):
     expires_at: dt.datetime
 
     @classmethod
-    def of(cls, share: Any, *, token: str) -> Self:
-        """From a row or an object with the columns of the table."""
+    def of(cls, share: Share, *, token: str) -> Self:
         what = ORIGINAL if share.preset is None else f"{share.preset}.{share.format}"
         return cls(
             id=share.id,

@@ -1,13 +1,16 @@
 """Share an image, list its shares, withdraw one; and what a share's token shows."""
 
 import dataclasses
+import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
+
+from sqlalchemy import func
 
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database, new_id
 from imagesvc.images.errors import ImageNotFound
+from imagesvc.images.models import Share
 from imagesvc.images.schemas import Row
 from imagesvc.images.service import Images
 from imagesvc.images.shares import queries
@@ -47,19 +50,21 @@ class Shares:
             detail = f"At most {self._most_seconds} seconds ahead."
             raise ShareLifetime(detail, errors=[{"pointer": "/expires_in", "detail": detail}])
         preset, form = wanted.rendition
-        row = await self._database.fetch_row(
-            queries.CREATE_SHARE,
-            *(caller.user_id, caller.is_admin, image_id, new_id(), preset, form, float(wanted.expires_in)),
-        )
-        if row is None:
-            raise ImageNotFound
-        return self._out(row)
+        expires_at = func.now() + dt.timedelta(seconds=wanted.expires_in)
+        share = Share(id=new_id(), image_id=image_id, preset=preset, format=form, expires_at=expires_at)
+        async with self._database.sessions.begin() as session:
+            if not await queries.lock_image_to_share(session, caller, image_id):
+                raise ImageNotFound
+            session.add(share)
+            await session.flush()
+            await session.refresh(share)
+        return self._out(share)
 
     async def page(self, caller: Caller, image_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ShareOut]:
         """The image's shares, the newest first. Raises Forbidden, ImageNotFound."""
         _require_rights(caller)
-        async with self._database.sessions() as session:
-            if not await queries.has_image(session, caller, image_id):
+        async with self._database.sessions.begin() as session:
+            if not await queries.lock_image_to_share(session, caller, image_id):
                 raise ImageNotFound
             found = await queries.page_of_shares(session, image_id, before=before, limit=limit)
         return [self._out(share) for share in found]
@@ -68,7 +73,7 @@ class Shares:
         """Stop a share at once. Raises Forbidden, ShareNotFound."""
         _require_rights(caller)
         async with self._database.sessions.begin() as session:
-            if not await queries.has_image(session, caller, image_id):
+            if not await queries.lock_image_to_share(session, caller, image_id):
                 raise ShareNotFound
             if not await queries.delete_share(session, image_id, share_id):
                 raise ShareNotFound
@@ -98,7 +103,7 @@ class Shares:
             raise ShareExpired
         return row
 
-    def _out(self, share: Any) -> ShareOut:
+    def _out(self, share: Share) -> ShareOut:
         token = self._tokens.issue({"jti": share.id}, issued_at=share.created_at, expires_at=share.expires_at)
         return ShareOut.of(share, token=token)
 

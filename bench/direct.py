@@ -1,0 +1,41 @@
+"""PUTs files straight into the S3 server with the service's own client: the limit that uploads are held against.
+
+A program of its own; it reads the settings from the environment.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import uvloop
+
+from bench.files import Files
+from imagesvc.settings import Settings
+from imagesvc.storage import Storage, new_key
+
+
+async def put(storage: Storage, *, size: int, files: int, in_flight: int) -> dict[str, Any]:
+    """``files`` files of ``size`` bytes, ``in_flight`` at a time."""
+    until = time.monotonic() + 3600
+
+    async def sender() -> None:
+        own = Files(size)
+        for _ in range(files // in_flight):
+            await storage.put(new_key("o"), own.next(), media_type="image/jpeg", until=until)
+
+    cpu, begun = time.process_time(), time.perf_counter()
+    await asyncio.gather(*(sender() for _ in range(in_flight)))
+    sent = files // in_flight * in_flight
+    return {"files": sent, "seconds": time.perf_counter() - begun, "cpu_seconds": time.process_time() - cpu}
+
+
+async def main() -> None:
+    async with Storage(Settings()) as storage:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            print(json.dumps(await put(storage, **json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,101 @@
+"""Sends files over HTTP, as cheaply as Python can, so that the server is what is measured. A program of its own.
+
+One thread a connection and blocking sockets: a file is two system calls, in which the interpreter's lock is not held.
+"""
+
+import json
+import socket
+import statistics
+import sys
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.files import Files
+
+BOUNDARY = b"a-boundary-of-the-benchmark"
+
+
+class Sender(threading.Thread):
+    """One connection, kept open. Sends ``count`` files one after the other; each must be answered with 201."""
+
+    def __init__(self, url: str, *, size: int, count: int, is_form: bool) -> None:
+        super().__init__()
+        self._url = urlsplit(url)
+        self._files, self._count, self._is_form = Files(size), count, is_form
+        self._size = size
+        self.seconds: list[float] = []
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            with socket.create_connection((self._url.hostname or "", self._url.port or 80)) as connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for number in range(self._count):
+                    begun = time.perf_counter()
+                    self._send(connection, number)
+                    self._receive(connection)
+                    self.seconds.append(time.perf_counter() - begun)
+        except Exception as error:
+            self.error = error
+
+    def _send(self, connection: socket.socket, number: int) -> None:
+        before = after = b""
+        method, path, headers = "PUT", f"{self._url.path}/{number}.jpg", ""
+        if self._is_form:
+            method, path = "POST", self._url.path
+            headers = f"Content-Type: multipart/form-data; boundary={BOUNDARY.decode()}\r\n"
+            before = b"--%b\r\nContent-Disposition: form-data; name=file; filename=%d.jpg\r\n\r\n" % (BOUNDARY, number)
+            after = b"\r\n--%b--\r\n" % BOUNDARY
+        length = len(before) + self._size + len(after)
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._url.netloc}\r\nContent-Length: {length}\r\n{headers}\r\n"
+        pieces = [memoryview(piece) for piece in (head.encode() + before, self._files.next(), after) if piece]
+        while pieces:
+            sent = connection.sendmsg(pieces)
+            while pieces and sent >= len(pieces[0]):
+                sent -= len(pieces.pop(0))
+            if pieces:
+                pieces[0] = pieces[0][sent:]
+
+    def _receive(self, connection: socket.socket) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            if not (some := connection.recv(65536)):
+                raise ConnectionError("the server closed the connection")
+            received += some
+        head, _, body = received.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        while len(body) < length:
+            if not (some := connection.recv(65536)):
+                raise ConnectionError("the server closed the connection")
+            body += some
+        if head.split(b" ", 2)[1] != b"201":
+            raise RuntimeError(f"not taken: {head!r} {body!r}")
+
+
+def send(url: str, *, size: int, files: int, in_flight: int, is_form: bool = False) -> dict[str, Any]:
+    """``files`` files of ``size`` bytes, ``in_flight`` at a time."""
+    senders = [Sender(url, size=size, count=files // in_flight, is_form=is_form) for _ in range(in_flight)]
+    cpu, begun = time.process_time(), time.perf_counter()
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    wall, used = time.perf_counter() - begun, time.process_time() - cpu
+    for sender in senders:
+        if sender.error is not None:
+            raise sender.error
+    each = sorted(seconds for sender in senders for seconds in sender.seconds)
+    return {
+        "files": len(each),
+        "seconds": wall,
+        "cpu_seconds": used,
+        "median_seconds": statistics.median(each),
+        "p99_seconds": each[int(len(each) * 0.99)],
+    }
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(send(**json.loads(line))), flush=True)

@@ -1,0 +1,109 @@
+"""The processes of a run: started, asked, measured and ended."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from imagesvc.settings import Settings
+from tests.support.processes import environment, free_port, until
+
+LONGEST_ANSWER_SECONDS = 300.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used, in the kernel too; to the kernel's tick (10 ms)."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def memory_bytes(pid: int) -> int:
+    """What a process has in memory now."""
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+class Peer:
+    """A program that answers a line of JSON with a line of JSON (``serve_lines`` is its side)."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    async def ask(self, **job: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
+            line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("a program of the benchmark ended; see its log")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def peer(module: str, log: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[Peer]:
+    async with _process(("-m", module), log, environ or os.environ) as process:
+        yield Peer(process)
+
+
+@contextlib.asynccontextmanager
+async def web(settings: Settings, log: Path, *command: str) -> AsyncIterator[tuple[str, int]]:
+    """(URL, pid) of a web process; ``command`` is what follows `python`, by default `imagesvc serve`."""
+    port = free_port()
+    listening = settings.model_copy(update={"host": "127.0.0.1", "port": port})
+    url = f"http://127.0.0.1:{port}"
+    async with (
+        _process(command or ("-m", "imagesvc", "serve"), log, _environment(listening)) as process,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+
+        async def answers() -> bool:
+            if process.returncode is not None:
+                raise RuntimeError("the web process ended; see its log")
+            with contextlib.suppress(httpx.TransportError):
+                return (await client.get("/livez")).status_code == 200
+            return False
+
+        await until(answers)
+        yield url, process.pid
+
+
+@contextlib.asynccontextmanager
+async def worker(settings: Settings, log: Path) -> AsyncIterator[int]:
+    """The pid of a worker."""
+    async with _process(("-m", "imagesvc", "worker"), log, _environment(settings)) as process:
+        yield process.pid
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return environment(settings) | {"IMAGESVC_HOST": settings.host, "IMAGESVC_PORT": str(settings.port)}
+
+
+@contextlib.asynccontextmanager
+async def _process(
+    arguments: tuple[str, ...], log: Path, environ: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    with log.open("ab") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            env=dict(environ),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        await process.wait()

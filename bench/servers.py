@@ -1,0 +1,77 @@
+"""The servers of a run: those of `imagesvc up`, with everything synced as in production, in a temporary folder."""
+
+import contextlib
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from imagesvc.cli.ledger import Ledger
+from imagesvc.cli.supervisor import Supervisor
+from imagesvc.db import upgrade
+from imagesvc.embedded import DataFolder, EmbeddedServers
+from imagesvc.settings import Settings
+from imagesvc.storage import Storage
+from tests.support.servers import with_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """``admin_url`` is the superuser's. ``s3_pid`` is the process of the S3 server."""
+
+    folder: Path
+    admin_url: str
+    s3_pid: int
+    _addresses: dict[str, str]
+
+    async def fresh(self, name: str, **changes: Any) -> Settings:
+        """Settings for a database with the newest schema and a bucket of its own."""
+        connection = await asyncpg.connect(self.admin_url)
+        await connection.execute(f'CREATE DATABASE "{name}" OWNER imagesvc')
+        await connection.close()
+        values: dict[str, Any] = {
+            **self._addresses,
+            "database_url": with_path(self._addresses["database_url"], f"/{name}"),
+            "s3_bucket": f"bench-{name}",
+            "secret_keys": f"k1:{secrets.token_hex(32)}",
+            "admin_token": secrets.token_urlsafe(32),
+        }
+        settings = Settings(**{**values, **changes})
+        await upgrade(settings)
+        async with Storage(settings) as storage:
+            await storage.ensure_bucket()
+        return settings
+
+    def admin_url_of(self, settings: Settings) -> str:
+        """The superuser's connection to the database of these settings."""
+        name = settings.database_url.get_secret_value().partition("?")[0].rpartition("/")[2]
+        return with_path(self.admin_url, f"/{name}")
+
+
+@contextlib.asynccontextmanager
+async def running_servers() -> AsyncIterator[Servers]:
+    folder = Path(tempfile.mkdtemp(prefix="imagesvc-bench-"))
+    try:
+        with DataFolder(folder / "data") as data:
+            embedded = EmbeddedServers(data)
+            supervisor = Supervisor(Ledger(data.run / "processes.json"), print)
+            try:
+                await supervisor.start(await embedded.prepare())
+                await embedded.settle()
+                assert embedded.postgres is not None
+                environment = embedded.environment()
+                yield Servers(
+                    folder=folder,
+                    admin_url=embedded.postgres.admin_url,
+                    s3_pid=supervisor.pid("weed"),
+                    _addresses={name.removeprefix("IMAGESVC_").lower(): value for name, value in environment.items()},
+                )
+            finally:
+                await supervisor.stop(hurry=lambda: True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
