@@ -1,10 +1,9 @@
-"""CPU time of one photo's processing by stage, as a Markdown table: ``python -m bench.processing``.
+"""CPU time of one photo's processing by stage.
 
 The photo is made here: detail on all scales in the proportion photographs have it, and some grain, as a JPEG of quality
 90. Times are CPU, the best of several runs, since the machine is rarely idle; the last rows are what the sandbox adds.
 """
 
-import asyncio
 import io
 import time
 from collections.abc import Callable
@@ -15,6 +14,8 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from bench.progress import say
+from bench.servers import Servers
 from imagesvc.processing.colour import to_srgb
 from imagesvc.processing.decode import decode, open_image
 from imagesvc.processing.headers import READERS, Budget
@@ -29,7 +30,8 @@ from tests.support.profiles import DISPLAY_P3, rgb_profile
 T = TypeVar("T")
 
 SIZES = {"12 MP": (4000, 3000), "24 MP": (6000, 4000)}
-TARGET_MS = {"12 MP": 450}
+WHOLE, TARGET_MS = "facts and three WebP", 450
+WITH_SCORE, TARGET_WITH_SCORE_MS = "the same with score and hash", 500
 RUNS = 5
 
 
@@ -73,7 +75,7 @@ class Stages:
         return result  # type: ignore[return-value]
 
 
-def stages_of(size: tuple[int, int]) -> Stages:
+async def stages_of(size: tuple[int, int]) -> Stages:
     stages = Stages()
     data = photo(size)
     budget = Budget(frames=10, text_bytes=10_000, profile_bytes=10_000)
@@ -96,12 +98,12 @@ def stages_of(size: tuple[int, int]) -> Stages:
     stages.measure("WebP 2048", partial(encode, large, "webp", webp_method=1))
     stages.measure("WebP 1024", partial(encode, medium, "webp", webp_method=1))
     stages.measure("WebP 320", partial(encode, thumb, "webp", webp_method=4))
-    stages.measure("**facts and three WebP**", partial(whole, data, Work(score=False)), runs=3)
-    stages.measure("**the same with the score**", partial(whole, data, Work()), runs=3)
+    stages.measure(f"**{WHOLE}**", partial(whole, data, Work(score=False)), runs=3)
+    stages.measure(f"**{WITH_SCORE}**", partial(whole, data, Work()), runs=3)
     stages.measure("besides: Display P3 to sRGB at 2048", partial(to_srgb, large, profile, None, None))
     stages.measure("besides: JPEG 2048", partial(encode, large, "jpg"))
     stages.measure("besides: AVIF 1024", partial(encode, medium, "avif"), runs=2)
-    asyncio.run(_sandboxed(stages, data))
+    await _sandboxed(stages, data)
     return stages
 
 
@@ -121,7 +123,7 @@ async def _sandboxed(stages: Stages, data: bytes) -> None:
                 began = time.monotonic()
                 await sandbox.run(Work(), folder)
                 refused.append(time.monotonic() - began)
-    stages.milliseconds["**in the sandbox, with score**"] = min(cpu) * 1000
+    stages.milliseconds["**in the sandbox, with score and hash**"] = min(cpu) * 1000
     stages.milliseconds["its wall time"] = min(wall) * 1000
     stages.milliseconds["wall time of a refusal (fork, confinement)"] = min(refused) * 1000
 
@@ -134,20 +136,18 @@ def _discard(index: int, data: bytes) -> None:
     """Files are measured elsewhere."""
 
 
-def table() -> str:
-    columns = {name: stages_of(size) for name, size in SIZES.items()}
+async def measure(_: Servers) -> str:
+    columns = {}
+    for name, size in SIZES.items():
+        say(f"a photo of {name}")
+        columns[name] = await stages_of(size)
     names = list(next(iter(columns.values())).milliseconds)
-    lines = [
-        f"| CPU ms a photo | {' | '.join(columns)} |",
-        f"|---|{'---:|' * len(columns)}",
-        *(f"| {name} | {' | '.join(f'{c.milliseconds[name]:.1f}' for c in columns.values())} |" for name in names),
-        "",
-        "Target: "
-        + ", ".join(f"facts and three WebP of {name} in {most} ms" for name, most in TARGET_MS.items())
-        + ".",
-    ]
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(table())
+    return "\n".join(
+        [
+            f"| CPU ms a photo | {' | '.join(columns)} |",
+            f"|---|{'---:|' * len(columns)}",
+            *(f"| {name} | {' | '.join(f'{c.milliseconds[name]:.1f}' for c in columns.values())} |" for name in names),
+            "",
+            f"Wanted of 12 MP: {WHOLE} in {TARGET_MS} ms, {WITH_SCORE} in {TARGET_WITH_SCORE_MS} ms.",
+        ]
+    )

@@ -1,0 +1,25 @@
+"""What can be measured: one line here and one module for each section of docs/performance.md."""
+
+import importlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bench.servers import Servers
+
+Measure = Callable[[Servers], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """``title`` heads the section where the document has no place for it yet."""
+
+    name: str
+    title: str
+    module: str
+
+    def load(self) -> Measure:
+        measure: Measure = importlib.import_module(self.module).measure
+        return measure
+
+
+SECTIONS = (Section(name="processing", title="Processing one picture", module="bench.processing"),)
