@@ -22,4 +22,7 @@ class Section:
         return measure
 
 
-SECTIONS = (Section(name="processing", title="Processing one picture", module="bench.processing"),)
+SECTIONS = (
+    Section(name="uploads", title="Taking files in", module="bench.uploads"),
+    Section(name="processing", title="Processing one picture", module="bench.processing"),
+)

@@ -1,0 +1,101 @@
+"""Uploads by link beside PUTs straight into the S3 server, and beside an app that only receives, hashes and PUTs.
+
+Eight files are under way at a time; every file is another one, so that each is stored. No worker runs: its time is the
+business of other sections.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from bench.programs import cpu_seconds, peer, web
+from bench.progress import say
+from bench.rounds import ratios, spread, turns
+from bench.servers import Servers
+from imagesvc.settings import Settings
+from tests.support.processes import environment
+
+IN_FLIGHT, ROUNDS = 8, 5
+SIZES = {"100 kB": (100_000, 240), "1 MB": (1_000_000, 120), "5 MB": (5_000_000, 32)}
+"""Bytes of a file, and how many make a round."""
+DIRECT, BARE, RAW, FORM = "direct PUT", "bare app", "link, `PUT`", "link, multipart"
+MOST_CPU_OF_BARE, LEAST_RATE_OF_DIRECT = 1.3, 0.6
+
+Send = Callable[..., Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """``pid`` is the process whose CPU counts; the direct client counts its own."""
+
+    name: str
+    send: Send
+    pid: int | None = None
+
+    async def round(self, *, size: int, files: int) -> tuple[float, float]:
+        """(files a second, CPU milliseconds a file)"""
+        before = cpu_seconds(self.pid) if self.pid else 0.0
+        sent = await self.send(size=size, files=files, in_flight=IN_FLIGHT)
+        used = cpu_seconds(self.pid) - before if self.pid else sent["cpu_seconds"]
+        return sent["files"] / sent["seconds"], used / sent["files"] * 1000
+
+
+async def link_of(url: str, settings: Settings) -> str:
+    assert settings.admin_token is not None
+    bearer = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}
+    async with httpx.AsyncClient(base_url=url, headers=bearer) as owner:
+        answer = await owner.post("/v1/links", json={"expires_in": 3600})
+    link: str = answer.raise_for_status().json()["url"]
+    return link
+
+
+async def contestants(stack: AsyncExitStack, servers: Servers) -> list[Contestant]:
+    settings = await servers.fresh("uploads")
+    enter, log = stack.enter_async_context, servers.folder
+    direct = await enter(peer("bench.direct", log / "direct.log", environment(settings)))
+    client = await enter(peer("bench.load", log / "load.log"))
+    bare_url, bare_pid = await enter(web(settings, log / "bare.log", "-m", "bench.bare"))
+    url, pid = await enter(web(settings, log / "web.log"))
+    link = await link_of(url, settings)
+
+    def to(url: str, *, is_form: bool = False) -> Send:
+        return lambda **job: client.ask(url=url, is_form=is_form, **job)
+
+    return [
+        Contestant(name=DIRECT, send=direct.ask),
+        Contestant(name=BARE, send=to(bare_url), pid=bare_pid),
+        Contestant(name=RAW, send=to(link), pid=pid),
+        Contestant(name=FORM, send=to(link, is_form=True), pid=pid),
+    ]
+
+
+async def measure(servers: Servers) -> str:
+    lines = [
+        "| file | way | files/s | of direct PUT | CPU ms a file | of bare app |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    async with AsyncExitStack() as stack:
+        everyone = await contestants(stack, servers)
+        for name, (size, files) in SIZES.items():
+            rates, cpu = defaultdict(list), defaultdict(list)
+            for contestant in everyone:
+                await contestant.round(size=size, files=files // 4)
+            for number in range(ROUNDS):
+                say(f"{name}, round {number + 1} of {ROUNDS}")
+                for contestant in turns(everyone, number):
+                    files_a_second, milliseconds = await contestant.round(size=size, files=files)
+                    rates[contestant.name].append(files_a_second)
+                    cpu[contestant.name].append(milliseconds)
+            for one in everyone:
+                rate, of_direct = rates[one.name], ratios(rates[one.name], rates[DIRECT])
+                used, of_bare = cpu[one.name], ratios(cpu[one.name], cpu[BARE])
+                figures = f"{spread(rate)} | {spread(of_direct, 2)} | {spread(used, 2)} | {spread(of_bare, 2)}"
+                lines.append(f"| {name} | {one.name} | {figures} |")
+    wanted = (
+        f"{LEAST_RATE_OF_DIRECT} of direct PUT or more at 1 MB and 5 MB, {MOST_CPU_OF_BARE} of the bare app or less"
+    )
+    return "\n".join([*lines, "", f"Median (least to most) of {ROUNDS} rounds. Wanted: {wanted}."])
