@@ -26,6 +26,21 @@ from imagesvc.wiring import open_web
 EXPOSED_HEADERS = ("ETag", "Link", "Repr-Digest", "Retry-After", "X-Request-Id")
 """What pages of other origins may see of an answer, besides what resumable uploads need."""
 
+ROUTERS = (
+    # those with more of a path before those that would swallow them
+    imagesvc.accounts.router.router,
+    imagesvc.images.shares.router.router,
+    imagesvc.images.router.router,
+    imagesvc.links.router.router,
+    imagesvc.stats.router.router,
+    imagesvc.uploads.known.router.router,
+    imagesvc.uploads.batches.router.router,
+    imagesvc.uploads.resumable.router.user_router,
+    imagesvc.uploads.resumable.router.link_router,
+    imagesvc.uploads.router.router,
+    health.router,
+)
+
 DESCRIPTION = """\
 Takes pictures in from phones, tills, shelf cameras and people with an invitation link; stores each distinct file once;
 works out what it shows about itself, makes renditions, and counts.
@@ -69,18 +84,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # it would send raw paths, which hold the tokens of links, to wherever the environment says; and ask each time
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    # routes with more of a path before those that would swallow them
-    app.include_router(imagesvc.accounts.router.router)
-    app.include_router(imagesvc.images.shares.router.router)
-    app.include_router(imagesvc.images.router.router)
-    app.include_router(imagesvc.links.router.router)
-    app.include_router(imagesvc.stats.router.router)
-    app.include_router(imagesvc.uploads.known.router.router)
-    app.include_router(imagesvc.uploads.batches.router.router)
-    app.include_router(imagesvc.uploads.resumable.router.user_router)
-    app.include_router(imagesvc.uploads.resumable.router.link_router)
-    app.include_router(imagesvc.uploads.router.router)
-    app.include_router(health.router)
+    # as they are: `include_router` would build each of them again, for 45 ms a start and a detour a request
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)
     problems.register(app)
     docs.register(app)
     serve_directly(app, imagesvc.uploads.router.upload_raw_through_link, imagesvc.uploads.router.upload_through_link)
