@@ -5,6 +5,7 @@ from imagesvc.db import Base
 from imagesvc.http.models import IdempotencyKey
 from imagesvc.images.models import Blob, Image, Rendition, Share
 from imagesvc.links.models import Link, LinkContent
+from imagesvc.operations.models import Audit, Reprocessing
 from imagesvc.stats.models import StatsCount, StatsDelta
 from imagesvc.tasks.models import LooseObject, Task
 from imagesvc.uploads.models import Batch, Upload
@@ -12,6 +13,7 @@ from imagesvc.uploads.resumable.models import ResumableUpload
 
 __all__ = [
     "ApiKey",
+    "Audit",
     "Base",
     "Batch",
     "Blob",
@@ -22,6 +24,7 @@ __all__ = [
     "LoginFailure",
     "LooseObject",
     "Rendition",
+    "Reprocessing",
     "ResumableUpload",
     "Share",
     "StatsCount",

@@ -99,7 +99,9 @@ async def try_later(session: AsyncSession, lease: Lease, *, seconds: float, erro
 
 async def bury(session: AsyncSession, lease: Lease, *, error: str) -> None:
     """The last attempt has failed: a dead letter, kept, visible and retryable."""
-    await _conditional(session, lease, state="dead", lease_token=None, lease_until=None, last_error=error)
+    await _conditional(
+        session, lease, state="dead", lease_token=None, lease_until=None, last_error=error, died_at=func.now()
+    )
 
 
 async def give_back(session: AsyncSession, lease: Lease, *, seconds: float = 0) -> None:

@@ -25,6 +25,12 @@ class Task(Base):
         Index(None, "blob_id"),
         Index(None, "image_id"),
         Index("tasks_dedupe_key_key", "dedupe_key", unique=True),
+        Index("tasks_dead_idx", "id", postgresql_where=text("state = 'dead'")),
+        Index(
+            "tasks_reprocessing_idx",
+            text("(payload ->> 'reprocessing')"),
+            postgresql_where=text("kind = 'reprocess'"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -40,6 +46,7 @@ class Task(Base):
     lease_token: Mapped[UUID | None]
     lease_until: Mapped[dt.datetime | None]
     last_error: Mapped[str | None]
+    died_at: Mapped[dt.datetime | None]
 
 
 class LooseObject(Base):
