@@ -141,7 +141,8 @@ async def service(settings: Settings, sandbox: Sandbox) -> AsyncIterator[Service
 
 
 @pytest.fixture
-async def idle_service(settings: Settings, sandbox: Sandbox) -> AsyncIterator[Service]:
+async def idle_service(settings_with: Callable[..., Settings], sandbox: Sandbox) -> AsyncIterator[Service]:
     """The service while no worker runs: what it takes in stays pending."""
+    settings = settings_with(account_removal_wait_seconds=0.1)  # nobody comes to remove anything
     async with running_service(settings, sandbox, with_worker=False) as running:
         yield running

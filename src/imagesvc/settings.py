@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     # --- accounts
     access_token_seconds: int = Field(12 * 3600, gt=0, description="how long a login lasts")
     password_hashes_at_once: int = Field(2, gt=0, description="each takes 19 MiB and some 50 ms of one core")
+    account_removal_wait_seconds: float = Field(
+        5.0, ge=0, description="how long a deletion waits for the images to be gone; then it goes on in the background"
+    )
 
     # --- links, shares and deduplication
     link_max_seconds: int = Field(90 * 86_400, gt=0)

@@ -22,6 +22,7 @@ from imagesvc.images.service import Images
 from imagesvc.images.shares.service import Shares
 from imagesvc.images.waiting import Waiting
 from imagesvc.links.service import Links
+from imagesvc.operations.dead_letters import Tasks
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.secrets import KeyRing
@@ -73,6 +74,7 @@ class Web:
     changes: Changes
     shares: Shares
     stats: Statistics
+    tasks: Tasks
     cursors: Cursors
     idempotency: IdempotencyKeys
 
@@ -112,7 +114,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
         yield Web(
             servers=servers,
             accounts=Accounts(settings, database, keys),
-            users=Users(database, servers.queue, waiting, passwords),
+            users=Users(settings, database, servers.queue, waiting, passwords),
             api_keys=ApiKeys(database),
             logins=Logins(settings, database, keys, passwords),
             links=Links(settings, database, keys),
@@ -124,6 +126,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             changes=Changes(database, images),
             shares=Shares(settings, database, keys, images),
             stats=Statistics(database),
+            tasks=Tasks(database, servers.queue),
             cursors=Cursors(keys),
             idempotency=IdempotencyKeys(settings, database, keys),
         )

@@ -21,15 +21,16 @@ from imagesvc.accounts.service import ADMIN_ID, Caller
 from imagesvc.db import Database, new_id
 from imagesvc.errors import Forbidden
 from imagesvc.images.waiting import Waiting
+from imagesvc.settings import Settings
 from imagesvc.tasks.leases import new_task
 from imagesvc.tasks.queue import Queue
 
-REMOVED_WITHIN_SECONDS = 5.0
-"""How long a deletion waits for what is removed in the background, so that mostly nothing is left when it answers."""
-
 
 class Users:
-    def __init__(self, database: Database, queue: Queue, waiting: Waiting, passwords: Passwords) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, queue: Queue, waiting: Waiting, passwords: Passwords
+    ) -> None:
+        self._removal_wait_seconds = settings.account_removal_wait_seconds
         self._sessions = database.sessions
         self._queue = queue
         self._waiting = waiting
@@ -115,7 +116,7 @@ class Users:
             await queries.delete_keys_of(session, user_id)
             session.add(task)
         await self._queue.wake(task.id, is_urgent=True)
-        await self._waiting.for_task(dedupe_key(user_id), seconds=REMOVED_WITHIN_SECONDS)
+        await self._waiting.for_task(dedupe_key(user_id), seconds=self._removal_wait_seconds)
 
     async def _hashed(self, password: SecretStr, *, account: str) -> str:
         return await self._passwords.hash(require_good(password.get_secret_value(), account=account))

@@ -172,6 +172,6 @@ async def _with_users(settings: "Settings", work: Callable[["Users"], Awaitable[
     database = Database(settings)
     try:
         async with Queue(settings, database) as queue:
-            return await work(Users(database, queue, Waiting(database), Passwords(at_once=1)))
+            return await work(Users(settings, database, queue, Waiting(database), Passwords(at_once=1)))
     finally:
         await database.close()
