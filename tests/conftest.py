@@ -54,6 +54,7 @@ def base_settings(servers: Servers, buckets: Buckets, redis_number_url: str) -> 
         "s3_bucket": buckets.name,
         "secret_keys": SECRET_KEYS,
         "admin_token": ADMIN_TOKEN,
+        "account_removal_wait_seconds": 1.0,
     }
 
 
