@@ -63,6 +63,11 @@ class Connection:
             body = await self._reader.readexactly(int(headers["content-length"]))
         return Answer(status=int(head[0].split()[1]), headers=headers, body=body)
 
+    async def continued(self) -> None:
+        """Waits until the body is asked for (`Expect: 100-continue`): the request was let in."""
+        async with asyncio.timeout(30):
+            assert await self._reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+
     async def last_answer(self) -> bytes:
         """Everything that comes until the server closes the connection."""
         async with asyncio.timeout(30):
