@@ -2,7 +2,8 @@
 
 The rooms, and which way imports point (import-linter checks it)::
 
-    main | worker | cli  >  wiring  >  features  >  http  >  tasks | storage | db  >  errors | settings | observability
+    main | worker | cli  >  wiring  >  features  >  http  >  tasks | fetching | storage | db
+        >  errors | settings | observability
 
     main.py       the web process            worker.py   the background process
     wiring.py     builds and closes the parts that both use
@@ -12,6 +13,7 @@ The rooms, and which way imports point (import-linter checks it)::
     processing/   pure: bytes in, facts out  stats/      counts that are exact at once
     tasks/        durable background work, and the reaper of loose objects
     http/         problems, ranges, pages, health, the docs page
+    fetching/     guarded HTTP to where strangers' URLs lead
     storage.py    S3                         db.py       PostgreSQL
     embedded.py   the local servers of `imagesvc up`
 

@@ -87,6 +87,16 @@ class Settings(BaseSettings):
     resumable_result_seconds: float = Field(86_400, gt=0, description="how long its result can be asked for")
     resumable_max_unfinished: int = Field(1_000, gt=0, description="at once, by one account or through one link")
 
+    # --- fetching what others name by URL, and webhooks
+    fetch_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="host[:port] or networks that may be reached although private; our own servers never"
+    )
+    fetch_connect_seconds: float = Field(5.0, gt=0, description="for the name and the connection")
+    fetch_idle_seconds: float = Field(10.0, gt=0, description="how long nothing may arrive")
+    fetch_max_seconds: float = Field(120.0, gt=0, description="of waiting for the host, for one file")
+    fetch_min_bytes_per_second: int = Field(4096, gt=0, description="on the whole, after the first idle seconds")
+    fetch_per_host: int = Field(4, gt=0, description="requests to one host at a time, from one process")
+
     # --- background work
     worker_concurrency: int = Field(2, gt=0)
     task_lease_seconds: float = Field(30.0, gt=0)
@@ -101,7 +111,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @field_validator("trusted_proxies", "cors_origins", "fetch_allow", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
