@@ -10,6 +10,7 @@ import imagesvc.accounts.router
 import imagesvc.images.router
 import imagesvc.images.shares.router
 import imagesvc.links.router
+import imagesvc.operations.router
 import imagesvc.stats.router
 import imagesvc.uploads.batches.router
 import imagesvc.uploads.known.router
@@ -33,6 +34,7 @@ ROUTERS = (
     imagesvc.images.router.router,
     imagesvc.links.router.router,
     imagesvc.stats.router.router,
+    imagesvc.operations.router.router,
     imagesvc.uploads.known.router.router,
     imagesvc.uploads.batches.router.router,
     imagesvc.uploads.resumable.router.user_router,
@@ -66,11 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.users, state.api_keys, state.logins = web.users, web.api_keys, web.logins
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
             state.changes, state.shares = web.changes, web.shares
-            state.checks = {
-                "database": web.servers.database.ping,
-                "storage": web.servers.storage.ping,
-                "queue": web.servers.queue.ping,
-            }
+            state.tasks = web.tasks
+            state.checks, state.metrics = checks_of(web.servers), web.metrics
             yield
 
     app = FastAPI(

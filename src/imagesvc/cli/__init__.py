@@ -1,7 +1,7 @@
 """The imagesvc command.
 
     up.py      everything on one machine       run.py    the parts apart: serve, worker, migrate
-    users.py   accounts
+    users.py   accounts                         tasks.py  background work and dead letters
     supervisor.py, ledger.py   the process tree of `up`       progress.py   what a person sees meanwhile
 
 Each command's module is imported when the command runs, so that `--help` is quick and `up` stays small.
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from imagesvc.cli import users
+from imagesvc.cli import tasks, users
 
 app = typer.Typer(
     help="A self-hosted image intake service: every picture stored once, understood, and answered for.",
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 
 app.add_typer(users.app, name="users")
+app.add_typer(tasks.app, name="tasks")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on  [IMAGESVC_HOST; default: 127.0.0.1]")]
 Port = Annotated[

@@ -120,7 +120,7 @@ class _Up:
         async def make_schema() -> None:
             await self._start(part for part in parts if part.name != "weed")
             await servers.settle()
-            self._tell_database()
+            self._tell_servers()
             await self._progress.step("schema and bucket", self._supervisor.run_once(migrate))
 
         await all_of((make_schema(), self._start(weed)))
@@ -136,13 +136,19 @@ class _Up:
     async def _start(self, parts: Iterable[Part]) -> None:
         await all_of(self._progress.step(TITLES[part.name], self._supervisor.start([part])) for part in parts)
 
-    def _tell_database(self) -> None:
-        """For `imagesvc users`, which works on the database of whichever `up` keeps its data in this folder."""
-        told = self._data.secrets / "database-url"
-        if self._servers.postgres is None:
-            told.unlink(missing_ok=True)
-        else:
-            write_private(told, self._servers.postgres.url + "\n")
+    def _tell_servers(self) -> None:
+        """For the commands of operators, which work on the servers of whichever `up` keeps its data in this folder."""
+        postgres, weed = self._servers.postgres, self._servers.weed
+        addresses = {
+            "database-url": postgres.url if postgres else None,
+            "s3-endpoint": weed.endpoint if weed else None,
+        }
+        for name, value in addresses.items():
+            told = self._data.secrets / name
+            if value is None:
+                told.unlink(missing_ok=True)
+            else:
+                write_private(told, value + "\n")
 
     def _environment(self) -> dict[str, str]:
         """That of our processes: ours, the servers' addresses, and the secrets, made the first time and kept."""

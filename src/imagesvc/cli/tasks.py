@@ -1,0 +1,118 @@
+"""`imagesvc tasks`: background work that is not done, straight in the database; a running worker does what is due."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
+
+import typer
+
+from imagesvc.cli.servers import HERE, DataDir, run_on, settings_for
+
+if TYPE_CHECKING:
+    from imagesvc.db import Database
+    from imagesvc.operations.schemas import TaskOut
+
+app = typer.Typer(help="List tasks; try dead letters again, or drop them.", no_args_is_help=True)
+
+PAGE = 500
+TaskState = Literal["pending", "running", "dead"]
+Kind = Annotated[str | None, typer.Option(help="Only tasks of this kind, such as process_image", show_default=False)]
+Error = Annotated[
+    str | None, typer.Option(help="Only those with this reason, such as decoder-timeout", show_default=False)
+]
+Ids = Annotated[list[UUID] | None, typer.Argument(help="Ids of dead letters", show_default=False)]
+
+
+@app.command("list", epilog="imagesvc tasks list --state dead\n\nimagesvc tasks list --json --kind process_image")
+def list_tasks(
+    state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state", show_default=False)] = None,
+    kind: Kind = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
+    data_dir: DataDir = HERE,
+) -> None:
+    """List tasks that are not done, the newest first."""
+
+    async def work(database: "Database") -> int:
+        from imagesvc.accounts.service import OPERATOR
+        from imagesvc.operations.dead_letters import Tasks
+        from imagesvc.operations.schemas import TaskOut
+
+        tasks, before = Tasks(database), None
+        while page := await tasks.page(OPERATOR, state=state, kind=kind, before=before, limit=PAGE):
+            before = page[-1].id
+            for task in page:
+                typer.echo(_line(TaskOut.of(task), as_json=as_json))
+        return 0
+
+    run_on(settings_for(data_dir), work)
+
+
+def _line(task: "TaskOut", *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(task.model_dump(mode="json"))
+    since = task.died_at or task.due_at
+    return (
+        f"{task.id}  {task.state:7}  {since:%Y-%m-%d %H:%M:%S}  {task.attempts}x  {task.kind}  {task.last_error or ''}"
+    )
+
+
+@app.command(epilog="imagesvc tasks retry 01995f4e-2f6c-…\n\nimagesvc tasks retry --all --error decoder-timeout")
+def retry(
+    ids: Ids = None,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters to which the options apply")] = False,
+    kind: Kind = None,
+    error: Error = None,
+    data_dir: DataDir = HERE,
+) -> None:
+    """Try dead letters again, with all their attempts; images that had failed are pending again."""
+    from pydantic import ValidationError
+
+    from imagesvc.cli.run import EXIT_USAGE, complain
+    from imagesvc.operations.schemas import DeadLetters
+
+    if bool(ids) == everything or (ids and (kind or error)):
+        complain("give ids, or --all and perhaps --kind and --error")
+        raise typer.Exit(EXIT_USAGE)
+    try:
+        wanted = DeadLetters(kind=kind, last_error=error)
+    except ValidationError:
+        complain("--kind and --error are words of letters, digits and dashes")
+        raise typer.Exit(EXIT_USAGE) from None
+
+    async def work(database: "Database") -> int:
+        from imagesvc.accounts.service import OPERATOR
+        from imagesvc.operations.dead_letters import Tasks
+
+        tasks, done = Tasks(database), 0
+        for task_id in ids or ():
+            await tasks.retry(OPERATOR, task_id)
+            done += 1
+        after = None
+        while everything:
+            answer = await tasks.retry_all(OPERATOR, wanted.model_copy(update={"after": after}))
+            done, after = done + answer.retried, answer.last_id
+            if after is None:
+                break
+        typer.echo(f"retried {done}")
+        return 0
+
+    run_on(settings_for(data_dir), work)
+
+
+@app.command(epilog="imagesvc tasks drop 01995f4e-2f6c-…")
+def drop(
+    ids: Annotated[list[UUID], typer.Argument(help="Ids of dead letters", show_default=False)],
+    data_dir: DataDir = HERE,
+) -> None:
+    """Forget dead letters; their images stay failed."""
+
+    async def work(database: "Database") -> int:
+        from imagesvc.accounts.service import OPERATOR
+        from imagesvc.operations.dead_letters import Tasks
+
+        for task_id in ids:
+            await Tasks(database).drop(OPERATOR, task_id)
+            typer.echo(f"dropped {task_id}")
+        return 0
+
+    run_on(settings_for(data_dir), work)

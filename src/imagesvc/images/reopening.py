@@ -1,0 +1,50 @@
+"""Take up again what processing has ended with: the blob and its images are `pending` once more, each with a task.
+
+For an operator who retries a dead letter or has images processed again. All images of the blob that ended so come
+along: what is said of one owner's picture holds for the same picture of another.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from imagesvc.images import queries
+from imagesvc.images.models import Image
+from imagesvc.tasks.leases import new_task, revive
+from imagesvc.tasks.models import Task
+
+FAILED = ("failed",)
+
+
+async def reopen(session: AsyncSession, blob_id: UUID, *, states: Sequence[str] = FAILED) -> list[UUID]:
+    """Locks blob, images and tasks, in that order. Returns the tasks that are due now."""
+    blob = await queries.lock_blob(session, blob_id)
+    if blob is None:
+        return []
+    if blob.state in states:
+        blob.state, blob.problem = "pending", None
+    ended = select(Image).where(Image.blob_id == blob_id, Image.state.in_(states)).order_by(Image.id).with_for_update()
+    images = (await session.execute(ended)).scalars().all()
+    for image in images:
+        image.state, image.problem, image.updated_at = "pending", None, func.now()
+    await session.flush()
+    return await _tasks_for(session, blob_id, [image.id for image in images])
+
+
+async def _tasks_for(session: AsyncSession, blob_id: UUID, image_ids: Sequence[UUID]) -> list[UUID]:
+    """A dead letter is revived, where there is none a task is made; one that is under way is left alone."""
+    theirs = select(Task).where(Task.image_id.in_(image_ids), Task.kind == "process_image")
+    found = (await session.execute(theirs.order_by(Task.id).with_for_update())).scalars().all()
+    dead = [task for task in found if task.state == "dead"]
+    await revive(session, [task.id for task in dead])
+    covered = {task.image_id for task in found}
+    fresh = [
+        new_task(kind="process_image", blob_id=blob_id, image_id=image_id)
+        for image_id in image_ids
+        if image_id not in covered
+    ]
+    session.add_all(fresh)
+    await session.flush()
+    return [task.id for task in (*dead, *fresh)]

@@ -1,0 +1,79 @@
+"""What goes in and out of the routes for tasks."""
+
+import datetime as dt
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from imagesvc.http.moments import Moment
+from imagesvc.tasks.models import Task
+
+MOST_AT_ONCE = 1_000
+TaskState = Literal["pending", "running", "dead"]
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)]
+
+
+class TaskOut(BaseModel):
+    """A task. ``last_error`` is why its last attempt failed; ``died_at`` is when the last one of all did."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a21",
+                    "kind": "process_image",
+                    "state": "dead",
+                    "attempts": 2,
+                    "created_at": "2026-11-20T09:15:02.123Z",
+                    "due_at": "2026-11-20T09:15:04.311Z",
+                    "lease_until": None,
+                    "died_at": "2026-11-20T09:16:05.002Z",
+                    "last_error": "decoder-timeout",
+                    "blob_id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a22",
+                    "image_id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13",
+                }
+            ]
+        }
+    )
+
+    id: UUID
+    kind: str
+    state: TaskState
+    attempts: int
+    created_at: dt.datetime
+    due_at: dt.datetime
+    lease_until: dt.datetime | None
+    died_at: dt.datetime | None
+    last_error: str | None
+    blob_id: UUID | None
+    image_id: UUID | None
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        return cls.model_validate(task, from_attributes=True)
+
+
+class DeadLetters(BaseModel):
+    """Which dead letters: those to which all that is given applies."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"kind": "process_image", "last_error": "decoder-timeout"}]},
+    )
+
+    kind: Word | None = None
+    last_error: Word | None = None
+    died_from: Moment | None = None
+    died_to: Moment | None = None
+    after: UUID | None = Field(None, description="only those with a greater id: `last_id` of the answer before")
+    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE, strict=True)] = MOST_AT_ONCE
+
+
+class Retried(BaseModel):
+    """``last_id`` is null when nothing is left that the filter matches; else send it as `after` to go on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"retried": 17, "last_id": None}]})
+
+    retried: int
+    last_id: UUID | None
