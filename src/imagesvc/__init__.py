@@ -15,6 +15,7 @@ The rooms, and which way imports point (import-linter checks it)::
     http/         problems, ranges, pages, health, the docs page
     fetching/     guarded HTTP to where strangers' URLs lead
     storage.py    S3                         db.py       PostgreSQL
+    metrics/      the service in numbers
     embedded.py   the local servers of `imagesvc up`
 
 Inside a feature: router | handlers > service | schemas > queries > models.

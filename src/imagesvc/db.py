@@ -10,7 +10,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -24,6 +24,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import QueuePool
 
 from imagesvc.errors import Unavailable
 from imagesvc.settings import Settings
@@ -152,6 +153,15 @@ class Database:
 
     async def ping(self) -> None:
         await self.fetch_row("SELECT 1")
+
+    def connections(self) -> dict[tuple[str, ...], float]:
+        """Open ones by pool and whether they are in use; each pool opens ``settings.database_pool`` at the most."""
+        sessions = cast(QueuePool, self.engine.pool)
+        counts = {"sessions": (sessions.checkedout(), sessions.checkedin()), "statements": (0, 0)}
+        if self._plain is not None:
+            idle = self._plain.get_idle_size()
+            counts["statements"] = (self._plain.get_size() - idle, idle)
+        return {(pool, state): pair[at] for pool, pair in counts.items() for at, state in enumerate(("used", "idle"))}
 
     async def close(self) -> None:
         if self._plain is not None:

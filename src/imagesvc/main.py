@@ -22,7 +22,7 @@ from imagesvc.http.direct import serve_directly
 from imagesvc.settings import Settings
 from imagesvc.uploads.limits import limits_table
 from imagesvc.uploads.resumable import headers as tus_headers
-from imagesvc.wiring import open_web
+from imagesvc.wiring import checks_of, open_web
 
 EXPOSED_HEADERS = ("ETag", "Link", "Repr-Digest", "Retry-After", "X-Request-Id")
 """What pages of other origins may see of an answer, besides what resumable uploads need."""
@@ -69,11 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
             state.changes, state.shares = web.changes, web.shares
             state.tasks = web.tasks
-            state.checks = {
-                "database": web.servers.database.ping,
-                "storage": web.servers.storage.ping,
-                "queue": web.servers.queue.ping,
-            }
+            state.checks, state.metrics = checks_of(web.servers), web.metrics
             yield
 
     app = FastAPI(

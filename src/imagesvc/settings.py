@@ -4,9 +4,10 @@ Production secrets have no default. Sizes are in bytes, times in seconds unless 
 """
 
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -36,6 +37,11 @@ class Settings(BaseSettings):
     public_url: AnyHttpUrl | None = Field(None, description="what links are built from; needed off loopback")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field((), description="whose X-Forwarded-* count")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    metrics_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")), description="from where the API's /metrics can be read"
+    )
+    worker_metrics_host: str = "127.0.0.1"
+    worker_metrics_port: int | None = Field(None, ge=0, le=65535, description="where a worker tells its metrics")
 
     # --- limits of one file
     max_file_bytes: int = Field(100 * MIB, gt=0)
@@ -111,7 +117,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("trusted_proxies", "cors_origins", "fetch_allow", mode="before")
+    @field_validator("trusted_proxies", "cors_origins", "metrics_networks", "fetch_allow", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

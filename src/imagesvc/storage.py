@@ -20,6 +20,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagesvc.errors import Unavailable
+from imagesvc.metrics import instruments
 from imagesvc.settings import Settings
 
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 30, 3
@@ -109,32 +110,41 @@ class Storage:
         await self._stack.aclose()
 
     @contextlib.asynccontextmanager
-    async def _faults(self) -> AsyncIterator[None]:
+    async def _faults(self, operation: str | None = None) -> AsyncIterator[None]:
+        """One request, counted as ``operation``."""
+        began, result = time.monotonic(), "cancelled"
         try:
             yield
+            result = "ok"
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code in GONE:
+                result = "gone"
                 raise ObjectGone(code) from error
+            result = "failed"
             raise StorageAway from error
         except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            result = "failed"
             raise StorageAway from error
+        finally:
+            if operation is not None:
+                instruments.count_s3(operation, result, time.monotonic() - began)
 
     async def put(self, key: str, body: Body, *, media_type: str, until: float) -> None:
         _in_time(until)
-        async with self._faults():
+        async with self._faults("PutObject"):
             await self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=media_type)
 
     async def begin_multipart(self, key: str, *, media_type: str) -> str:
         """The id of a new multipart upload; it holds nothing until a part is put."""
-        async with self._faults():
+        async with self._faults("CreateMultipartUpload"):
             answer = await self._client.create_multipart_upload(Bucket=self.bucket, Key=key, ContentType=media_type)
         return str(answer["UploadId"])
 
     async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, until: float) -> str:
         """Stores part ``number`` (from 1; 5 MiB at least but for the last) and returns its ETag."""
         _in_time(until)
-        async with self._faults():
+        async with self._faults("UploadPart"):
             answer = await self._client.upload_part(
                 Bucket=self.bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body
             )
@@ -147,7 +157,7 @@ class Storage:
         _in_time(until)
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in etags]
         try:
-            async with self._faults():
+            async with self._faults("CompleteMultipartUpload"):
                 await self._client.complete_multipart_upload(
                     Bucket=self.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}
                 )
@@ -158,19 +168,19 @@ class Storage:
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Frees the parts; an upload that is not there is no error."""
         with contextlib.suppress(ObjectGone):
-            async with self._faults():
+            async with self._faults("AbortMultipartUpload"):
                 await self._client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
 
     async def delete(self, key: str) -> None:
         """A key that is not there is no error."""
         with contextlib.suppress(ObjectGone):
-            async with self._faults():
+            async with self._faults("DeleteObject"):
                 await self._client.delete_object(Bucket=self.bucket, Key=key)
 
     async def size(self, key: str) -> int | None:
         """Bytes under the key, None when there is nothing."""
         try:
-            async with self._faults():
+            async with self._faults("HeadObject"):
                 answer = await self._client.head_object(Bucket=self.bucket, Key=key)
         except ObjectGone:
             return None
@@ -181,11 +191,12 @@ class Storage:
         arguments: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
         if start or stop is not None:
             arguments["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        async with self._faults():
+        async with self._faults("GetObject"):
             answer = await self._client.get_object(**arguments)
-            async with answer["Body"] as body:
-                while chunk := await body.content.read(READ_CHUNK_BYTES):
-                    yield chunk
+        # how long this takes is up to whoever reads
+        async with self._faults(), answer["Body"] as body:
+            while chunk := await body.content.read(READ_CHUNK_BYTES):
+                yield chunk
 
     async def listing(self) -> AsyncIterator[tuple[str, int]]:
         """(key, bytes) of every object: for audits and tests, never in normal work."""
@@ -204,7 +215,7 @@ class Storage:
                     await self._client.create_bucket(Bucket=self.bucket)
 
     async def ping(self) -> None:
-        async with self._faults(), asyncio.timeout(CONNECT_SECONDS):
+        async with self._faults("HeadBucket"), asyncio.timeout(CONNECT_SECONDS):
             await self._client.head_bucket(Bucket=self.bucket)
 
 

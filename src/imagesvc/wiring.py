@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import imagesvc.models  # noqa: F401 - foreign keys are resolved among all tables
 from imagesvc.accounts import handlers as account_handlers
@@ -22,6 +22,8 @@ from imagesvc.images.service import Images
 from imagesvc.images.shares.service import Shares
 from imagesvc.images.waiting import Waiting
 from imagesvc.links.service import Links
+from imagesvc.metrics.census import Census
+from imagesvc.metrics.page import Gauges, Page
 from imagesvc.operations.dead_letters import Tasks
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sandbox import Sandbox
@@ -77,6 +79,7 @@ class Web:
     tasks: Tasks
     cursors: Cursors
     idempotency: IdempotencyKeys
+    metrics: Page
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ class Background:
     expiry: Expiry
     stats: Statistics
     idempotency: IdempotencyKeys
+    metrics: Page
 
 
 @contextlib.asynccontextmanager
@@ -129,6 +133,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             tasks=Tasks(database, servers.queue),
             cursors=Cursors(keys),
             idempotency=IdempotencyKeys(settings, database, keys),
+            metrics=metrics_of_api(servers, entrance),
         )
         await resumables.settle()
         await servers.queue.flush()
@@ -169,7 +174,35 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             expiry=Expiry(database, ending),
             stats=Statistics(database),
             idempotency=IdempotencyKeys(settings, database, KeyRing(settings.signing_keys)),
+            metrics=Page(_connections(database)),
         )
+
+
+def metrics_of_api(servers: Servers, entrance: Entrance) -> Page:
+    census = Census(
+        fetch_row=servers.database.fetch_row, checks=checks_of(servers), has_worker=servers.queue.has_worker
+    )
+    under_way = Gauges(
+        "imagesvc_uploads_under_way", "Upload requests inside", (), lambda: {(): float(entrance.under_way)}
+    )
+    memory = Gauges(
+        "imagesvc_upload_memory_bytes",
+        "What uploads may hold in memory, and hold",
+        ("what",),
+        lambda: {("taken",): entrance.taken_bytes, ("budget",): servers.settings.upload_memory_bytes},
+    )
+    return Page(census, _connections(servers.database), under_way, memory, prepare=census.take)
+
+
+def checks_of(servers: Servers) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Raise, each, when what it is named after is away."""
+    return {"database": servers.database.ping, "storage": servers.storage.ping, "queue": servers.queue.ping}
+
+
+def _connections(database: Database) -> Gauges:
+    return Gauges(
+        "imagesvc_database_connections", "Open connections to the database", ("pool", "state"), database.connections
+    )
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -14,6 +14,8 @@ from arq.worker import Worker, func
 
 from imagesvc import observability
 from imagesvc.errors import ImagesvcError
+from imagesvc.metrics.instruments import ROUND_ITEMS, ROUNDS
+from imagesvc.metrics.port import serving
 from imagesvc.settings import Settings
 from imagesvc.tasks.loose import require_tombstones_to_outlast_requests
 from imagesvc.tasks.queue import RUN_TASK, encode, redis_settings
@@ -60,7 +62,10 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_background(settings) as parts:
+    async with open_background(settings) as parts, contextlib.AsyncExitStack() as stack:
+        if settings.worker_metrics_port is not None:
+            port, host = settings.worker_metrics_port, settings.worker_metrics_host
+            await stack.enter_async_context(serving(parts.metrics, host=host, port=port))
         working = asyncio.create_task(work(parts))
         log.info("worker ready", concurrency=settings.worker_concurrency)
         await stop.wait()
@@ -109,14 +114,20 @@ async def _end(worker: Worker) -> None:
 
 async def _every(seconds: float, work: Callable[[], Awaitable[int]]) -> None:
     """Again at once while there is plenty, else after ``seconds``."""
+    name = work.__qualname__
     while True:
+        result = "ok"
         try:
-            while await work() >= 100:
-                pass
+            while (done := await work()) >= 100:
+                ROUND_ITEMS.labels(name).inc(done)
+            ROUND_ITEMS.labels(name).inc(done)
         except ImagesvcError as error:
-            log.warning("background work put off", work=work.__qualname__, problem=error.slug)
+            result = "put-off"
+            log.warning("background work put off", work=name, problem=error.slug)
         except Exception:
-            log.exception("background work failed", work=work.__qualname__)
+            result = "failed"
+            log.exception("background work failed", work=name)
+        ROUNDS.labels(name, result).inc()
         await asyncio.sleep(seconds)
 
 

@@ -1,11 +1,10 @@
-"""``/livez``, ``/readyz`` and ``/metrics``."""
+"""``/livez`` and ``/readyz``."""
 
 import asyncio
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from prometheus_client.parser import text_string_to_metric_families
 
 from imagesvc.http import health
 
@@ -76,11 +75,3 @@ async def test_a_dependency_that_does_not_answer_is_not_waited_for_without_end(
 
     assert answer.status_code == 503
     assert (answer.json()["database"], answer.json()["storage"]) == ("ok", "slow")
-
-
-async def test_metrics_are_in_the_text_format_of_prometheus(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/metrics")
-
-    assert answer.headers["content-type"].startswith("text/plain; version=")
-    names = {family.name for family in text_string_to_metric_families(answer.text)}
-    assert "python_info" in names

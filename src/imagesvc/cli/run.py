@@ -113,8 +113,13 @@ def run_worker() -> int:
         complain(str(trouble))
         return EXIT_FAILED
     from imagesvc import worker
+    from imagesvc.metrics.port import PortTaken
 
-    worker.main(settings)
+    try:
+        worker.main(settings)
+    except PortTaken as trouble:
+        complain(f"{trouble}; name another with IMAGESVC_WORKER_METRICS_PORT")
+        return EXIT_FAILED
     return 0
 
 

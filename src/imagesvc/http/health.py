@@ -5,16 +5,18 @@ two to itself (deploy/).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Literal
 
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from imagesvc.errors import Unavailable
+from imagesvc.errors import NotFound, Unavailable
 from imagesvc.http.problems import problems
+from imagesvc.metrics.page import MEDIA_TYPE, Page
+from imagesvc.settings import Settings
 
 CHECK_SECONDS = 2.0
 
@@ -66,7 +68,21 @@ async def _state(name: str, check: Check) -> State:
     return "ok"
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
-async def metrics() -> Response:
-    """This process in numbers, in the Prometheus text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+@router.get("/metrics", response_class=Response, responses={200: {"content": {MEDIA_TYPE: {}}}, **problems(NotFound)})
+async def metrics(request: Request) -> Response:
+    """The service in numbers, in the Prometheus text format; to `IMAGESVC_METRICS_NETWORKS` only, this machine by
+    default. For others there is nothing here: the counts would tell strangers what came in."""
+    settings: Settings = request.app.state.settings
+    if not _is_among(settings.metrics_networks, request):
+        raise NotFound
+    page: Page = request.app.state.metrics
+    return Response(await page.text(), media_type=MEDIA_TYPE)
+
+
+def _is_among(networks: Iterable[IPv4Network | IPv6Network], request: Request) -> bool:
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in networks)

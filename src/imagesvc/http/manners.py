@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imagesvc.errors import ImagesvcError
 from imagesvc.http.problems import answer_for
 from imagesvc.http.refusal import EarlyRefusal
+from imagesvc.metrics.instruments import count_request
 
 _SAFE_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 _SANE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
@@ -74,11 +75,19 @@ class Manners:
 
     def _log_access(self, scope: Scope, exchange: "_Exchange") -> None:
         state, client, route = scope["state"], scope.get("client"), route_template(scope)
+        ended_at = exchange.ended_at or perf_counter()
+        count_request(
+            scope["method"],
+            route,
+            status=exchange.status,
+            first_byte_seconds=exchange.first_byte_at - exchange.began_at if exchange.first_byte_at else None,
+            seconds=ended_at - exchange.began_at,
+        )
         facts: dict[str, Any] = {
             "method": scope["method"],
             "route": route,
             "status": exchange.status,
-            "milliseconds": round(((exchange.ended_at or perf_counter()) - exchange.began_at) * 1000, 2),
+            "milliseconds": round((ended_at - exchange.began_at) * 1000, 2),
             "bytes_in": exchange.bytes_in,
             "bytes_out": exchange.bytes_out,
             "client": client[0] if client else None,
@@ -109,12 +118,14 @@ class _Exchange:
         "bytes_out",
         "callers_request_id",
         "ended_at",
+        "first_byte_at",
         "is_disconnected",
         "status",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, max_body_bytes: int | None) -> None:
         self.began_at = perf_counter()
+        self.first_byte_at: float | None = None
         self.ended_at: float | None = None
         self.status: int | None = None
         self.bytes_in = self.bytes_out = 0
@@ -151,7 +162,7 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.first_byte_at = message["status"], perf_counter()
             message["headers"] = [*message.get("headers", ()), *self._headers]
         else:
             self.bytes_out += len(message.get("body", b""))

@@ -24,6 +24,7 @@ from imagesvc import errors
 from imagesvc.db import DatabaseBusy
 from imagesvc.errors import ImagesvcError
 from imagesvc.http.validation import failure_of
+from imagesvc.metrics.instruments import count_problem
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA_REF = {"$ref": "#/components/schemas/Problem"}
@@ -79,6 +80,7 @@ def answer_for(error: ImagesvcError, scope: Scope) -> Response:
         headers.setdefault("Retry-After", str(error.retry_after_seconds))
     state = scope.setdefault("state", {})
     state["problem"] = error.slug
+    count_problem(error.slug)
     return _answer(as_problem(error, instance=state.get("request_id")), error.status, headers)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.db import Database
 from imagesvc.images import queries, verdicts
 from imagesvc.images.models import Blob, Image, Rendition
+from imagesvc.metrics.instruments import count_sandbox_run
 from imagesvc.processing.facts import Facts
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT, Failed, Processed, Rejected, RenditionFile, Work
@@ -132,6 +133,7 @@ class Darkroom:
                 await self._mark_lost(blob)
                 raise TryLater("object-lost", at_most=1, key=blob.key) from error
             outcome = await self._sandbox.run(work, folder)
+            count_sandbox_run(outcome.reason if isinstance(outcome, Failed) else type(outcome).__name__.lower())
             if isinstance(outcome, Failed):
                 log.warning("sandbox failed", blob_id=str(blob.id), reason=outcome.reason, detail=outcome.detail)
                 at_most = SANDBOX_ATTEMPTS if outcome.reason.startswith("decoder-") else None

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
-from arq.constants import expires_extra_ms, job_key_prefix
+from arq.constants import default_queue_name, expires_extra_ms, health_check_key_suffix, job_key_prefix
 from arq.jobs import serialize_job
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -146,6 +146,11 @@ class Queue:
             return int(await redis.zcard(redis.default_queue_name))
         except (RedisError, OSError, TimeoutError):
             return 0
+
+    async def has_worker(self) -> bool:
+        """Whether any worker has told Valkey within 11 seconds that it lives. Raises when Valkey is away."""
+        async with asyncio.timeout(3):
+            return bool(await (await self._pool()).exists(default_queue_name + health_check_key_suffix))
 
     async def ping(self) -> None:
         """Raises when Valkey is away."""

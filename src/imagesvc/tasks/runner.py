@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import Database
+from imagesvc.metrics import instruments
 from imagesvc.settings import Settings
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease, LeaseLost
@@ -76,12 +77,15 @@ class Runner:
                 # every attempt was counted and none came back: this task takes its workers down
                 await self._failed(lease, kind, TryLater("worker-died"))
                 return False
-            async with self._kept_alive(lease):
-                await kind.handler(lease)
+            with instruments.timed_attempt(lease.kind):
+                async with self._kept_alive(lease):
+                    await kind.handler(lease)
         except LeaseLost:
+            instruments.TASKS.labels(lease.kind, "lost").inc()
             log.info("lease lost", task_id=str(task_id), kind=lease.kind)
             return False
         except asyncio.CancelledError:
+            instruments.TASKS.labels(lease.kind, "returned").inc()
             await _to_the_end(self._give_back(lease))
             raise
         except TryLater as error:
@@ -91,6 +95,7 @@ class Runner:
             log.exception("task failed", task_id=str(task_id), kind=lease.kind, attempt=lease.attempt)
             await self._failed(lease, kind, TryLater(type(error).__name__))
             return False
+        instruments.TASKS.labels(lease.kind, "done").inc()
         return True
 
     async def _claim(self, task_id: UUID) -> Lease | None:
@@ -104,6 +109,8 @@ class Runner:
 
     async def _failed(self, lease: Lease, kind: Kind, error: TryLater) -> None:
         most = min(kind.max_attempts, error.at_most or kind.max_attempts)
+        result = "returned" if not error.counts else "retried" if lease.attempt < most else "dead"
+        instruments.TASKS.labels(lease.kind, result).inc()
         with contextlib.suppress(LeaseLost):
             async with self._sessions.begin() as session:
                 if not error.counts:

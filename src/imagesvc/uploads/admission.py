@@ -17,6 +17,7 @@ from imagesvc.accounts.errors import AccountGone
 from imagesvc.db import Database, new_id
 from imagesvc.errors import ImagesvcError
 from imagesvc.links.errors import REFUSALS
+from imagesvc.metrics.instruments import count_accepted
 from imagesvc.settings import Settings
 from imagesvc.storage import Storage
 from imagesvc.tasks.loose import KeyReaped
@@ -145,6 +146,7 @@ class Admission:
             raise
         match row["outcome"]:
             case "created" | "duplicate" as status:
+                count_accepted(door.way, status, body.size)
                 if row["task_id"] is not None:
                     self._queue.wake_soon(row["task_id"])
                 return Admitted(

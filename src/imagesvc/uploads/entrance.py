@@ -28,6 +28,15 @@ class Entrance:
             most_waiting=settings.max_uploads_waiting,
         )
 
+    @property
+    def under_way(self) -> int:
+        """Requests that are inside, those that wait for memory included."""
+        return self._under_way.total()
+
+    @property
+    def taken_bytes(self) -> int:
+        return self._budget.taken_bytes
+
     @contextlib.asynccontextmanager
     async def enter(self, door: Door, *, declared_bytes: int | None) -> AsyncIterator[None]:
         """Room for one request whose files come one after the other. Raises TooManyUploads and NoRoom."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from imagesvc.errors import ImagesvcError, Unavailable
 from imagesvc.http.problems import as_problem
+from imagesvc.metrics.instruments import count_refused
 from imagesvc.uploads.admission import Admitted
 
 
@@ -20,14 +21,17 @@ class Result:
 class Results:
     """Gathers the results of one request. With ``link_path`` it came through a link: no image id is told then."""
 
-    def __init__(self, batch_id: UUID, *, link_path: str | None) -> None:
+    def __init__(self, batch_id: UUID, *, way: str, link_path: str | None) -> None:
         self._batch_id = batch_id
+        self._way = way
         self._link_path = link_path
         self._results: list[Result] = []
         self.warnings: list[str] = []
 
     def add(self, filename: str, outcome: Admitted | ImagesvcError) -> None:
         self._results.append(Result(filename=filename, outcome=outcome))
+        if isinstance(outcome, ImagesvcError):
+            count_refused(self._way, outcome.slug)
 
     @property
     def count(self) -> int:

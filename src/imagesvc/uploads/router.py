@@ -162,7 +162,7 @@ async def _multipart(request: Request, uploads: Uploads, door: Door, *, link_pat
 
 def _results(door: Door, *, link_path: str | None) -> Results:
     assert door.batch_id is not None  # noqa: S101 - both kinds of door here make one
-    return Results(door.batch_id, link_path=link_path)
+    return Results(door.batch_id, way=door.way, link_path=link_path)
 
 
 def _answer(results: Results) -> JSONResponse:

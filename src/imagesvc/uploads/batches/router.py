@@ -60,7 +60,7 @@ async def upload_batch(request: Request, caller: CurrentCaller, key: Idempotency
 
     async def take(stream: AsyncIterator[bytes]) -> Response:
         assert door.batch_id is not None  # noqa: S101 - this kind of door makes one
-        results = Results(door.batch_id, link_path=None)
+        results = Results(door.batch_id, way=door.way, link_path=None)
         await batches.take(stream, pace, door, results, declared_bytes=declared)
         _, body = results.answer()
         return JSONResponse(body, 202)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.db import Database
 from imagesvc.errors import ImagesvcError
 from imagesvc.http.problems import as_problem
+from imagesvc.metrics.instruments import count_refused
 from imagesvc.settings import Settings
 from imagesvc.tasks.leases import Lease
 from imagesvc.uploads.resumable import queries
@@ -42,11 +43,17 @@ class Ending:
 
         False when it was not to be ended any more. Raises asyncpg's error when the lease was lost.
         """
-        return await self._end(upload_id, error, epoch, states, lease=lease, only_expired=False)
+        is_ended = await self._end(upload_id, error, epoch, states, lease=lease, only_expired=False)
+        if is_ended:
+            count_refused("tus", error.slug)
+        return is_ended
 
     async def expire(self, upload_id: UUID) -> bool:
         """End an upload whose time is over."""
-        return await self._end(upload_id, ResumableExpired(), None, ("receiving",), lease=None, only_expired=True)
+        is_ended = await self._end(upload_id, ResumableExpired(), None, ("receiving",), lease=None, only_expired=True)
+        if is_ended:
+            count_refused("tus", ResumableExpired.slug)
+        return is_ended
 
     async def _end(
         self,

@@ -18,6 +18,7 @@ from imagesvc.db import Database, new_id
 from imagesvc.errors import ImagesvcError
 from imagesvc.http.problems import as_problem
 from imagesvc.links.errors import REFUSALS
+from imagesvc.metrics.instruments import CREATED, DUPLICATE, count_accepted, count_refused
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 from imagesvc.settings import Settings
 from imagesvc.storage import ObjectGone, Storage, StorageAway
@@ -103,6 +104,10 @@ class Finishing:
         arguments = (upload["id"], *task, scope, sha256, media_type, *ids, PROBLEMS, *times)
         with _of_the_lease():
             row = await self._database.fetch_row(queries.FINISH, *arguments)
+        if row["outcome"] in REFUSALS:
+            count_refused("tus", REFUSALS[row["outcome"]].slug)
+        elif row["outcome"] in (CREATED, DUPLICATE):
+            count_accepted("tus", row["outcome"], upload["length"])
         if row["task_id"] is not None:
             self._queue.wake_soon(row["task_id"])
 

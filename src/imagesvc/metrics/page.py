@@ -1,0 +1,50 @@
+"""The page of metrics of one process: all its instruments, and what the parts that it was given tell when asked."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from importlib.metadata import version
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+
+
+class Page:
+    """``prepare`` is awaited before each page. Several pages in one process share the instruments."""
+
+    def __init__(self, *collectors: Collector, prepare: Callable[[], Awaitable[object]] | None = None) -> None:
+        self._prepare = prepare
+        self._registry = CollectorRegistry(auto_describe=False)
+        for collector in (REGISTRY, Build(), *collectors):
+            self._registry.register(collector)
+
+    async def text(self) -> bytes:
+        """In the text format that ``MEDIA_TYPE`` names."""
+        if self._prepare is not None:
+            await self._prepare()
+        return generate_latest(self._registry)
+
+
+class Build(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("imagesvc_build", "What runs", {"version": version("imagesvc")})
+
+
+class Gauges(Collector):
+    """A gauge whose values are looked up for each page: ``read`` tells them by the values of ``labels``."""
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labels: tuple[str, ...],
+        read: Callable[[], Mapping[tuple[str, ...], float]],
+    ) -> None:
+        self._name, self._documentation, self._labels, self._read = name, documentation, labels, read
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(self._name, self._documentation, labels=self._labels)
+        for values, number in self._read().items():
+            family.add_metric(values, number)
+        yield family

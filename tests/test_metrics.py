@@ -1,0 +1,164 @@
+"""The service in numbers: what was counted, what the servers hold, and who may read it."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from imagesvc.db import Database
+from imagesvc.metrics.page import Page
+from imagesvc.metrics.port import PortTaken, serving
+from imagesvc.settings import Settings
+from imagesvc.storage import Storage
+from imagesvc.tasks.queue import Queue
+from imagesvc.uploads.entrance import Entrance
+from imagesvc.wiring import Servers, metrics_of_api
+from tests.support.images import jpeg
+from tests.support.scrape import Scrape
+from tests.support.service import Service, running_api
+from tests.support.sql import sql
+
+NOWHERE = "127.0.0.1:1"
+DEAD_LETTER = "INSERT INTO tasks (id, kind, state, attempts) VALUES (gen_random_uuid(), 'process_image', 'dead', 5)"
+WAITING = """
+    INSERT INTO tasks (id, kind, due_at) VALUES (gen_random_uuid(), 'process_image', now() - interval '1 hour')
+"""
+LOOSE = """
+    INSERT INTO loose_objects (key, state, not_before, created_at)
+    VALUES ('o/00/x', 'reaping', now() + interval '1 minute', now() - interval '1 hour')
+"""
+
+
+async def scrape_of(service: Service) -> Scrape:
+    answer = await service.anyone.get("/metrics")
+    assert answer.status_code == 200
+    return Scrape(answer.text)
+
+
+async def page_of(settings: Settings) -> Scrape:
+    """What an API with these settings would tell, fresh."""
+    database = Database(settings)
+    async with Storage(settings) as storage, Queue(settings, database) as queue:
+        servers = Servers(settings=settings, database=database, storage=storage, queue=queue)
+        text = await metrics_of_api(servers, Entrance(settings)).text()
+    await database.close()
+    return Scrape(text.decode())
+
+
+async def test_a_file_is_counted_on_its_whole_way(service: Service) -> None:
+    link, before = await service.new_link(), Scrape((await Page().text()).decode())
+    data = jpeg(seed=1, size=(320, 240))
+    files = [("file", ("a.jpg", data)), ("file", ("b.jpg", data)), ("file", ("c.txt", b"no image"))]
+
+    answer = await service.anyone.post(link["path"], files=files)
+    await service.image_of(answer.json()["results"][0])
+    refused = await service.anyone.post("/u/no-token", files=files)
+    after = await scrape_of(service)
+
+    def more(name: str, **labels: str) -> float:
+        return after.of(name, **labels) - before.of(name, **labels)
+
+    assert refused.status_code == 401
+    assert more("imagesvc_uploads_total", way="link", result="created") == 1
+    assert more("imagesvc_uploads_total", way="link", result="duplicate") == 1
+    assert more("imagesvc_uploads_total", way="link", result="refused") == 1
+    assert more("imagesvc_upload_refusals_total", way="link", problem="unsupported-media-type") == 1
+    assert more("imagesvc_upload_bytes_total", way="link", result="duplicate") == len(data)
+    assert more("imagesvc_http_requests_total", method="POST", route="/u/{token}", status="201") == 1
+    assert more("imagesvc_http_first_byte_seconds_count", method="POST", route="/u/{token}") == 2
+    assert more("imagesvc_http_seconds_count", method="POST", route="/u/{token}") == 2
+    assert more("imagesvc_problems_total", problem=refused.json()["type"].removeprefix("/problems/")) == 1
+    assert more("imagesvc_s3_requests_total", operation="PutObject", result="ok") >= 2
+    assert more("imagesvc_s3_requests_total", operation="GetObject", result="ok") >= 1
+    assert more("imagesvc_task_runs_total", kind="process_image", result="done") == 1
+    assert more("imagesvc_task_seconds_count", kind="process_image") == 1
+    assert more("imagesvc_sandbox_runs_total", outcome="processed") == 1
+    assert more("imagesvc_background_rounds_total", result="ok") > 0
+    assert link["token"] not in str(await scrape_of(service))
+
+    held = await page_of(service.settings)
+    assert held.of("imagesvc_images", media_type="image/jpeg") == 1
+    assert held["imagesvc_blobs"] == 1
+    assert held.of("imagesvc_content_bytes", what="deduplicated") == len(data)
+    assert held["imagesvc_census_up"] == 1
+    assert held.labels("imagesvc_dependency_up", "dependency") == {"database", "storage", "queue"}
+    assert held["imagesvc_dependency_up"] == 3
+    assert held["imagesvc_worker_heartbeat"] == 1
+
+
+async def test_a_resumable_upload_is_counted_once_when_it_is_whole(service: Service) -> None:
+    before, data = await scrape_of(service), jpeg(seed=2, size=(64, 64))
+    tus = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+
+    await service.owner.post("/v1/tus", headers={**tus, "Upload-Length": str(len(data))}, content=data)
+    await service.owner.post("/v1/tus", headers={**tus, "Upload-Length": "8"}, content=b"no image")
+    after = await scrape_of(service)
+
+    for result in ("created", "refused"):
+        was = before.of("imagesvc_uploads_total", way="tus", result=result)
+        assert after.of("imagesvc_uploads_total", way="tus", result=result) - was == 1
+
+
+async def test_what_waits_is_dead_or_loose_is_told_with_its_age(idle_service: Service) -> None:
+    before = await page_of(idle_service.settings)
+    for statement in (DEAD_LETTER, WAITING, LOOSE):
+        await sql(idle_service, statement)
+
+    told = await page_of(idle_service.settings)
+
+    assert (before["imagesvc_dead_letters"], before["imagesvc_oldest_due_task_seconds"]) == (0, 0)
+    assert before["imagesvc_worker_heartbeat"] == 0
+    assert told["imagesvc_dead_letters"] == 1
+    assert told.of("imagesvc_tasks", kind="process_image", state="dead") == 1
+    assert told.of("imagesvc_tasks", kind="process_image", state="pending") == 1
+    assert told["imagesvc_oldest_due_task_seconds"] == pytest.approx(3600, abs=60)
+    assert told.of("imagesvc_loose_objects", state="reaping") == 1
+    assert told.of("imagesvc_oldest_loose_object_seconds", state="reaping") == pytest.approx(3600, abs=60)
+
+
+async def test_a_server_that_is_away_is_named_and_takes_only_its_own_figures_with_it(
+    settings_with: Callable[..., Settings],
+) -> None:
+    without_store = await page_of(settings_with(s3_endpoint=f"http://{NOWHERE}"))
+    without_database = await page_of(settings_with(database_url=f"postgresql://nobody:nothing@{NOWHERE}/none"))
+
+    assert without_store.of("imagesvc_dependency_up", dependency="storage") == 0
+    assert without_store["imagesvc_census_up"] == 1
+    assert "imagesvc_dead_letters" in without_store.names
+    assert without_database.of("imagesvc_dependency_up", dependency="database") == 0
+    assert without_database.of("imagesvc_dependency_up", dependency="storage") == 1
+    assert without_database["imagesvc_census_up"] == 0
+    assert "imagesvc_dead_letters" not in without_database.names
+
+
+async def test_what_callers_make_up_makes_no_series(idle_service: Service) -> None:
+    await idle_service.anyone.request("PROPFIND", "/coffee/0123456789")
+
+    told = await scrape_of(idle_service)
+
+    assert "PROPFIND" not in told.labels("imagesvc_http_requests_total", "method")
+    assert told.of("imagesvc_http_requests_total", method="other", route="none", status="404") >= 1
+    assert not any("coffee" in route for route in told.labels("imagesvc_http_requests_total", "route"))
+
+
+async def test_metrics_are_for_the_networks_that_are_named(settings_with: Callable[..., Settings]) -> None:
+    settings = settings_with(metrics_networks="10.0.0.0/8,192.168.0.0/16")
+    async with running_api(settings) as url, httpx.AsyncClient(base_url=url, verify=False) as client:
+        answer = await client.get("/metrics")
+
+    assert answer.status_code == 404
+    assert "imagesvc_" not in answer.text
+
+
+async def test_a_worker_tells_on_a_port_of_its_own_and_says_when_it_is_taken() -> None:
+    async with (
+        serving(Page(), host="127.0.0.1", port=0) as port,
+        httpx.AsyncClient(verify=False) as client,
+    ):
+        answer = await client.get(f"http://127.0.0.1:{port}/metrics")
+        with pytest.raises(PortTaken, match=f"port {port}"):
+            async with serving(Page(), host="127.0.0.1", port=port):
+                pass
+
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert "imagesvc_task_runs" in "".join(Scrape(answer.text).families)
