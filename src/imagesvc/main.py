@@ -16,6 +16,7 @@ import imagesvc.uploads.batches.router
 import imagesvc.uploads.known.router
 import imagesvc.uploads.resumable.router
 import imagesvc.uploads.router
+import imagesvc.visits.stores.router
 from imagesvc import observability
 from imagesvc.http import docs, health, manners, problems
 from imagesvc.http.direct import serve_directly
@@ -40,6 +41,7 @@ ROUTERS = (
     imagesvc.uploads.resumable.router.user_router,
     imagesvc.uploads.resumable.router.link_router,
     imagesvc.uploads.router.router,
+    imagesvc.visits.stores.router.router,
     health.router,
 )
 
@@ -68,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.users, state.api_keys, state.logins = web.users, web.api_keys, web.logins
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
             state.changes, state.shares = web.changes, web.shares
+            state.stores = web.stores
             state.tasks = web.tasks
             state.checks, state.metrics = checks_of(web.servers), web.metrics
             yield

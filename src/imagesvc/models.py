@@ -10,6 +10,8 @@ from imagesvc.stats.models import StatsCount, StatsDelta
 from imagesvc.tasks.models import LooseObject, Task
 from imagesvc.uploads.models import Batch, Upload
 from imagesvc.uploads.resumable.models import ResumableUpload
+from imagesvc.visits.jobs.models import FetchedUrl, Job, Visit, VisitImage
+from imagesvc.visits.stores.models import Store
 
 __all__ = [
     "ApiKey",
@@ -17,8 +19,10 @@ __all__ = [
     "Base",
     "Batch",
     "Blob",
+    "FetchedUrl",
     "IdempotencyKey",
     "Image",
+    "Job",
     "Link",
     "LinkContent",
     "LoginFailure",
@@ -29,7 +33,10 @@ __all__ = [
     "Share",
     "StatsCount",
     "StatsDelta",
+    "Store",
     "Task",
     "Upload",
     "User",
+    "Visit",
+    "VisitImage",
 ]

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     max_part_header_bytes: int = Field(16 * 1024, gt=0)
     max_field_bytes: int = Field(32 * 1024, gt=0, description="of one text of a form: 5000 letters of any script")
     max_json_bytes: int = Field(1 * MIB, gt=0)
+    max_job_bytes: int = Field(8 * MIB, gt=0, description="of the JSON of one job")
+    max_job_images: int = Field(10_000, gt=0, description="of all visits of one job")
+    max_import_bytes: int = Field(64 * MIB, gt=0, description="of a CSV file of stores")
 
     # --- fairness: over a bound an upload is told 429, 503 or 408; none of them waits in an endless queue
     max_uploads_per_link: int = Field(100, gt=0, description="requests under way in one process")
@@ -105,6 +108,9 @@ class Settings(BaseSettings):
 
     # --- background work
     worker_concurrency: int = Field(2, gt=0)
+    turns_at_once: int = Field(
+        16, gt=0, description="images of jobs that one worker downloads and waits for; half of them of one job"
+    )
     task_lease_seconds: float = Field(30.0, gt=0)
     task_max_attempts: int = Field(5, gt=0)
     task_retry_seconds: float = Field(2.0, gt=0, description="before the second attempt; doubles, up to an hour")

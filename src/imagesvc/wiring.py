@@ -46,6 +46,7 @@ from imagesvc.uploads.resumable.finishing import Finishing
 from imagesvc.uploads.resumable.receiving import Tools
 from imagesvc.uploads.resumable.service import Resumables
 from imagesvc.uploads.service import Uploads
+from imagesvc.visits.stores.service import Stores
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ class Web:
     images: Images
     changes: Changes
     shares: Shares
+    stores: Stores
     stats: Statistics
     tasks: Tasks
     cursors: Cursors
@@ -129,6 +131,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             images=images,
             changes=Changes(database, images),
             shares=Shares(settings, database, keys, images),
+            stores=Stores(settings, database),
             stats=Statistics(database),
             tasks=Tasks(database, servers.queue),
             cursors=Cursors(keys),

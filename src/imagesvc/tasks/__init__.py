@@ -9,6 +9,6 @@ emptied at any time::
        |--- SIGTERM: attempt given back ----------|
        |--- lease ran out: claimed again ---------|--- failed for the last time ---> dead (a dead letter)
 
-``queue`` hands tasks to arq and sends again what is due, ``leases`` holds the statements, ``runner`` runs one task,
-``loose`` holds, releases and reaps keys in the bucket.
+``queue`` hands tasks to arq and sends again what is due, ``turns`` runs those that take turns without it, ``leases``
+holds the statements, ``runner`` runs one task, ``loose`` holds, releases and reaps keys in the bucket.
 """

@@ -14,13 +14,15 @@ class Task(Base):
     """One unit of work. `pending` waits for ``due_at``; `running` is held by a lease; `dead` has used up its attempts.
 
     A task that is done has no row. ``dedupe_key`` lets one unfinished task of its kind stand for many requests.
+    ``turn_of`` names the group that a task takes turns in (tasks/turns.py); arq wakes those that have none.
     """
 
     __tablename__ = "tasks"
     __table_args__ = (
         CheckConstraint("state IN ('pending', 'running', 'dead')", name="state"),
         CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="lease"),
-        Index(None, "due_at", postgresql_where=text("state = 'pending'")),
+        Index(None, "due_at", postgresql_where=text("state = 'pending' AND turn_of IS NULL")),
+        Index("tasks_turns_idx", "turn_of", "state", "due_at", postgresql_where=text("turn_of IS NOT NULL")),
         Index(None, "lease_until", postgresql_where=text("state = 'running'")),
         Index(None, "blob_id"),
         Index(None, "image_id"),
@@ -39,6 +41,7 @@ class Task(Base):
     image_id: Mapped[UUID | None]
     payload: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     dedupe_key: Mapped[str | None]
+    turn_of: Mapped[UUID | None]
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

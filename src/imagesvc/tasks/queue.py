@@ -34,9 +34,10 @@ REST_SECONDS = 0.05
 DUE = text("""
     SELECT id, attempts, floor(extract(epoch FROM now() - since) / :again_every)::int AS round FROM (
         SELECT id, attempts, due_at AS since FROM tasks
-        WHERE state = 'pending' AND due_at < now() - make_interval(secs => :grace)
+        WHERE state = 'pending' AND turn_of IS NULL AND due_at < now() - make_interval(secs => :grace)
         UNION ALL
-        SELECT id, attempts, lease_until AS since FROM tasks WHERE state = 'running' AND lease_until < now()
+        SELECT id, attempts, lease_until AS since FROM tasks
+        WHERE state = 'running' AND turn_of IS NULL AND lease_until < now()
     ) AS due ORDER BY since LIMIT :most
 """)
 

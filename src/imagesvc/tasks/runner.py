@@ -66,13 +66,23 @@ class Runner:
 
     async def run(self, task_id: UUID) -> bool:
         """Run the task if it is to be had; True when its handler ended it."""
-        lease, is_cancelled = await _to_the_end(self._claim(task_id))
-        if lease is None:
-            return False
-        kind = self._kinds[lease.kind]
+        seconds = self._settings.task_lease_seconds
+        lease = await self.claim(lambda session: leases.claim(session, task_id, seconds=seconds))
+        return lease is not None and await self.run_claimed(lease)
+
+    async def claim(self, claiming: Callable[[AsyncSession], Awaitable[Lease | None]]) -> Lease | None:
+        """What ``claiming`` claims, given back at once when we are cancelled meanwhile."""
+        lease, is_cancelled = await _to_the_end(self._claim(claiming))
+        if is_cancelled:
+            if lease is not None:
+                await _to_the_end(self._give_back(lease))
+            raise asyncio.CancelledError
+        return lease
+
+    async def run_claimed(self, lease: Lease) -> bool:
+        """Run a task that was claimed just now; True when its handler ended it."""
+        task_id, kind = lease.task_id, self._kinds[lease.kind]
         try:
-            if is_cancelled:
-                raise asyncio.CancelledError
             if lease.attempt > kind.max_attempts:
                 # every attempt was counted and none came back: this task takes its workers down
                 await self._failed(lease, kind, TryLater("worker-died"))
@@ -98,9 +108,9 @@ class Runner:
         instruments.TASKS.labels(lease.kind, "done").inc()
         return True
 
-    async def _claim(self, task_id: UUID) -> Lease | None:
+    async def _claim(self, claiming: Callable[[AsyncSession], Awaitable[Lease | None]]) -> Lease | None:
         async with self._sessions.begin() as session:
-            return await leases.claim(session, task_id, seconds=self._settings.task_lease_seconds)
+            return await claiming(session)
 
     async def _give_back(self, lease: Lease) -> None:
         with contextlib.suppress(LeaseLost):

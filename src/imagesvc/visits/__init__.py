@@ -1,0 +1,16 @@
+"""Visits to stores: jobs name pictures by URL, workers download and measure them, a report adds them up.
+
+    stores/   the store master: which stores there are, in which area, in which time zone
+    jobs/     jobs, their visits and images; the way of an image from its URL to its figures
+    report/   images, perimeter, seconds and score by store and day
+
+A job's images, and who moves them::
+
+    waiting --downloaded, admitted, processed--> done          a worker (jobs/downloads.py)
+       |-----no such store, no picture, no answer--> failed    at once, or a worker
+       |-----DELETE before its turn----------------> cancelled  the caller
+
+A transition and the job's counter change in one transaction under the job's lock (jobs/ending.py), and a job is
+finished by the one that leaves none waiting. A crash leaves a task, which another worker takes up: what was admitted
+before is known by the upload's id, which is the visit image's.
+"""
