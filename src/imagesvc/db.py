@@ -10,7 +10,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 from uuid import UUID
 
 import asyncpg
@@ -125,11 +125,19 @@ class Database:
         Half of what a session costs (docs/performance.md). Raises asyncpg's errors of the statement, DatabaseAway and
         DatabaseBusy.
         """
+        return await self._run("fetchrow", sql, arguments)
+
+    async def fetch_rows(self, sql: str, *arguments: Any) -> list[Any]:
+        """All rows of one statement, like ``fetch_row``."""
+        found: list[Any] = await self._run("fetch", sql, arguments)
+        return found
+
+    async def _run(self, fetch: Literal["fetch", "fetchrow"], sql: str, arguments: Sequence[Any]) -> Any:
         try:
             pool = self._plain or await self._open()
             connection = await pool.acquire(timeout=self._wait_seconds)
             try:
-                return await connection.fetchrow(sql, *arguments)
+                return await getattr(connection, fetch)(sql, *arguments)
             finally:
                 await pool.release(connection)
         except TimeoutError as error:

@@ -8,6 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 import imagesvc.accounts.router
 import imagesvc.images.router
+import imagesvc.images.search.router
 import imagesvc.images.shares.router
 import imagesvc.links.router
 import imagesvc.operations.router
@@ -33,6 +34,7 @@ ROUTERS = (
     imagesvc.accounts.router.router,
     imagesvc.images.shares.router.router,
     imagesvc.images.router.router,
+    imagesvc.images.search.router.router,
     imagesvc.links.router.router,
     imagesvc.stats.router.router,
     imagesvc.operations.router.router,
@@ -69,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.resumables = web.resumables
             state.users, state.api_keys, state.logins = web.users, web.api_keys, web.logins
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
-            state.changes, state.shares = web.changes, web.shares
+            state.search, state.changes, state.shares = web.search, web.changes, web.shares
             state.stores = web.stores
             state.tasks = web.tasks
             state.checks, state.metrics = checks_of(web.servers), web.metrics

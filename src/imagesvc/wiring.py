@@ -18,6 +18,7 @@ from imagesvc.http.pages import Cursors
 from imagesvc.images import handlers as image_handlers
 from imagesvc.images.changes import Changes
 from imagesvc.images.darkroom import Darkroom
+from imagesvc.images.search.service import Search
 from imagesvc.images.service import Images
 from imagesvc.images.shares.service import Shares
 from imagesvc.images.waiting import Waiting
@@ -78,6 +79,7 @@ class Web:
     shares: Shares
     stores: Stores
     stats: Statistics
+    search: Search
     tasks: Tasks
     cursors: Cursors
     idempotency: IdempotencyKeys
@@ -135,6 +137,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             stats=Statistics(database),
             tasks=Tasks(database, servers.queue),
             cursors=Cursors(keys),
+            search=Search(database),
             idempotency=IdempotencyKeys(settings, database, keys),
             metrics=metrics_of_api(servers, entrance),
         )

@@ -20,6 +20,7 @@ class User(Base):
     __table_args__ = (
         CheckConstraint("role IN ('admin', 'member')", name="role"),
         Index("users_account_key", text("lower(account)"), unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("users_deleted_at_idx", "id", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

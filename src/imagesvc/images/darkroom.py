@@ -220,6 +220,8 @@ async def _resolve(session: AsyncSession, image: Image, blob: Blob) -> None:
     """What belongs to the image and not to the blob: its state, and its capture time."""
     image.state, image.problem, image.updated_at = blob.state, blob.problem, func.now()
     image.media_type, image.camera = blob.media_type, blob.camera
+    image.score = blob.score["value"] if blob.score else -1
+    image.latitude, image.longitude = blob.latitude, blob.longitude
     image.captured_local = local = blob.captured_local
     image.captured_offset_minutes = offset = blob.captured_offset_minutes
     image.captured_offset_source = (blob.captured_offset_source or "unknown") if local else None

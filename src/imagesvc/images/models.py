@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, Computed, DateTime, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
@@ -64,7 +64,11 @@ class Blob(Base):
 
 
 class Image(Base):
-    """One owner's picture of a blob. Media type and camera stand here too: the statistics count images by them."""
+    """One owner's picture of a blob. Media type and camera stand here too: the statistics count images by them.
+
+    What comes last is for the search: copies of what the blob says (``score`` is -1 while there is none), and what the
+    database works out of them. The indexes hold the order of the answer behind what is asked for.
+    """
 
     __tablename__ = "images"
     __table_args__ = (
@@ -72,7 +76,32 @@ class Image(Base):
         CheckConstraint(f"state IN {STATES}", name="state"),
         CheckConstraint("visibility IN ('private', 'public')", name="visibility"),
         Index(None, "blob_id"),
-        Index(None, "owner_id", "created_at", "id"),
+        Index(None, "visibility", "created_at", "id"),
+        Index(None, "owner_id", "visibility", "created_at", "id"),
+        Index(None, "visibility", "score", "id", postgresql_include=["owner_id"]),
+        Index(None, "owner_id", "captured_order", "id"),
+        Index(None, "captured_order", postgresql_where=text("captured_local IS NOT NULL")),
+        Index(None, "owner_id", "place", postgresql_where=text("place IS NOT NULL")),
+        Index(None, "place", postgresql_where=text("place IS NOT NULL")),
+        Index(None, "media_type", "visibility", "created_at", "id", postgresql_include=["owner_id"]),
+        Index(
+            None,
+            *("state", "visibility", "created_at", "id"),
+            postgresql_include=["owner_id"],
+            postgresql_where=text("state <> 'ready'"),
+        ),
+        Index(
+            "images_camera_created_at_id_idx",
+            *(text("lower(camera)"), "visibility", "created_at", "id"),
+            postgresql_include=["owner_id"],
+            postgresql_where=text("camera IS NOT NULL"),
+        ),
+        Index(
+            "images_grams_idx",
+            text("search_grams(words, names)"),
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 512},
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -91,6 +120,25 @@ class Image(Base):
     captured_offset_minutes: Mapped[int | None]
     captured_offset_source: Mapped[str | None]
     captured_utc: Mapped[dt.datetime | None]
+
+    filenames: Mapped[list[str]] = mapped_column(server_default=text("'{}'::text[]"))
+    score: Mapped[int] = mapped_column(server_default=text("-1"))
+    latitude: Mapped[float | None]
+    longitude: Mapped[float | None]
+    words: Mapped[str] = mapped_column(
+        Computed("search_text(title || chr(10) || coalesce(description, ''))", persisted=True), deferred=True
+    )
+    names: Mapped[str] = mapped_column(Computed("search_names(filenames)", persisted=True), deferred=True)
+    captured_order: Mapped[dt.datetime] = mapped_column(
+        Computed(
+            "coalesce(captured_utc, captured_local AT TIME ZONE 'UTC', '0001-01-01 00:00:00+00'::timestamptz)",
+            persisted=True,
+        ),
+        deferred=True,
+    )
+    place: Mapped[int | None] = mapped_column(
+        Computed("place_code(latitude, longitude)", persisted=True), deferred=True
+    )
 
 
 class Rendition(Base):

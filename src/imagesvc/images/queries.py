@@ -18,7 +18,8 @@ from imagesvc.uploads.models import Upload
 MOST_UPLOADS = 100
 """How many of an image's uploads its answer shows, the newest first."""
 
-_IMAGE = """
+IMAGE = """
+    -- $1 the caller's id or NULL, $2 whether an admin
     SELECT i.id, i.owner_id, i.xmin::text AS version, i.state, i.problem, i.visibility, i.title, i.description,
         i.created_at, i.media_type,
         i.captured_local, i.captured_offset_minutes, i.captured_offset_source, i.captured_utc,
@@ -39,7 +40,7 @@ _IMAGE = """
 _IS_THERE = "NOT EXISTS (SELECT FROM users gone WHERE gone.id = i.owner_id AND gone.deleted_at IS NOT NULL)"
 """What belongs to an account that is being removed is gone for everybody, although its rows go in the background."""
 
-IMAGE_FOR_READER = _IMAGE + f"WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {_IS_THERE}"
+IMAGE_FOR_READER = IMAGE + f"WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {_IS_THERE}"
 """$1 the caller's id or NULL, $2 whether an admin, $3 the image. ``version`` changes with every change of the row."""
 
 CHANGE_IMAGE = """

@@ -25,14 +25,24 @@ class Batch(Base):
 
 class Upload(Base):
     """A file arrived. ``settled`` turns true when processing has ended for it: until then its receipt says `pending`,
-    even when the owner had this image before (a link must not learn that)."""
+    even when the owner had this image before (a link must not learn that).
+
+    ``image_created_at`` is copied from the image by the database: the order in which a search lists images."""
 
     __tablename__ = "uploads"
     __table_args__ = (
         CheckConstraint("way IN ('link', 'user', 'batch', 'tus', 'job')", name="way"),
         Index(None, "image_id"),
-        Index(None, "link_id", "id", postgresql_where=text("link_id IS NOT NULL")),
         Index(None, "batch_id", "position"),
+        *(
+            Index(
+                None,
+                *(name, "image_created_at", "image_id"),
+                postgresql_include=["owner_id"],
+                postgresql_where=text(f"{name} IS NOT NULL"),
+            )
+            for name in ("store_id", "store_name", "camera_id", "barcode", "link_id")
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -47,6 +57,7 @@ class Upload(Base):
     duplicate: Mapped[bool]
     settled: Mapped[bool]
     received_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    image_created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     captured_at: Mapped[dt.datetime | None]
     store_id: Mapped[str | None]
     store_name: Mapped[str | None]

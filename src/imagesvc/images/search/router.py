@@ -1,0 +1,55 @@
+"""The route of the search."""
+
+import datetime as dt
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from imagesvc.accounts.router import OptionalCaller, needs_bearer
+from imagesvc.errors import Forbidden, Malformed
+from imagesvc.http.pages import Cursors, Page, fingerprint, link_next
+from imagesvc.http.problems import problems
+from imagesvc.images.schemas import ImageOut, as_json
+from imagesvc.images.search.schemas import ImageSearch
+from imagesvc.images.search.service import Search
+from imagesvc.images.search.statements import After
+
+router = APIRouter(tags=["images"])
+
+PRIVATE = "private, no-cache"
+
+
+@router.get(
+    "/v1/images",
+    responses=problems(Forbidden, Malformed),
+    response_model=Page[ImageOut],
+    dependencies=[needs_bearer],
+)
+async def search_images(request: Request, wanted: Annotated[ImageSearch, Query()], caller: OptionalCaller) -> Response:
+    """Images that you may see, the newest first: public ones for anyone, your own, all for an admin.
+
+    All filters have to hold. What others do not see of an image (place, time, camera, where it came from) is looked for
+    among your own images only.
+    """
+    search: Search = request.app.state.search
+    cursors: Cursors = request.app.state.cursors
+    query = fingerprint("images", caller.user_id if caller else None, wanted.conditions())
+    after = _after(cursors, wanted.cursor, query) if wanted.cursor else None
+    found = await search.page(caller, wanted, after=after, rows=wanted.limit + 1)
+    shown = found[: wanted.limit]
+    next_cursor = None
+    if len(found) > wanted.limit:
+        last = shown[-1][0]
+        next_cursor = cursors.encode(query, [last.key, last.id])
+    body = as_json({"items": [image for _, image in shown], "next_cursor": next_cursor})
+    answer = Response(body, headers={"Cache-Control": PRIVATE}, media_type="application/json")
+    link_next(request, answer, next_cursor)
+    return answer
+
+
+def _after(cursors: Cursors, cursor: str, query: bytes) -> After:
+    match cursors.decode(cursor, query):
+        case (dt.datetime() | int() as key, UUID() as last):
+            return After(key=key, id=last)
+    raise Malformed("This cursor does not belong to this query: begin again without it.")

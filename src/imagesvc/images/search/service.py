@@ -1,0 +1,65 @@
+"""Search: a page of the images that somebody may see."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from imagesvc.accounts.service import Caller
+from imagesvc.db import Database
+from imagesvc.errors import Unauthenticated
+from imagesvc.images.schemas import image_out
+from imagesvc.images.search.lanes import Lane, lanes_of
+from imagesvc.images.search.schemas import ME, ImageSearch
+from imagesvc.images.search.statements import LOOKED, After, Statement, Way, has_order
+from imagesvc.images.service import sees_all
+
+Found = tuple[After, dict[str, Any]]
+"""An image as the caller may see it, and its place in the list."""
+
+
+class Search:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self, caller: Caller | None, wanted: ImageSearch, *, after: After | None, rows: int
+    ) -> Sequence[Found]:
+        """Raises Unauthenticated for ``owner=me`` without a credential, Forbidden."""
+        if caller is not None:
+            caller.require("read")
+        elif wanted.owner == ME:
+            raise Unauthenticated("`owner=me` needs a credential: send `Authorization: Bearer <token>`.")
+        lanes = lanes_of(caller, wanted)
+        if not lanes:
+            return []
+
+        async def look(way: Way) -> Sequence[Any]:
+            return await self._rows(way, caller, wanted, lanes, after=after, rows=rows)
+
+        if has_order(wanted):
+            found = await look("list")
+        else:
+            found = await look("look")
+            if len(found) < rows and found[0]["looked"] == LOOKED:
+                found = await look("gather")
+        return [
+            (After(key=row["key"], id=row["id"]), image_out(row, is_full=sees_all(caller, row["owner_id"])))
+            for row in found
+            if row["id"] is not None
+        ]
+
+    async def _rows(
+        self,
+        way: Way,
+        caller: Caller | None,
+        wanted: ImageSearch,
+        lanes: Sequence[Lane],
+        *,
+        after: After | None,
+        rows: int,
+    ) -> Sequence[Any]:
+        """At least one, which is empty when nothing was found."""
+        caller_id: UUID | None = caller.user_id if caller else None
+        is_admin = caller is not None and caller.is_admin
+        statement = Statement(way, wanted, lanes, caller_id=caller_id, is_admin=is_admin, after=after, rows=rows)
+        return await self._database.fetch_rows(statement.text, *statement.arguments)
