@@ -198,12 +198,23 @@ class Storage:
             while chunk := await body.content.read(READ_CHUNK_BYTES):
                 yield chunk
 
-    async def listing(self) -> AsyncIterator[tuple[str, int]]:
-        """(key, bytes) of every object: for audits and tests, never in normal work."""
+    async def listing(self, prefix: str = "") -> AsyncIterator[tuple[str, int]]:
+        """(key, bytes) of every object whose key begins so: for audits and tests, never in normal work."""
         async with self._faults():
-            async for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            async for page in pages:
                 for found in page.get("Contents", ()):
                     yield found["Key"], found["Size"]
+
+    async def folders(self) -> set[str]:
+        """How keys begin, up to the first slash; keys without one as they are."""
+        found: set[str] = set()
+        async with self._faults():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Delimiter="/")
+            async for page in pages:
+                found |= {item["Prefix"] for item in page.get("CommonPrefixes", ())}
+                found |= {item["Key"] for item in page.get("Contents", ())}
+        return found
 
     async def ensure_bucket(self) -> None:
         """Makes the bucket unless it is there."""

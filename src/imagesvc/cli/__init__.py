@@ -2,6 +2,7 @@
 
     up.py      everything on one machine       run.py    the parts apart: serve, worker, migrate
     users.py   accounts                         tasks.py  background work and dead letters
+    audit.py   tables and bucket compared       servers.py   which servers these three work on
     supervisor.py, ledger.py   the process tree of `up`       progress.py   what a person sees meanwhile
 
 Each command's module is imported when the command runs, so that `--help` is quick and `up` stays small.
@@ -12,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from imagesvc.cli import tasks, users
+from imagesvc.cli import audit, tasks, users
 
 app = typer.Typer(
     help="A self-hosted image intake service: every picture stored once, understood, and answered for.",
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 app.add_typer(users.app, name="users")
 app.add_typer(tasks.app, name="tasks")
+app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on  [IMAGESVC_HOST; default: 127.0.0.1]")]
 Port = Annotated[

@@ -12,6 +12,7 @@ from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, 
 from imagesvc.images.schemas import Row, image_out, moment, upload_out
 from imagesvc.images.waiting import Waiting
 from imagesvc.processing.work import EAGER_RENDITIONS, LONG_SIDE
+from imagesvc.storage import ObjectGone
 from imagesvc.tasks.queue import Queue
 
 FORMATS = ("webp", "jpg", "avif")
@@ -56,11 +57,16 @@ class Images:
         return row
 
     async def original(self, caller: Caller, image_id: UUID) -> Row:
-        """Key, hash, size, type and a name to save it under. Only for the owner and admins; raises ImageNotFound."""
+        """Key, hash, size, type and a name to save it under. Only for the owner and admins.
+
+        Raises ImageNotFound, ObjectGone.
+        """
         caller.require("read")
         row: Row | None = await self._database.fetch_row(queries.ORIGINAL_OF, caller.user_id, caller.is_admin, image_id)
         if row is None:
             raise ImageNotFound
+        if row["object_lost"]:
+            raise ObjectGone("Sending the same file again brings it back.")
         return row
 
     async def rendition(self, caller: Caller | None, image_id: UUID, preset: str, form: str) -> StoredRendition:

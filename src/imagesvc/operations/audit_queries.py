@@ -1,0 +1,125 @@
+"""Statements of the audit: which keys the tables name, and what is done about what does not fit."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import Text
+
+from imagesvc.db import new_id
+from imagesvc.images import queries as images
+from imagesvc.images.models import Rendition
+from imagesvc.operations.models import Audit
+from imagesvc.processing.work import EAGER_RENDITIONS
+from imagesvc.tasks import loose
+from imagesvc.tasks.models import LooseObject, Task
+
+Owner = Literal["original", "rendition"]
+
+# for this transaction only: a place of a large table may take a while, and nobody waits for it
+PATIENCE = text("SET LOCAL statement_timeout = '15min'")
+OWNED = """
+    SELECT key, 'original' AS owner, id AS blob_id, NULL AS preset, NULL AS format, bytes AS size, sha256, object_lost
+    FROM blobs WHERE {which}
+    UNION ALL
+    SELECT key, 'rendition', blob_id, preset, format, bytes, sha256, false FROM renditions WHERE {which}
+"""
+OTHERS = """
+    SELECT key FROM loose_objects WHERE {which}
+    UNION ALL SELECT key FROM resumable_uploads WHERE {which}
+    UNION ALL SELECT tail_key FROM resumable_uploads WHERE {tail}
+"""
+BEGINS = "starts_with(key, :prefix)"
+OWNED_UNDER = text(OWNED.format(which=BEGINS))
+OTHERS_UNDER = text(OTHERS.format(which=BEGINS, tail="starts_with(tail_key, :prefix)"))
+_ONE_OF = "key = ANY(:keys)"
+_OTHERS_ARE = OTHERS.format(which=_ONE_OF, tail="tail_key = ANY(:keys)")
+NAMED = text(
+    f"SELECT key FROM ({OWNED.format(which=_ONE_OF)}) AS owned UNION ALL {_OTHERS_ARE}"  # noqa: S608 - our own texts
+).bindparams(bindparam("keys", type_=ARRAY(Text)))
+ROWS = text("SELECT (SELECT count(*) FROM blobs) + (SELECT count(*) FROM renditions)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedKey:
+    """A key whose object has to be there, unless its blob is known to have lost it."""
+
+    key: str
+    owner: Owner
+    blob_id: UUID
+    preset: str | None
+    format: str | None
+    size: int
+    sha256: bytes
+    object_lost: bool
+
+
+async def rows_with_objects(session: AsyncSession) -> int:
+    await session.execute(PATIENCE)
+    return int((await session.execute(ROWS)).scalar_one())
+
+
+async def keys_under(session: AsyncSession, prefix: str) -> tuple[list[OwnedKey], set[str]]:
+    """What is owned and what else is named, of keys that begin so, all at one moment."""
+    await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    await session.execute(PATIENCE)
+    owned = [OwnedKey(**row) for row in (await session.execute(OWNED_UNDER, {"prefix": prefix})).mappings()]
+    others = set((await session.execute(OTHERS_UNDER, {"prefix": prefix})).scalars())
+    return owned, others
+
+
+async def named_among(session: AsyncSession, keys: Sequence[str]) -> set[str]:
+    """In one statement: a key that changes hands meanwhile is found at the one place or at the other."""
+    return set((await session.execute(NAMED, {"keys": list(keys)})).scalars())
+
+
+async def lock_owner(session: AsyncSession, owned: OwnedKey) -> bool:
+    """Whether the row still has this key; it keeps it until the end of the transaction."""
+    blob = await images.lock_blob(session, owned.blob_id)
+    if blob is None or owned.owner == "original":
+        return blob is not None and blob.key == owned.key
+    rendition = await session.get(Rendition, (owned.blob_id, owned.preset, owned.format))
+    return rendition is not None and rendition.key == owned.key
+
+
+async def mark_blob(session: AsyncSession, blob_id: UUID, *, is_lost: bool) -> None:
+    """A blob without its object takes the key of the next upload of its content. It is locked."""
+    blob = await images.lock_blob(session, blob_id)
+    assert blob is not None  # noqa: S101 - locked before
+    blob.object_lost = is_lost
+
+
+async def remake_rendition(session: AsyncSession, owned: OwnedKey) -> None:
+    """The rendition goes, and is made anew: at once those that every image has, others when they are asked for."""
+    wanted = (owned.preset, owned.format)
+    rendition = await session.get(Rendition, (owned.blob_id, *wanted))
+    await session.delete(rendition)
+    await session.flush()
+    if wanted in EAGER_RENDITIONS:
+        task = insert(Task).values(
+            id=new_id(),
+            kind="make_rendition",
+            blob_id=owned.blob_id,
+            payload={"preset": owned.preset, "format": owned.format},
+            dedupe_key=f"rendition:{owned.blob_id}:{owned.preset}:{owned.format}",
+        )
+        await session.execute(task.on_conflict_do_nothing(index_elements=[Task.dedupe_key]))
+    await loose.let_go(session, [owned.key])
+
+
+async def let_go_unnamed(session: AsyncSession, key: str) -> bool:
+    """Give a key that nothing names to the reaper; False when something does after all."""
+    if await named_among(session, [key]):
+        return False
+    await session.execute(insert(LooseObject).values(key=key, state="reaping", not_before=text("now()")))
+    return True
+
+
+async def unfinished_audit(session: AsyncSession) -> Audit | None:
+    """The latest."""
+    query = select(Audit).where(Audit.ended_at.is_(None)).order_by(Audit.id.desc()).limit(1)
+    return (await session.execute(query)).scalar_one_or_none()

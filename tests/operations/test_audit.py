@@ -1,0 +1,214 @@
+"""The audit of tables and bucket: finds what is wrong, nothing else, while uploads run; puts it right when told to."""
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from imagesvc.cli import app
+from imagesvc.operations.audit import Auditor, Finding
+from imagesvc.operations.audit_queries import NAMED
+from imagesvc.storage import new_key
+from tests.support.bookkeeping import make_due, owned_keys, stored_keys
+from tests.support.images import jpeg
+from tests.support.processes import environment
+from tests.support.service import Service
+from tests.support.sql import sql
+
+FOREVER = float("inf")
+
+
+async def send(service: Service, seed: int) -> dict[str, Any]:
+    file = ("file", (f"{seed}.jpg", jpeg(seed=seed, size=(40, 30))))
+    result: dict[str, Any] = (await service.owner.post("/v1/images", files=[file])).json()["results"][0]
+    return result
+
+
+async def put(service: Service, key: str, body: bytes) -> None:
+    await service.background.servers.storage.put(key, body, media_type="image/jpeg", until=FOREVER)
+
+
+async def audit(service: Service, **options: Any) -> list[Finding]:
+    servers = service.background.servers
+    auditor = Auditor(servers.database, servers.storage, **{"fix": False, **options})
+    return [finding async for step in auditor.go_on(await auditor.begin()) for finding in step.findings]
+
+
+async def keys_of(service: Service, what: str) -> list[str]:
+    return [row["key"] for row in await sql(service, f"SELECT key FROM {what}")]
+
+
+async def test_twenty_of_each_are_found_and_none_is_false_while_uploads_run(idle_service: Service) -> None:
+    service, storage = idle_service, idle_service.background.servers.storage
+    for seed in range(45):
+        await send(service, seed)
+    keys = await keys_of(service, "blobs ORDER BY key")
+    missing, corrupt = set(keys[:20]), set(keys[20:40])
+    stray = {new_key("o") for _ in range(18)} | {"stray", "elsewhere/stray.jpg"}
+    for key in missing:
+        await storage.delete(key)
+    for key in corrupt:
+        size = await storage.size(key)
+        assert size is not None
+        await put(service, key, bytes(size))
+    for key in stray:
+        await put(service, key, b"nobody's")
+    running, rounds = True, 0
+
+    async def go_on_uploading(first: int) -> None:
+        nonlocal rounds
+        for seed in range(first, first + 1000):
+            if not running:
+                return
+            sent = await send(service, seed)
+            if seed % 2:
+                await service.owner.delete(f"/v1/images/{sent['image_id']}")
+                await service.background.reaper.reap()
+            rounds += 1
+
+    uploading = [asyncio.create_task(go_on_uploading(first)) for first in (1000, 2000)]
+    found = await audit(service)
+    during = rounds
+    running = False
+    await asyncio.gather(*uploading)
+
+    by_kind = {kind: {one.key for one in found if one.found == kind} for kind in ("missing", "corrupt", "unaccounted")}
+    assert len(found) == 60
+    assert by_kind == {"missing": missing, "corrupt": corrupt, "unaccounted": stray}
+    assert during > 0
+    assert not any(one.is_fixed for one in found)
+
+
+async def test_what_is_fixed_is_healed_reaped_or_made_again(service: Service) -> None:
+    servers, storage = service.background.servers, service.background.servers.storage
+    sent = [await send(service, seed) for seed in range(4)]
+    for one in sent:
+        await service.image_of(one)
+    blobs = await sql(service, "SELECT b.id, b.key FROM blobs b JOIN images i ON i.blob_id = b.id ORDER BY i.id")
+    renditions = await sql(service, "SELECT key, preset FROM renditions WHERE blob_id = :b", b=blobs[2]["id"])
+    await storage.delete(blobs[0]["key"])
+    await put(service, blobs[1]["key"], b"damaged")
+    await storage.delete(renditions[0]["key"])
+    await put(service, renditions[1]["key"], b"damaged")
+    stray = new_key("r")
+    await put(service, stray, b"nobody's")
+
+    found = await audit(service, fix=True)
+    gone = [await service.owner.get(f"/v1/images/{one['image_id']}/original") for one in sent[:2]]
+    healed = [await send(service, seed) for seed in range(2)]
+    again = [await service.owner.get(f"/v1/images/{one['image_id']}/original") for one in healed]
+
+    async def is_quiet() -> bool:
+        return await sql(service, "SELECT * FROM tasks") == []
+
+    async with asyncio.timeout(30):
+        while not await is_quiet():
+            await asyncio.sleep(0.02)
+    await make_due(servers, "held", "reaping")
+    await service.background.reaper.reap()
+    after = await audit(service)
+
+    assert Counter(one.found for one in found) == {"missing": 2, "corrupt": 2, "unaccounted": 1}
+    assert all(one.is_fixed for one in found)
+    assert [answer.status_code for answer in gone] == [503, 503]
+    assert [answer.content for answer in again] == [jpeg(seed=seed, size=(40, 30)) for seed in range(2)]
+    assert len(await keys_of(service, "renditions")) == 12
+    assert not {renditions[0]["key"], renditions[1]["key"]} & set(await keys_of(service, "renditions"))
+    assert after == []
+    assert await stored_keys(servers) == await owned_keys(servers)
+
+
+async def test_a_running_uploads_keys_are_left_alone(idle_service: Service) -> None:
+    service = idle_service
+    held, tail = new_key("o"), new_key("t")
+    await put(service, held, b"on its way in")
+    await put(service, tail, b"a piece")
+    await sql(service, "INSERT INTO loose_objects (key, state, not_before) VALUES (:k, 'held', now())", k=held)
+    await sql(
+        service,
+        "INSERT INTO resumable_uploads (id, owner_id, length, metadata, context, tail_key, tail_bytes, expires_at)"
+        " SELECT gen_random_uuid(), id, 100, '', '{}', :tail, 7, now() + interval '1 day' FROM users LIMIT 1",
+        tail=tail,
+    )
+
+    assert await audit(service, fix=True) == []
+    assert await stored_keys(service.background.servers) == {held, tail}
+
+
+async def test_an_object_that_came_back_is_believed_again(idle_service: Service) -> None:
+    service, storage = idle_service, idle_service.background.servers.storage
+    sent = await send(service, 1)
+    (key,) = await keys_of(service, "blobs")
+    await storage.delete(key)
+    lost = await audit(service, fix=True)
+    still = await audit(service, fix=True)
+    await put(service, key, jpeg(seed=1, size=(40, 30)))
+
+    back = await audit(service, fix=True)
+
+    assert [one.found for one in (*lost, *back)] == ["missing", "back"]
+    assert still == []
+    assert (await service.owner.get(f"/v1/images/{sent['image_id']}/original")).status_code == 200
+
+
+async def test_without_a_sample_only_presence_and_sizes_are_looked_at(idle_service: Service) -> None:
+    service = idle_service
+    await send(service, 1)
+    await send(service, 2)
+    same, other = await keys_of(service, "blobs ORDER BY key")
+    size = await service.background.servers.storage.size(same)
+    assert size is not None
+    await put(service, same, bytes(size))
+    await put(service, other, b"shorter")
+
+    found = await audit(service, sample_percent=0)
+
+    assert [(one.found, one.key) for one in found] == [("corrupt", other)]
+
+
+async def test_an_audit_that_was_cut_off_goes_on_where_it_was(idle_service: Service) -> None:
+    service, servers = idle_service, idle_service.background.servers
+    stray = new_key("r")
+    for key in (new_key("o"), stray):
+        await put(service, key, b"nobody's")
+    auditor = Auditor(servers.database, servers.storage, fix=False)
+    async for step in auditor.go_on(await auditor.begin()):
+        if step.findings:
+            break
+
+    async def command(*arguments: str) -> tuple[int, str]:
+        result = await asyncio.to_thread(
+            CliRunner().invoke, app, ["audit", "--json", *arguments], env=environment(service.settings)
+        )
+        return result.exit_code, result.stdout
+
+    code, printed = await command("--resume")
+    nothing_left, _ = await command("--resume")
+
+    assert [one.found for one in step.findings] == ["unaccounted"]
+    assert (code, [json.loads(line)["key"] for line in printed.splitlines()]) == (1, [stray])
+    assert nothing_left == 1
+    assert (await command("--fix"))[0] == 0
+    assert await sql(service, "SELECT count(*) AS n FROM loose_objects WHERE state = 'reaping'") == [{"n": 2}]
+
+
+async def test_no_column_with_keys_of_objects_is_forgotten_by_the_audit(idle_service: Service) -> None:
+    columns = await sql(
+        idle_service,
+        "SELECT table_name || '.' || column_name AS name FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND data_type = 'text' AND column_name ~ '(^|_)key$'"
+        " AND column_name NOT IN ('dedupe_key') ORDER BY 1",
+    )
+    looked_at = str(text(NAMED.text))
+
+    assert {column["name"] for column in columns} == {
+        "blobs.key",
+        "loose_objects.key",
+        "renditions.key",
+        "resumable_uploads.key",
+        "resumable_uploads.tail_key",
+    }
+    assert all(column["name"].split(".")[0] in looked_at for column in columns)
