@@ -32,7 +32,7 @@ from imagesvc.uploads.resumable.errors import (
 )
 from imagesvc.uploads.resumable.inflow import Inflow
 from imagesvc.uploads.resumable.receiving import SMALLEST_PART_BYTES, Receiving, Tools
-from imagesvc.uploads.resumable.turns import Turns
+from imagesvc.uploads.resumable.turns import Holder, Turns
 from imagesvc.uploads.service import expected_sha256
 
 FINISH_WAIT_SECONDS = 20.0
@@ -94,7 +94,7 @@ class Resumables:
         upload that has ended; StillFinishing when the result has to wait; what an entrance and the storage refuse with.
         ClientGone when nobody is there any more.
         """
-        self._turns.ask_here(upload_id)  # what it holds of the budget comes free
+        self._turns.ask_here(_holder(door, upload_id))  # what it holds of the budget comes free
         async with self._entrance.enter(door, declared_bytes=_held_bytes(offset, body.declared_bytes)):
             upload = await self._take_turn(door, upload_id, offset)
             if upload["state"] == "receiving":
@@ -113,7 +113,7 @@ class Resumables:
         UploadLocked while the result is not known."""
         upload = await self._present(door, upload_id)
         if upload["state"] == "receiving" and upload["turn"] != "free":
-            await self._turns.ask(upload_id)
+            await self._turns.ask(_holder(door, upload_id))
             await self._database.fetch_row(queries.FENCE, upload_id)
             upload = await self._present(door, upload_id)
         if upload["state"] == "finishing":
@@ -129,7 +129,7 @@ class Resumables:
         """Free everything that an unfinished upload has; of a finished one only the result goes, the image stays."""
         await self._present(door, upload_id)
         await self._tools.ending.refuse(upload_id, ResumableTerminated(), states=ANY_STATE)
-        self._turns.ask_here(upload_id)
+        self._turns.ask_here(_holder(door, upload_id))
 
     # ---- one turn
 
@@ -146,7 +146,7 @@ class Resumables:
             upload = await self._present(door, upload_id)
             if upload["state"] != "receiving" or upload["turn"] == "free":
                 break
-            await self._turns.ask(upload_id)
+            await self._turns.ask(_holder(door, upload_id))
         if upload["upload_offset"] == offset == upload["length"]:
             return upload
         raise WrongOffset(
@@ -161,7 +161,7 @@ class Resumables:
             raise TooManyBytes(f"{left} bytes are missing.")
         inflow = Inflow(body.stream, most_bytes=left)
         try:
-            with self._turns.taken(upload["id"], upload["epoch"], inflow):
+            with self._turns.taken(_holder(door, upload["id"]), upload["epoch"], inflow):
                 return await Receiving(self._tools, upload, body.checksum).take(inflow) or upload
         except TakenOver:
             await self._present(door, upload["id"])  # tells of an upload that was ended meanwhile
@@ -196,10 +196,11 @@ class Resumables:
 
     async def settle(self) -> None:
         """Wait until what cancelled requests have left is stored: before an orderly stop."""
+        await self._turns.settle()
         await self._tools.afterwork.settle()
 
 
-def _holder(door: Door, upload_id: UUID) -> tuple[UUID, UUID, UUID | None]:
+def _holder(door: Door, upload_id: UUID) -> Holder:
     return upload_id, door.owner_id, door.link.id if door.link else None
 
 

@@ -23,43 +23,55 @@ HANDOVER_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.05
 TICK_SECONDS = 0.25
 
+Holder = tuple[UUID, UUID, UUID | None]
+"""An upload, its owner, and the link that it came through: whoever does not name all three has no say in it."""
+
 
 class Turns:
     """The requests of this process that receive: one query a tick for all of them, none while there is nobody."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._receiving: dict[tuple[UUID, int], Inflow] = {}
+        self._receiving: dict[tuple[Holder, int], Inflow] = {}
         self._ticking: asyncio.Task[None] | None = None
+        self._nobody = asyncio.Event()
+        self._nobody.set()
 
     @contextlib.contextmanager
-    def taken(self, upload_id: UUID, epoch: int, inflow: Inflow) -> Iterator[None]:
+    def taken(self, holder: Holder, epoch: int, inflow: Inflow) -> Iterator[None]:
         """Inside the block the request hears when a newer one waits, whichever process that came to."""
-        self._receiving[upload_id, epoch] = inflow
+        self._receiving[holder, epoch] = inflow
+        self._nobody.clear()
         if self._ticking is None or self._ticking.done():
             self._ticking = asyncio.create_task(self._tick())
         try:
             yield
         finally:
-            del self._receiving[upload_id, epoch]
+            del self._receiving[holder, epoch]
+            if not self._receiving:
+                self._nobody.set()
 
-    def ask_here(self, upload_id: UUID) -> None:
+    def ask_here(self, holder: Holder) -> None:
         """Ask the requests of this process at once; before waiting for memory, which they may be holding."""
-        for (receiving_id, _), inflow in self._receiving.items():
-            if receiving_id == upload_id:
+        for (receiving, _), inflow in self._receiving.items():
+            if receiving == holder:
                 inflow.ask_to_stop()
 
-    async def ask(self, upload_id: UUID) -> None:
+    async def ask(self, holder: Holder) -> None:
         """Ask whoever receives, and wait until it has stored what it has, or the patience ends."""
-        give_up = time.monotonic() + HANDOVER_SECONDS
+        upload_id, give_up = holder[0], time.monotonic() + HANDOVER_SECONDS
         if await self._database.fetch_row(queries.ASK_FOR_TURN, upload_id) is not None:
-            self.ask_here(upload_id)
+            self.ask_here(holder)
         while time.monotonic() < give_up:
             row = await self._database.fetch_row(queries.TURN, upload_id)
             if row is None or row["turn"] == "free":
                 return
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
         log.info("a request did not give way", resumable_id=str(upload_id))
+
+    async def settle(self) -> None:
+        """Wait until no request of this process receives any more: before an orderly stop, which has cancelled them."""
+        await self._nobody.wait()
 
     async def _tick(self) -> None:
         while self._receiving:
@@ -68,12 +80,12 @@ class Turns:
             if not asked:
                 return
             try:
-                ids, epochs = [key[0] for key in asked], [key[1] for key in asked]
+                ids, epochs = [holder[0] for holder, _ in asked], [epoch for _, epoch in asked]
                 row = await self._database.fetch_row(queries.WHO_SHOULD_STOP, ids, epochs)
             except ImagesvcError as error:
                 log.warning("turns are not known", problem=error.slug)
                 continue
             should_stop = set(row["ids"] or ())
-            for (upload_id, _), inflow in asked.items():
-                if upload_id in should_stop:
+            for (holder, _), inflow in asked.items():
+                if holder[0] in should_stop:
                     inflow.ask_to_stop()
