@@ -102,10 +102,9 @@ class Auditor:
         is_folder = "/" in prefix
         listed = {key: size async for key, size in self._storage.listing(prefix) if is_folder or key == prefix}
         async with self._sessions.begin() as session:
-            owned, others = await queries.keys_under(session, prefix)
+            owned, named = await queries.keys_under(session, prefix)
         counts["objects"] += len(listed)
         counts["owned"] += len(owned)
-        named = {row.key for row in owned} | others
         for finding in await self._all(self._unnamed, [key for key in listed if key not in named]):
             yield finding
 

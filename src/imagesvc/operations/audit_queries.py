@@ -2,15 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import TextClause, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Text
 
-from imagesvc.db import new_id
+from imagesvc.db import Base, new_id
 from imagesvc.images import queries as images
 from imagesvc.images.models import Rendition
 from imagesvc.operations.models import Audit
@@ -28,19 +29,27 @@ OWNED = """
     UNION ALL
     SELECT key, 'rendition', blob_id, preset, format, bytes, sha256, false FROM renditions WHERE {which}
 """
-OTHERS = """
-    SELECT key FROM loose_objects WHERE {which}
-    UNION ALL SELECT key FROM resumable_uploads WHERE {which}
-    UNION ALL SELECT tail_key FROM resumable_uploads WHERE {tail}
-"""
-BEGINS = "starts_with(key, :prefix)"
-OWNED_UNDER = text(OWNED.format(which=BEGINS))
-OTHERS_UNDER = text(OTHERS.format(which=BEGINS, tail="starts_with(tail_key, :prefix)"))
-_ONE_OF = "key = ANY(:keys)"
-_OTHERS_ARE = OTHERS.format(which=_ONE_OF, tail="tail_key = ANY(:keys)")
-NAMED = text(
-    f"SELECT key FROM ({OWNED.format(which=_ONE_OF)}) AS owned UNION ALL {_OTHERS_ARE}"  # noqa: S608 - our own texts
-).bindparams(bindparam("keys", type_=ARRAY(Text)))
+NO_KEYS_OF_OBJECTS = frozenset({"dedupe_key"})
+
+
+def key_columns() -> list[tuple[str, str]]:
+    """Tables and columns that name objects: by rule every text that is called ``key`` or ``…_key``."""
+    return [
+        (table.name, column.name)
+        for table in Base.metadata.sorted_tables
+        for column in table.columns
+        if isinstance(column.type, Text) and column.name.endswith("key") and column.name not in NO_KEYS_OF_OBJECTS
+    ]
+
+
+@cache
+def _named(condition: str) -> TextClause:
+    """All keys that any row names, where ``condition`` holds for the column."""
+    parts = (f"SELECT {column} FROM {table} WHERE {condition.format(column)}" for table, column in key_columns())  # noqa: S608
+    return text(" UNION ALL ".join(parts))
+
+
+OWNED_UNDER = text(OWNED.format(which="starts_with(key, :prefix)"))
 ROWS = text("SELECT (SELECT count(*) FROM blobs) + (SELECT count(*) FROM renditions)")
 
 
@@ -64,17 +73,18 @@ async def rows_with_objects(session: AsyncSession) -> int:
 
 
 async def keys_under(session: AsyncSession, prefix: str) -> tuple[list[OwnedKey], set[str]]:
-    """What is owned and what else is named, of keys that begin so, all at one moment."""
+    """What is owned, and all that is named, of keys that begin so; all at one moment."""
     await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await session.execute(PATIENCE)
     owned = [OwnedKey(**row) for row in (await session.execute(OWNED_UNDER, {"prefix": prefix})).mappings()]
-    others = set((await session.execute(OTHERS_UNDER, {"prefix": prefix})).scalars())
-    return owned, others
+    named = await session.execute(_named("starts_with({}, :prefix)"), {"prefix": prefix})
+    return owned, set(named.scalars())
 
 
 async def named_among(session: AsyncSession, keys: Sequence[str]) -> set[str]:
     """In one statement: a key that changes hands meanwhile is found at the one place or at the other."""
-    return set((await session.execute(NAMED, {"keys": list(keys)})).scalars())
+    statement = _named("{} = ANY(:keys)").bindparams(bindparam("keys", type_=ARRAY(Text)))
+    return set((await session.execute(statement, {"keys": list(keys)})).scalars())
 
 
 async def lock_owner(session: AsyncSession, owned: OwnedKey) -> bool:
