@@ -3,6 +3,7 @@
     up.py      everything on one machine       run.py    the parts apart: serve, worker, migrate
     users.py   accounts                         tasks.py  background work and dead letters
     audit.py   tables and bucket compared       servers.py   which servers these three work on
+    upload.py, images.py, links.py   clients of a service anywhere; door.py   how they reach it
     supervisor.py, ledger.py   the process tree of `up`       progress.py   what a person sees meanwhile
 
 Each command's module is imported when the command runs, so that `--help` is quick and `up` stays small.
@@ -13,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from imagesvc.cli import audit, tasks, users
+from imagesvc.cli import audit, images, links, tasks, upload, users
 
 app = typer.Typer(
     help="A self-hosted image intake service: every picture stored once, understood, and answered for.",
@@ -25,6 +26,9 @@ app = typer.Typer(
 )
 
 app.add_typer(users.app, name="users")
+app.add_typer(links.app, name="links")
+app.command(epilog=upload.EXAMPLES)(upload.upload)
+app.command(epilog=images.EXAMPLES)(images.images)
 app.add_typer(tasks.app, name="tasks")
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 
