@@ -11,6 +11,7 @@ The rooms, and which way imports point (import-linter checks it)::
     accounts/     who is calling             links/      invitations to upload
     uploads/      the ways in; admits a file images/     images and blobs: read, change, delete
     processing/   pure: bytes in, facts out  stats/      counts that are exact at once
+    resizes/      one-off sizes on request
     tasks/        durable background work, and the reaper of loose objects
     http/         problems, ranges, pages, health, the docs page
     fetching/     guarded HTTP to where strangers' URLs lead

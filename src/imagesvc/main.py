@@ -12,6 +12,7 @@ import imagesvc.images.search.router
 import imagesvc.images.shares.router
 import imagesvc.links.router
 import imagesvc.operations.router
+import imagesvc.resizes.router
 import imagesvc.stats.router
 import imagesvc.uploads.batches.router
 import imagesvc.uploads.known.router
@@ -36,6 +37,7 @@ ROUTERS = (
     imagesvc.images.router.router,
     imagesvc.images.search.router.router,
     imagesvc.links.router.router,
+    imagesvc.resizes.router.router,
     imagesvc.stats.router.router,
     imagesvc.operations.router.router,
     imagesvc.uploads.known.router.router,
@@ -73,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
             state.search, state.changes, state.shares = web.search, web.changes, web.shares
             state.stores = web.stores
+            state.resizes = web.resizes
             state.tasks = web.tasks
             state.checks, state.metrics = checks_of(web.servers), web.metrics
             yield

@@ -6,6 +6,7 @@ from imagesvc.http.models import IdempotencyKey
 from imagesvc.images.models import Blob, Image, Rendition, Share
 from imagesvc.links.models import Link, LinkContent
 from imagesvc.operations.models import Audit, Reprocessing
+from imagesvc.resizes.models import Resize
 from imagesvc.stats.models import StatsCount, StatsDelta
 from imagesvc.tasks.models import LooseObject, Task
 from imagesvc.uploads.models import Batch, Upload
@@ -29,6 +30,7 @@ __all__ = [
     "LooseObject",
     "Rendition",
     "Reprocessing",
+    "Resize",
     "ResumableUpload",
     "Share",
     "StatsCount",

@@ -96,6 +96,13 @@ class Settings(BaseSettings):
     resumable_result_seconds: float = Field(86_400, gt=0, description="how long its result can be asked for")
     resumable_max_unfinished: int = Field(1_000, gt=0, description="at once, by one account or through one link")
 
+    # --- resizes on request
+    resize_max_bytes: int = Field(32 * MIB, gt=0, description="of the file that comes with a request")
+    resize_max_side: int = Field(4096, gt=0, le=8192)
+    resize_max_unfinished: int = Field(100, gt=0, description="of one account, at once")
+    resize_seconds: float = Field(86_400, gt=0, description="how long a result is kept")
+    resize_remembered_seconds: float = Field(7 * 86_400, gt=0, description="how long 410 is told then, instead of 404")
+
     # --- fetching what others name by URL, and webhooks
     fetch_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="host[:port] or networks that may be reached although private; our own servers never"

@@ -28,6 +28,10 @@ from imagesvc.metrics.page import Gauges, Page
 from imagesvc.operations.dead_letters import Tasks
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sandbox import Sandbox
+from imagesvc.resizes import handlers as resize_handlers
+from imagesvc.resizes.expiry import ResizeExpiry
+from imagesvc.resizes.resizing import Resizing
+from imagesvc.resizes.service import Resizes
 from imagesvc.secrets import KeyRing
 from imagesvc.settings import Settings
 from imagesvc.stats.service import Statistics
@@ -77,6 +81,7 @@ class Web:
     images: Images
     changes: Changes
     shares: Shares
+    resizes: Resizes
     stores: Stores
     stats: Statistics
     search: Search
@@ -94,6 +99,7 @@ class Background:
     runner: Runner
     reaper: Reaper
     expiry: Expiry
+    resize_expiry: ResizeExpiry
     stats: Statistics
     idempotency: IdempotencyKeys
     metrics: Page
@@ -133,6 +139,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             images=images,
             changes=Changes(database, images),
             shares=Shares(settings, database, keys, images),
+            resizes=Resizes(settings, database, servers.storage, servers.queue, entrance),
             stores=Stores(settings, database),
             stats=Statistics(database),
             tasks=Tasks(database, servers.queue),
@@ -170,6 +177,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
         darkroom, ending = Darkroom(settings, database, storage, sandbox), Ending(settings, database)
         kinds = {
             **image_handlers.kinds(settings, darkroom),
+            **resize_handlers.kinds(settings, Resizing(settings, database, storage, sandbox)),
             **account_handlers.kinds(settings, Removal(settings, database)),
             **_finishing(servers, ending),
         }
@@ -178,6 +186,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             runner=Runner(settings, database, kinds),
             reaper=Reaper(settings, database, storage),
             expiry=Expiry(database, ending),
+            resize_expiry=ResizeExpiry(settings, database),
             stats=Statistics(database),
             idempotency=IdempotencyKeys(settings, database, KeyRing(settings.signing_keys)),
             metrics=Page(_connections(database)),

@@ -204,6 +204,7 @@ async def test_every_table_that_belongs_to_accounts_is_emptied_with_them(idle_pe
         "link_contents",
         "links",
         "loose_objects",
+        "resizes",
         "resumable_uploads",
         "shares",
         "uploads",

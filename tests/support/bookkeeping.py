@@ -4,10 +4,11 @@ from sqlalchemy import text
 
 from imagesvc.wiring import Servers
 
-OWNED = text("SELECT key FROM blobs UNION ALL SELECT key FROM renditions")
-NAMED = text("""
+_RESIZES = "SELECT unnest(array_remove(ARRAY[key, source_key], NULL)) FROM resizes"
+OWNED = text(f"SELECT key FROM blobs UNION ALL SELECT key FROM renditions UNION ALL {_RESIZES}")
+NAMED = text(f"""
     SELECT key FROM blobs UNION ALL SELECT key FROM renditions UNION ALL SELECT key FROM loose_objects
-    UNION ALL SELECT key FROM resumable_uploads UNION ALL SELECT tail_key FROM resumable_uploads
+    UNION ALL SELECT key FROM resumable_uploads UNION ALL SELECT tail_key FROM resumable_uploads UNION ALL {_RESIZES}
 """)
 HURRY = text("UPDATE loose_objects SET not_before = now() - interval '1 second' WHERE state = ANY(:states)")
 LOOSE = text("SELECT key, state FROM loose_objects ORDER BY key")

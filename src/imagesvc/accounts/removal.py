@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from imagesvc.db import Database
 from imagesvc.images import queries as images
+from imagesvc.resizes import queries as resizes
 from imagesvc.settings import Settings
 from imagesvc.tasks import leases, loose
 from imagesvc.tasks.leases import Lease
@@ -70,6 +71,8 @@ class Removal:
         try:
             while await self._remove_images(lease, user_id):
                 pass
+            while await self._remove_resizes(lease, user_id):
+                pass
             await self._end_resumables(user_id)
             for statement in ROWS:
                 while await self._remove_rows(lease, user_id, statement):
@@ -88,6 +91,13 @@ class Removal:
             await leases.renew(session, lease, seconds=self._lease_seconds)
             await loose.let_go(session, keys)
         return bool(blob_ids)
+
+    async def _remove_resizes(self, lease: Lease, user_id: UUID) -> bool:
+        async with self._sessions.begin() as session:
+            count, keys = await resizes.delete_some_of(session, user_id, most=IMAGES_AT_ONCE)
+            await leases.renew(session, lease, seconds=self._lease_seconds)
+            await loose.let_go(session, keys)
+        return bool(count)
 
     async def _end_resumables(self, user_id: UUID) -> None:
         async with self._sessions.begin() as session:

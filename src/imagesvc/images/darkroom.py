@@ -128,7 +128,7 @@ class Darkroom:
         """Runs the sandbox and stores what comes out. Raises TryLater when that is our failure and not the file's."""
         async with self._sandbox.scratch() as folder:
             try:
-                await _write(folder / "original", self._storage.read(blob.key))
+                await write_chunks(folder / "original", self._storage.read(blob.key))
             except ObjectGone as error:
                 await self._mark_lost(blob)
                 raise TryLater("object-lost", at_most=1, key=blob.key) from error
@@ -181,7 +181,7 @@ def _blob_id(lease: Lease) -> UUID:
     return lease.blob_id
 
 
-async def _write(path: Path, chunks: AsyncIterator[bytes]) -> None:
+async def write_chunks(path: Path, chunks: AsyncIterator[bytes]) -> None:
     with await asyncio.to_thread(path.open, "wb") as file:
         async for chunk in chunks:
             await asyncio.to_thread(file.write, chunk)

@@ -1,6 +1,6 @@
 """multipart/form-data (RFC 7578) as it streams in: files one after the other, and the fields that go before them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
@@ -42,9 +42,16 @@ class FilePart:
 
 
 class MultipartBody:
-    """Reads one request. ``warnings`` is complete once ``files`` has ended."""
+    """Reads one request. ``warnings``, ``fields`` and ``unknown_fields`` are complete once ``files`` has ended."""
 
-    def __init__(self, settings: Settings, content_type: str | None, stream: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        content_type: str | None,
+        stream: AsyncIterator[bytes],
+        *,
+        known_fields: Collection[str] = FIELDS | NEXT_FILE_FIELDS,
+    ) -> None:
         kind, options = parse_options_header(content_type or "")
         if kind.lower() != "multipart/form-data":
             raise NotMultipart("Send `Content-Type: multipart/form-data; boundary=…`, as `curl -F` does.")
@@ -63,10 +70,13 @@ class MultipartBody:
         except MultipartError as error:
             raise BrokenMultipart(str(error)) from error
         self.warnings: list[str] = []
+        self.fields: dict[str, str] = {}
+        self.unknown_fields: list[str] = []
+        self._known_fields = known_fields
 
     async def files(self) -> AsyncIterator[FilePart]:
         """The files in order. Raises BrokenMultipart and RequestTooLarge, in the middle of a file too."""
-        fields: dict[str, str] = {}
+        fields = self.fields
         unused: set[str] = set()
         events = self._events()
         async for event in events:
@@ -80,7 +90,8 @@ class MultipartBody:
                     fields.pop(name, None)
                 continue
             name, value = _text(event.name or "")[:100], await self._value(events)
-            if name not in FIELDS and name not in NEXT_FILE_FIELDS:
+            if name not in self._known_fields:
+                self.unknown_fields.append(name)
                 self.warnings.append(f"The field {name!r} is not known and was ignored.")
                 continue
             fields[name] = value

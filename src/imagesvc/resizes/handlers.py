@@ -1,0 +1,14 @@
+"""The kind of task that this room handles, with its retry policy."""
+
+from collections.abc import Mapping
+
+from imagesvc.resizes.resizing import Resizing
+from imagesvc.resizes.service import KIND
+from imagesvc.settings import Settings
+from imagesvc.tasks.runner import Kind
+
+
+def kinds(settings: Settings, resizing: Resizing) -> Mapping[str, Kind]:
+    """Somebody waits: three attempts are enough."""
+    most = min(settings.task_max_attempts, 3)
+    return {KIND: Kind(handler=resizing.make, last_words=resizing.give_up, max_attempts=most)}

@@ -1,0 +1,41 @@
+"""The table of resizes."""
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from imagesvc.db import Base
+
+
+class Resize(Base):
+    """One asked size of one content, by one owner. ``source_key`` is the file that came with the request.
+
+    ``expires_at`` is when the answer ends; of one that is `expired`, when it is forgotten; null while the work goes on.
+    """
+
+    __tablename__ = "resizes"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'started', 'success', 'rejected', 'failed', 'expired')", name="state"),
+        CheckConstraint("(state = 'success') = (key IS NOT NULL)", name="result"),
+        CheckConstraint("(state IN ('pending', 'started')) = (expires_at IS NULL)", name="expiry"),
+        Index(None, "owner_id", postgresql_include=["state"]),
+        Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+    )
+
+    token: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    task_id: Mapped[UUID]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    source_key: Mapped[str | None] = mapped_column(unique=True)
+    key: Mapped[str | None] = mapped_column(unique=True)
+    format: Mapped[str]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    sha256: Mapped[bytes | None]
+    bytes: Mapped[int | None]
+    problem: Mapped[dict[str, Any] | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime | None]

@@ -1,0 +1,99 @@
+"""Routes: ask for a resize, see how far it is, get it."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from imagesvc.accounts.router import CurrentCaller, needs_bearer
+from imagesvc.errors import Forbidden, Malformed
+from imagesvc.http.conditional import strong_etag
+from imagesvc.http.manners import accept_large_body
+from imagesvc.http.problems import problems
+from imagesvc.http.stored import StoredBytes
+from imagesvc.images.errors import ImageNotFound
+from imagesvc.images.router import BINARY, CONDITIONS, PRIVATE, opener
+from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT
+from imagesvc.resizes.errors import (
+    NoResult,
+    NotAResize,
+    ResizeExpired,
+    ResizeNotFound,
+    TooManyResizes,
+    UnknownBody,
+)
+from imagesvc.resizes.request import reader
+from imagesvc.resizes.schemas import RESIZE_BODY, ResizeOut, ResizeTaken
+from imagesvc.resizes.service import Resizes
+from imagesvc.storage import ObjectGone, StorageAway
+from imagesvc.uploads.errors import (
+    Base64Broken,
+    BrokenJson,
+    BrokenMultipart,
+    EmptyFile,
+    FileTooLarge,
+    NoFile,
+    NoRoom,
+    NotAnImage,
+    RequestTooLarge,
+    TooManyUploads,
+    UploadStalled,
+)
+from imagesvc.uploads.router import declared_bytes, pace_of
+
+router = APIRouter(prefix="/v1/resizes", tags=["resizes"], dependencies=[needs_bearer])
+
+FILE_PROBLEMS = (FileTooLarge, NotAnImage, EmptyFile, Base64Broken, NoFile, ImageNotFound)
+BODY_PROBLEMS = (UnknownBody, BrokenJson, BrokenMultipart, RequestTooLarge, UploadStalled, Malformed)
+BUSY = (TooManyResizes, TooManyUploads, NoRoom, StorageAway)
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses=problems(Forbidden, NotAResize, *FILE_PROBLEMS, *BODY_PROBLEMS, *BUSY),
+    openapi_extra=RESIZE_BODY,
+)
+async def ask_for_resize(request: Request, caller: CurrentCaller) -> ResizeTaken:
+    """One size of a picture that comes along, or of an image of yours. The same request again does no work again."""
+    resizes: Resizes = request.app.state.resizes
+    accept_large_body(request)
+    read = reader(request.app.state.settings, request.headers.get("content-type"), pace_of(request))
+    try:
+        token = await resizes.ask(caller, read, declared_bytes=declared_bytes(request))
+    except ValidationError as error:
+        found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors()]
+        raise RequestValidationError(found) from error
+    return ResizeTaken.of(token)
+
+
+@router.get("/{token}", responses=problems(Forbidden, ResizeNotFound, ResizeExpired))
+async def resize_status(request: Request, response: Response, token: UUID, caller: CurrentCaller) -> ResizeOut:
+    """How far it is, and where the result is."""
+    resizes: Resizes = request.app.state.resizes
+    response.headers["Cache-Control"] = "no-store"
+    return await resizes.status(caller, token)
+
+
+@router.head("/{token}/result", include_in_schema=False)
+@router.get(
+    "/{token}/result",
+    response_class=Response,
+    responses={
+        **BINARY,
+        **problems(Forbidden, ResizeNotFound, ResizeExpired, NoResult, *CONDITIONS, ObjectGone, StorageAway),
+    },
+)
+async def resized_image(request: Request, token: UUID, caller: CurrentCaller) -> Response:
+    """The resized picture, until it expires."""
+    resizes: Resizes = request.app.state.resizes
+    found = await resizes.result(caller, token)
+    return StoredBytes(
+        opener(request, found["key"]),
+        size=found["bytes"],
+        media_type=MEDIA_TYPE_OF_FORMAT[found["format"]],
+        etag=strong_etag(found["sha256"].hex()),
+        cache_control=PRIVATE,
+        sha256=found["sha256"],
+    )

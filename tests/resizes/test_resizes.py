@@ -1,0 +1,223 @@
+"""A size of a picture on request: the ways to ask, what comes of it, and what is told when nothing can."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from imagesvc.processing.sandbox import Sandbox
+from imagesvc.settings import Settings
+from tests.images.uploads import send
+from tests.resizes.asking import encoded, ended, picture_of, tasks, token_for
+from tests.support.images import bomb_png, exif_jpeg, jpeg, png, truncated_jpeg
+from tests.support.people import People
+from tests.support.service import Service, running_service
+from tests.support.sql import sql
+from tests.support.traces import NOTHING, traces
+
+PICTURE = jpeg(seed=1, size=(320, 240))
+
+
+async def test_a_picture_comes_in_the_asked_size_whichever_way_it_was_sent(service: Service) -> None:
+    owner = service.owner
+    token = await token_for(owner, image=encoded(PICTURE))
+    status = await ended(owner, token)
+    result = await owner.get(status["resized_image_url"])
+    unchanged = await owner.get(status["resized_image_url"], headers={"If-None-Match": result.headers["etag"]})
+    image = await send(service, PICTURE)
+
+    again = await token_for(owner, fit="contain", height=100, quality=80, image=encoded(PICTURE), format="jpg")
+    form = await owner.post("/v1/resizes", files={"file": ("a.jpg", PICTURE)}, data={"width": "100"})
+    fields_last = await owner.post(
+        "/v1/resizes", files=[("image", ("a.jpg", PICTURE)), ("width", (None, "100")), ("format", (None, "jpg"))]
+    )
+    of_image = await token_for(owner, image_id=image["image_id"], width=100)
+
+    assert status | {"created_at": "", "expires_at": ""} == {
+        "token": token,
+        "status": "SUCCESS",
+        "error": None,
+        "created_at": "",
+        "expires_at": "",
+        "format": "jpg",
+        "width": 100,
+        "height": 75,
+        "bytes": len(result.content),
+        "resized_image_url": f"/v1/resizes/{token}/result",
+    }
+    assert (await picture_of(owner, token)).size == (100, 75)
+    assert (result.headers["content-type"], result.headers["cache-control"]) == ("image/jpeg", "private, no-cache")
+    assert unchanged.status_code == 304
+    assert {again, form.json()["token"], fields_last.json()["token"], of_image} == {token}
+    assert uuid.UUID(token).version == 5
+    assert await tasks(service) == []
+    assert await sql(service, "SELECT count(*) FROM resizes") == [{"count": 1}]
+
+
+async def test_other_parameters_are_other_work(service: Service) -> None:
+    image = await send(service, exif_jpeg(seed=2, size=(320, 240), orientation=6))
+    wanted: list[dict[str, Any]] = [
+        {"width": 60},
+        {"width": 60, "fit": "cover", "height": 40},
+        {"width": 60, "fit": "fill", "height": 40, "format": "png"},
+        {"width": 60, "format": "webp", "quality": 10},
+        {"width": 4096, "height": 4096, "format": "avif"},
+    ]
+
+    tokens = [await token_for(service.owner, image_id=image["image_id"], **asked) for asked in wanted]
+
+    pictures = [await picture_of(service.owner, token) for token in tokens]
+    assert len({*tokens}) == 5
+    assert [(picture.format, picture.size) for picture in pictures] == [
+        ("JPEG", (60, 80)),
+        ("JPEG", (60, 40)),
+        ("PNG", (60, 40)),
+        ("WEBP", (60, 80)),
+        ("AVIF", (240, 320)),
+    ]
+
+
+async def test_a_file_of_several_parts_is_resized_and_leaves_only_the_result(
+    settings_with: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    large = PICTURE + bytes(6 * 1024 * 1024)
+    async with running_service(settings_with(part_bytes=5 * 1024 * 1024), sandbox) as service:
+        token = await token_for(service.owner, image=encoded(large))
+        assert (await picture_of(service.owner, token)).size == (100, 75)
+        assert await token_for(service.owner, image=encoded(large)) == token
+        await service.stop_worker()
+        assert await traces(service) == NOTHING | {"objects": 1}
+
+
+async def test_requests_that_race_do_the_work_once(idle_service: Service) -> None:
+    request = {"image": encoded(PICTURE), "width": 50}
+
+    tokens = await asyncio.gather(*(token_for(idle_service.owner, **request) for _ in range(8)))
+
+    task, *others = await tasks(idle_service)
+    status = (await idle_service.owner.get(f"/v1/resizes/{tokens[0]}")).json()
+    runner = idle_service.background.runner
+    done = await asyncio.gather(*(runner.run(task["id"]) for _ in range(3)))
+    assert len({*tokens}) == 1
+    assert others == []
+    assert (status["status"], status["expires_at"], status["resized_image_url"]) == ("PENDING", None, None)
+    assert sorted(done) == [False, False, True]
+    assert await traces(idle_service) == NOTHING | {"objects": 1}
+
+
+MISTAKES: list[tuple[dict[str, Any], int, str, str | None]] = [
+    ({}, 422, "no-file", "/image"),
+    ({"width": 10}, 422, "no-file", "/image"),
+    ({"image": None}, 422, "no-file", "/image"),
+    ({"image": ""}, 422, "empty-file", None),
+    ({"image": "%%%"}, 422, "broken-base64", "/image"),
+    ({"image": "data:image/jpeg;base64," + encoded(PICTURE)}, 422, "broken-base64", "/image"),
+    ({"image": 7}, 422, "not-a-resize", "/image"),
+    ({"image": encoded(b"MZ" * 500)}, 415, "unsupported-media-type", None),
+    ({"image_id": "x"}, 422, "invalid-request", "/image_id"),
+    ({"image_id": str(uuid.uuid4())}, 404, "image-not-found", None),
+    ({"image": encoded(PICTURE), "image_id": str(uuid.uuid4())}, 422, "not-a-resize", "/image_id"),
+    ({"image": encoded(PICTURE), "width": 0}, 422, "invalid-request", "/width"),
+    ({"image": encoded(PICTURE), "width": -1}, 422, "invalid-request", "/width"),
+    ({"image": encoded(PICTURE), "width": 10**9}, 422, "invalid-request", "/width"),
+    ({"image": encoded(PICTURE), "width": 4097}, 422, "not-a-resize", "/width"),
+    ({"image": encoded(PICTURE), "height": "10"}, 422, "invalid-request", "/height"),
+    ({"image": encoded(PICTURE), "height": 1.5}, 422, "invalid-request", "/height"),
+    ({"image": encoded(PICTURE), "height": True}, 422, "invalid-request", "/height"),
+    ({"image": encoded(PICTURE), "quality": 101}, 422, "invalid-request", "/quality"),
+    ({"image": encoded(PICTURE), "fit": "x"}, 422, "invalid-request", "/fit"),
+    ({"image": encoded(PICTURE), "format": "svg"}, 422, "invalid-request", "/format"),
+    ({"image": encoded(PICTURE), "depth": 1}, 422, "invalid-request", "/depth"),
+]
+
+
+async def test_what_cannot_be_asked_is_told_with_its_place_and_leaves_nothing(idle_service: Service) -> None:
+    owner = idle_service.owner
+    answers = [await owner.post("/v1/resizes", json=body) for body, *_ in MISTAKES]
+    raw = [
+        await owner.post("/v1/resizes", content=b"[]", headers={"content-type": "application/json"}),
+        await owner.post("/v1/resizes", content=b'{"image": "AA', headers={"content-type": "application/json"}),
+        await owner.post("/v1/resizes", content=b'{"width": 1, "width": 2}'),
+        await owner.post("/v1/resizes", content=b"x", headers={"content-type": "text/plain"}),
+        await owner.post("/v1/resizes", files=[("file", ("a", PICTURE)), ("file", ("b", PICTURE))]),
+        await owner.post("/v1/resizes", files={"file": ("a", PICTURE)}, data={"colour": "red"}),
+        await owner.post("/v1/resizes", files={"file": ("a", PICTURE)}, data={"width": "wide"}),
+    ]
+
+    told = [(answer.status_code, answer.json()["type"].rpartition("/")[2]) for answer in answers]
+    places = [answer.json().get("errors", [{"pointer": None}])[0]["pointer"] for answer in answers]
+    assert told == [(status, slug) for _, status, slug, _ in MISTAKES]
+    assert places == [place for *_, place in MISTAKES]
+    assert [answer.status_code for answer in raw] == [422, 400, 422, 415, 422, 422, 422]
+    assert await traces(idle_service) == NOTHING
+    assert await sql(idle_service, "SELECT FROM resizes") == []
+
+
+async def test_a_broken_file_ends_in_a_failure_that_says_why_and_is_not_tried_again(service: Service) -> None:
+    broken = encoded(truncated_jpeg(seed=3, keep=0.3))
+    huge = encoded(bomb_png())
+
+    tokens = [await token_for(service.owner, image=image) for image in (broken, huge)]
+    failures = [await ended(service.owner, token) for token in tokens]
+
+    assert [failure["status"] for failure in failures] == ["FAILURE", "FAILURE"]
+    assert [failure["error"]["type"] for failure in failures] == ["/problems/broken-image", "/problems/too-many-pixels"]
+    assert [failure["resized_image_url"] for failure in failures] == [None, None]
+    result = await service.owner.get(f"/v1/resizes/{tokens[0]}/result")
+    assert (result.status_code, result.json()["type"]) == (409, "/problems/no-result")
+    assert await token_for(service.owner, image=broken) == tokens[0]
+    assert await tasks(service) == []
+    await service.stop_worker()
+    assert await traces(service) == NOTHING
+
+
+async def test_limits_hold_on_both_sides(settings_with: Callable[..., Settings], sandbox: Sandbox) -> None:
+    settings = settings_with(resize_max_bytes=len(PICTURE), resize_max_side=200, resize_max_unfinished=2)
+    async with running_service(settings, sandbox, with_worker=False) as service:
+        too_large = await service.owner.post("/v1/resizes", json={"image": encoded(PICTURE + b"x")})
+        too_wide = await service.owner.post("/v1/resizes", json={"image": encoded(PICTURE), "height": 201})
+        await token_for(service.owner, image=encoded(PICTURE), width=200, height=200)
+        await token_for(service.owner, image=encoded(PICTURE), width=1)
+        one_more = await service.owner.post("/v1/resizes", json={"image": encoded(PICTURE), "width": 2})
+        await token_for(service.owner, image=encoded(PICTURE), width=1)
+
+    assert (too_large.status_code, too_large.json()["type"]) == (413, "/problems/file-too-large")
+    assert (too_wide.status_code, too_wide.json()["errors"][0]["pointer"]) == (422, "/height")
+    assert (one_more.status_code, one_more.json()["type"]) == (429, "/problems/too-many-resizes")
+
+
+async def test_a_resize_is_its_owners_alone(people: People) -> None:
+    ann, bob = await people.new("ann"), await people.new("bob")
+    sent = await ann.client.post("/v1/images", files={"file": ("a.jpg", PICTURE)}, data={"visibility": "public"})
+    image_id = sent.json()["results"][0]["image_id"]
+    token = await token_for(ann.client, image_id=image_id)
+    theirs = await token_for(bob.client, image=encoded(PICTURE))
+    await ended(ann.client, token)
+    reader = await people.holding((await people.new_key(ann, "read"))["key"])
+    uploader = await people.holding((await people.new_key(ann, "upload"))["key"])
+
+    for_bob = [await bob.client.get(f"/v1/resizes/{token}{path}") for path in ("", "/result")]
+    of_ann = await bob.client.post("/v1/resizes", json={"image_id": image_id})
+    with_keys = [
+        await reader.get(f"/v1/resizes/{token}"),
+        await reader.post("/v1/resizes", json={"image": encoded(PICTURE)}),
+        await uploader.post("/v1/resizes", json={"image": encoded(PICTURE)}),
+        await uploader.post("/v1/resizes", json={"image_id": image_id}),
+        await uploader.get(f"/v1/resizes/{token}"),
+        await people.service.anyone.get(f"/v1/resizes/{token}"),
+        await people.service.owner.get(f"/v1/resizes/{token}"),
+        await people.service.owner.post("/v1/resizes", json={"image_id": image_id}),
+    ]
+
+    assert token != theirs
+    assert [answer.status_code for answer in (*for_bob, of_ann)] == [404, 404, 404]
+    assert [answer.status_code for answer in with_keys] == [200, 403, 202, 403, 403, 401, 404, 202]
+
+
+@pytest.mark.parametrize("size", [(16, 12)])
+async def test_a_small_picture_is_not_enlarged(service: Service, size: tuple[int, int]) -> None:
+    token = await token_for(service.owner, image=encoded(png(seed=1, size=size)), format="png")
+
+    assert (await picture_of(service.owner, token)).size == size
