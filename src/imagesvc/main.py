@@ -18,6 +18,7 @@ import imagesvc.uploads.batches.router
 import imagesvc.uploads.known.router
 import imagesvc.uploads.resumable.router
 import imagesvc.uploads.router
+import imagesvc.visits.jobs.router
 import imagesvc.visits.stores.router
 from imagesvc import observability
 from imagesvc.http import docs, health, manners, problems
@@ -46,6 +47,7 @@ ROUTERS = (
     imagesvc.uploads.resumable.router.link_router,
     imagesvc.uploads.router.router,
     imagesvc.visits.stores.router.router,
+    imagesvc.visits.jobs.router.router,
     health.router,
 )
 
@@ -74,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.users, state.api_keys, state.logins = web.users, web.api_keys, web.logins
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
             state.search, state.changes, state.shares = web.search, web.changes, web.shares
-            state.stores = web.stores
+            state.stores, state.jobs = web.stores, web.jobs
             state.resizes = web.resizes
             state.tasks = web.tasks
             state.checks, state.metrics = checks_of(web.servers), web.metrics

@@ -13,6 +13,7 @@ from imagesvc.accounts.removal import Removal
 from imagesvc.accounts.service import Accounts
 from imagesvc.accounts.users import Users
 from imagesvc.db import Database, require_current_schema
+from imagesvc.fetching import Fetcher
 from imagesvc.http.idempotency import IdempotencyKeys
 from imagesvc.http.pages import Cursors
 from imagesvc.images import handlers as image_handlers
@@ -39,6 +40,7 @@ from imagesvc.storage import Storage
 from imagesvc.tasks.loose import Reaper
 from imagesvc.tasks.queue import Queue
 from imagesvc.tasks.runner import Kind, Runner
+from imagesvc.tasks.turns import Turns
 from imagesvc.uploads.admission import Admission
 from imagesvc.uploads.batches.service import Batches
 from imagesvc.uploads.entrance import Entrance
@@ -51,6 +53,9 @@ from imagesvc.uploads.resumable.finishing import Finishing
 from imagesvc.uploads.resumable.receiving import Tools
 from imagesvc.uploads.resumable.service import Resumables
 from imagesvc.uploads.service import Uploads
+from imagesvc.visits.jobs import handlers as job_handlers
+from imagesvc.visits.jobs.downloads import Downloads
+from imagesvc.visits.jobs.service import Jobs
 from imagesvc.visits.stores.service import Stores
 
 
@@ -83,6 +88,7 @@ class Web:
     shares: Shares
     resizes: Resizes
     stores: Stores
+    jobs: Jobs
     stats: Statistics
     search: Search
     tasks: Tasks
@@ -97,6 +103,7 @@ class Background:
 
     servers: Servers
     runner: Runner
+    turns: Turns
     reaper: Reaper
     expiry: Expiry
     resize_expiry: ResizeExpiry
@@ -141,6 +148,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             shares=Shares(settings, database, keys, images),
             resizes=Resizes(settings, database, servers.storage, servers.queue, entrance),
             stores=Stores(settings, database),
+            jobs=Jobs(settings, database),
             stats=Statistics(database),
             tasks=Tasks(database, servers.queue),
             cursors=Cursors(keys),
@@ -166,6 +174,13 @@ def _finishing(servers: Servers, ending: Ending) -> Mapping[str, Kind]:
     return resumable_handlers.kinds(servers.settings, finishing)
 
 
+def _downloading(servers: Servers, fetcher: Fetcher) -> Mapping[str, Kind]:
+    settings, database = servers.settings, servers.database
+    admission = Admission(settings, database, servers.storage, servers.queue)
+    downloads = Downloads(settings, database, admission, Entrance(settings), fetcher, Waiting(database))
+    return job_handlers.kinds(settings, downloads)
+
+
 @contextlib.asynccontextmanager
 async def open_background(settings: Settings, sandbox: Sandbox | None = None) -> AsyncIterator[Background]:
     """A sandbox that is passed in is used and left open."""
@@ -180,10 +195,13 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             **resize_handlers.kinds(settings, Resizing(settings, database, storage, sandbox)),
             **account_handlers.kinds(settings, Removal(settings, database)),
             **_finishing(servers, ending),
+            **_downloading(servers, await stack.enter_async_context(Fetcher(settings))),
         }
+        runner = Runner(settings, database, kinds)
         yield Background(
             servers=servers,
-            runner=Runner(settings, database, kinds),
+            runner=runner,
+            turns=Turns(settings, database, runner),
             reaper=Reaper(settings, database, storage),
             expiry=Expiry(database, ending),
             resize_expiry=ResizeExpiry(settings, database),

@@ -43,6 +43,8 @@ async def work(parts: Background) -> None:
     settings = parts.servers.settings
     jobs = [
         asyncio.create_task(_take_jobs(settings, parts.runner)),
+        asyncio.create_task(parts.turns.take()),
+        asyncio.create_task(_every(settings.sweep_seconds, parts.turns.recover)),
         asyncio.create_task(_every(settings.sweep_seconds, parts.servers.queue.sweep)),
         asyncio.create_task(_every(settings.reap_seconds, parts.reaper.reap)),
         asyncio.create_task(_every(settings.reap_seconds, parts.expiry.expire)),

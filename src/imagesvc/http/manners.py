@@ -45,6 +45,11 @@ def accept_large_body(request: Request) -> None:
     request.scope["state"]["accepts_large_body"] = True
 
 
+def accept_body(request: Request, *, max_bytes: int) -> None:
+    """Another limit on the body for this request."""
+    request.scope["state"]["max_body_bytes"] = max_bytes
+
+
 class Manners:
     """The middleware. Sets ``request.state.request_id``; logs ``request.state.caller_id`` when a route has set it."""
 
@@ -155,7 +160,7 @@ class _Exchange:
         return message
 
     def _refuse_large_body(self, size: int) -> None:
-        limit = self._max_body_bytes
+        limit = self._state.get("max_body_bytes", self._max_body_bytes)
         if limit is not None and size > limit and not self._state.get("accepts_large_body"):
             # FastAPI turns whatever else is raised while it reads a body into 400.
             raise HTTPException(413, f"This route takes {limit} bytes at most.")

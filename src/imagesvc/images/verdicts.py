@@ -99,5 +99,10 @@ def failure(reason: str) -> dict[str, Any]:
     return _member(_VERDICTS.get(reason, ProcessingError), None)
 
 
+def title_of(slug: str) -> str:
+    """What a verdict says in short."""
+    return _VERDICTS.get(slug, Verdict).title
+
+
 def _member(kind: type[Verdict], detail: str | None) -> dict[str, Any]:
     return {"type": f"/problems/{kind.slug}", "title": kind.title, "detail": detail}

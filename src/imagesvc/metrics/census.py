@@ -22,7 +22,7 @@ HELD = """
         (SELECT json_agg(t) FROM (SELECT kind, state, count(*) AS count FROM tasks GROUP BY kind, state) t) AS tasks,
         (SELECT count(*) FROM tasks WHERE state = 'dead') AS dead_letters,
         (SELECT greatest(0, extract(epoch FROM now() - least(
-            (SELECT min(due_at) FROM tasks WHERE state = 'pending'),
+            (SELECT min(due_at) FROM tasks WHERE state = 'pending' AND turn_of IS NULL), -- others wait for their turn
             (SELECT min(lease_until) FROM tasks WHERE state = 'running'))))::float) AS oldest_due_seconds,
         (SELECT json_agg(l) FROM (
             SELECT state, count(*) AS count, extract(epoch FROM now() - min(created_at)) AS seconds

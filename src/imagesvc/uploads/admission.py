@@ -26,7 +26,7 @@ from imagesvc.uploads import queries
 from imagesvc.uploads.body import Body, StoredKeys
 from imagesvc.uploads.context import FileContext
 from imagesvc.uploads.door import Door
-from imagesvc.uploads.errors import DigestMismatch, NotAdmitted
+from imagesvc.uploads.errors import AlreadyAdmitted, DigestMismatch, NotAdmitted
 
 ROUNDS = 5
 """How often admission goes round when the same content is deleted and stored by others at the same time."""
@@ -36,6 +36,8 @@ EVERYBODY = UUID(int=0)
 
 Told = tuple[FileContext, bytes | None]
 """What is told about a file: its context, and the SHA-256 that its sender names."""
+Ids = tuple[UUID, UUID, UUID, UUID]
+"""For what admission makes: upload, image, blob and task."""
 Tell = Callable[[], Awaitable[Told]]
 
 
@@ -65,10 +67,12 @@ class Admission:
         declared_bytes: int | None = None,
         most_bytes: int | None = None,
         expected_sha256: bytes | None = None,
+        upload_id: UUID | None = None,
     ) -> Admitted:
         """Take one file in. After it returns, bytes and rows are durable (invariant 1).
 
         Where its size was not declared, ``most_bytes`` may bound it: a link then reserves no more than that.
+        With an ``upload_id``, which whoever repeats it gives again, it is admitted once: AlreadyAdmitted is raised.
         Raises the errors of ``uploads.errors`` and ``links.errors``; nothing is kept then.
         """
         body = Body(self._keys, door, declared_bytes=declared_bytes, most_bytes=most_bytes)
@@ -76,7 +80,7 @@ class Admission:
         async def tell() -> Told:
             return context, expected_sha256
 
-        return await self._admit(body, chunks, tell, door, position=position)
+        return await self._admit(body, chunks, tell, door, position=position, upload_id=upload_id)
 
     async def admit_before_told(
         self,
@@ -95,8 +99,16 @@ class Admission:
         return await self._admit(body, chunks, tell, door, position=position)
 
     async def _admit(
-        self, body: Body, chunks: AsyncIterator[bytes], tell: Tell, door: Door, *, position: int
+        self,
+        body: Body,
+        chunks: AsyncIterator[bytes],
+        tell: Tell,
+        door: Door,
+        *,
+        position: int,
+        upload_id: UUID | None = None,
     ) -> Admitted:
+        ids = (upload_id or new_id(), new_id(), new_id(), new_id())
         key: str | None = None
         try:
             await body.receive(chunks)
@@ -106,7 +118,7 @@ class Admission:
             key = body.key
             for _ in range(ROUNDS):
                 key = key or await self._keys.hold_small(body, self._scope(door))
-                admitted = await self._insert(body, context, door, key=key, position=position)
+                admitted = await self._insert(ids, body, context, door, key=key, position=position)
                 if admitted is not None:
                     return admitted
             raise NotAdmitted
@@ -125,14 +137,13 @@ class Admission:
         return scope_of(self._settings, door.owner_id)
 
     async def _insert(
-        self, body: Body, context: FileContext, door: Door, *, key: str | None, position: int
+        self, ids: Ids, body: Body, context: FileContext, door: Door, *, key: str | None, position: int
     ) -> Admitted | None:
         """The admission transaction; None when the blob turned out to need a key that we do not have."""
-        upload_id, image_id, blob_id, task_id = new_id(), new_id(), new_id(), new_id()
         try:
             row = await self._database.fetch_row(
                 queries.ADMIT,
-                *(upload_id, image_id, blob_id, task_id, door.batch_id, position),
+                *(*ids, door.batch_id, position),
                 *(door.owner_id, self._scope(door), door.link.id if door.link else None, door.way),
                 *(body.sha256, body.size, body.media_type, key),
                 *(context.filename, context.title, context.description, context.visibility),
@@ -143,6 +154,8 @@ class Admission:
                 raise KeyReaped from error
             if isinstance(error, asyncpg.ForeignKeyViolationError):
                 raise AccountGone from error
+            if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == "uploads_pkey":
+                raise AlreadyAdmitted from error
             raise
         match row["outcome"]:
             case "created" | "duplicate" as status:
@@ -151,7 +164,7 @@ class Admission:
                     self._queue.wake_soon(row["task_id"])
                 return Admitted(
                     status=status,
-                    upload_id=upload_id,
+                    upload_id=ids[0],
                     image_id=row["image_id"],
                     sha256=body.sha256,
                     bytes=body.size,

@@ -1,6 +1,6 @@
 """What can be wrong with a file on its way in."""
 
-from imagesvc.errors import ImagesvcError, Invalid, Malformed, NotFound, Unavailable
+from imagesvc.errors import Conflict, ImagesvcError, Invalid, Malformed, NotFound, Unavailable
 
 
 class FileTooLarge(ImagesvcError):
@@ -78,6 +78,12 @@ class NotAdmitted(Unavailable):
 
     slug, title = "try-again", "The file could not be admitted just now"
     retry_after_seconds = 1
+
+
+class AlreadyAdmitted(Conflict):
+    """This very upload is there already: whoever repeats an admission after a crash need not do it again."""
+
+    slug, title = "already-admitted", "The upload is there already"
 
 
 class BatchNotFound(NotFound):
