@@ -10,6 +10,7 @@ import imagesvc.accounts.router
 import imagesvc.images.router
 import imagesvc.images.search.router
 import imagesvc.images.shares.router
+import imagesvc.images.similar.router
 import imagesvc.links.router
 import imagesvc.operations.router
 import imagesvc.resizes.router
@@ -37,6 +38,7 @@ ROUTERS = (
     imagesvc.images.shares.router.router,
     imagesvc.images.router.router,
     imagesvc.images.search.router.router,
+    imagesvc.images.similar.router.router,
     imagesvc.links.router.router,
     imagesvc.resizes.router.router,
     imagesvc.stats.router.router,
@@ -76,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.users, state.api_keys, state.logins = web.users, web.api_keys, web.logins
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
             state.search, state.changes, state.shares = web.search, web.changes, web.shares
+            state.similar = web.similar
             state.stores, state.jobs = web.stores, web.jobs
             state.resizes = web.resizes
             state.tasks = web.tasks

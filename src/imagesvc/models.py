@@ -3,7 +3,7 @@
 from imagesvc.accounts.models import ApiKey, LoginFailure, User
 from imagesvc.db import Base
 from imagesvc.http.models import IdempotencyKey
-from imagesvc.images.models import Blob, Image, Rendition, Share
+from imagesvc.images.models import Blob, Image, PerceptualHash, Rendition, Share
 from imagesvc.links.models import Link, LinkContent
 from imagesvc.operations.models import Audit, Reprocessing
 from imagesvc.resizes.models import Resize
@@ -28,6 +28,7 @@ __all__ = [
     "LinkContent",
     "LoginFailure",
     "LooseObject",
+    "PerceptualHash",
     "Rendition",
     "Reprocessing",
     "Resize",

@@ -22,6 +22,7 @@ from imagesvc.images.darkroom import Darkroom
 from imagesvc.images.search.service import Search
 from imagesvc.images.service import Images
 from imagesvc.images.shares.service import Shares
+from imagesvc.images.similar.service import Similar
 from imagesvc.images.waiting import Waiting
 from imagesvc.links.service import Links
 from imagesvc.metrics.census import Census
@@ -91,6 +92,7 @@ class Web:
     jobs: Jobs
     stats: Statistics
     search: Search
+    similar: Similar
     tasks: Tasks
     cursors: Cursors
     idempotency: IdempotencyKeys
@@ -153,6 +155,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             tasks=Tasks(database, servers.queue),
             cursors=Cursors(keys),
             search=Search(database),
+            similar=Similar(database),
             idempotency=IdempotencyKeys(settings, database, keys),
             metrics=metrics_of_api(servers, entrance),
         )

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import Database
 from imagesvc.images import queries, verdicts
+from imagesvc.images.clocks import offset_minutes
 from imagesvc.images.models import Blob, Image, Rendition
 from imagesvc.metrics.instruments import count_sandbox_run
 from imagesvc.processing.facts import Facts
@@ -75,6 +76,7 @@ class Darkroom:
                     _reject(now, outcome)
                 else:
                     _state_facts(now, outcome.facts)
+                    await queries.keep_hash(session, now)
                     await _add_renditions(session, now.id, stored)
             else:
                 await loose.release(session, [rendition.key for rendition in stored])
@@ -222,9 +224,11 @@ async def _resolve(session: AsyncSession, image: Image, blob: Blob) -> None:
     image.media_type, image.camera = blob.media_type, blob.camera
     image.score = blob.score["value"] if blob.score else -1
     image.latitude, image.longitude = blob.latitude, blob.longitude
-    image.captured_local = local = blob.captured_local
-    image.captured_offset_minutes = offset = blob.captured_offset_minutes
-    image.captured_offset_source = (blob.captured_offset_source or "unknown") if local else None
+    local, offset, source = blob.captured_local, blob.captured_offset_minutes, blob.captured_offset_source
+    if local is not None and offset is None and (zone := await queries.zone_of_stores(session, image.id)):
+        offset, source = offset_minutes(zone, local), "store"
+    image.captured_local, image.captured_offset_minutes = local, offset
+    image.captured_offset_source = (source or "unknown") if local else None
     if local is not None and offset is not None:
         image.captured_utc = local.replace(tzinfo=dt.timezone(dt.timedelta(minutes=offset)))
     await session.flush()

@@ -157,6 +157,26 @@ class Rendition(Base):
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
+class PerceptualHash(Base):
+    """A blob's hash, for finding near-duplicates: one index for each of its four bands (``processing/hash_bands.py``).
+
+    A table of its own: the rows of ``blobs`` are changed, and an index of a page with changes does not answer alone.
+    """
+
+    __tablename__ = "perceptual_hashes"
+    __table_args__ = tuple(
+        Index(
+            f"perceptual_hashes_band_{shift}_idx",
+            *(text(f"((hash >> {shift}) & 65535)"), "hash"),
+            postgresql_include=["blob_id"],
+        )
+        for shift in (48, 32, 16, 0)
+    )
+
+    blob_id: Mapped[UUID] = mapped_column(ForeignKey("blobs.id"), primary_key=True)
+    hash: Mapped[int]
+
+
 class Share(Base):
     """One image shown to whoever has the token, until it ends. Without a preset: the original."""
 

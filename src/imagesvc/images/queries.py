@@ -8,12 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, exists, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.service import Caller
-from imagesvc.images.models import Blob, Image, Rendition, Share
+from imagesvc.images.models import Blob, Image, PerceptualHash, Rendition, Share
 from imagesvc.tasks.models import Task
 from imagesvc.uploads.models import Upload
+from imagesvc.visits.stores.models import Store
 
 MOST_UPLOADS = 100
 """How many of an image's uploads its answer shows, the newest first."""
@@ -37,10 +39,10 @@ IMAGE = """
     FROM images i JOIN blobs b ON b.id = i.blob_id
 """.replace("{most}", str(MOST_UPLOADS))
 
-_IS_THERE = "NOT EXISTS (SELECT FROM users gone WHERE gone.id = i.owner_id AND gone.deleted_at IS NOT NULL)"
+IS_THERE = "NOT EXISTS (SELECT FROM users gone WHERE gone.id = i.owner_id AND gone.deleted_at IS NOT NULL)"
 """What belongs to an account that is being removed is gone for everybody, although its rows go in the background."""
 
-IMAGE_FOR_READER = IMAGE + f"WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {_IS_THERE}"
+IMAGE_FOR_READER = IMAGE + f"WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {IS_THERE}"
 """$1 the caller's id or NULL, $2 whether an admin, $3 the image. ``version`` changes with every change of the row."""
 
 CHANGE_IMAGE = """
@@ -62,13 +64,15 @@ ORIGINAL_OF = """
     SELECT b.key, b.sha256, b.bytes, b.media_type, b.object_lost, i.title,
            (SELECT u.filename FROM uploads u WHERE u.image_id = i.id ORDER BY u.id LIMIT 1) AS filename
     FROM images i JOIN blobs b ON b.id = i.blob_id WHERE i.id = $3 AND ($2 OR i.owner_id = $1) AND {there}
-""".replace("{there}", _IS_THERE)
+""".replace("{there}", IS_THERE)
 
 RENDITION_FOR_READER = """
+    -- of a pending image none yet, whoever else has the same picture
     SELECT i.id AS image_id, i.state, i.visibility, i.blob_id, r.key, r.sha256, r.bytes
-    FROM images i LEFT JOIN renditions r ON r.blob_id = i.blob_id AND r.preset = $4 AND r.format = $5
+    FROM images i
+    LEFT JOIN renditions r ON r.blob_id = i.blob_id AND r.preset = $4 AND r.format = $5 AND i.state <> 'pending'
     WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {there}
-""".replace("{there}", _IS_THERE)
+""".replace("{there}", IS_THERE)
 
 ASK_FOR_RENDITION = """
     -- one unfinished task a rendition, whoever asks; a blob that is gone meanwhile gives no row
@@ -119,6 +123,22 @@ async def lock_image(session: AsyncSession, image_id: UUID | None) -> Image | No
     return (await session.execute(select(Image).where(Image.id == image_id).with_for_update())).scalar_one_or_none()
 
 
+async def keep_hash(session: AsyncSession, blob: Blob) -> None:
+    """Where near-duplicates are looked for, of a blob that is locked and has its facts."""
+    if blob.perceptual_hash is None:
+        await session.execute(delete(PerceptualHash).where(PerceptualHash.blob_id == blob.id))
+        return
+    row = insert(PerceptualHash).values(blob_id=blob.id, hash=blob.perceptual_hash)
+    await session.execute(row.on_conflict_do_update(index_elements=["blob_id"], set_={"hash": row.excluded.hash}))
+
+
+async def zone_of_stores(session: AsyncSession, image_id: UUID) -> str | None:
+    """Of the first of an image's uploads that came from a store whose time zone is known."""
+    zones = select(Store.time_zone).join(Upload, Upload.store_id == Store.id)
+    first = zones.where(Upload.image_id == image_id, Store.time_zone.is_not(None)).order_by(Upload.id).limit(1)
+    return (await session.execute(first)).scalar_one_or_none()
+
+
 async def version_of_image(session: AsyncSession, image_id: UUID) -> str:
     """The ``version`` of the reads, of a row that is locked."""
     statement = text("SELECT xmin::text FROM images WHERE id = :image")
@@ -161,5 +181,6 @@ async def delete_blobs_nobody_needs(session: AsyncSession, blob_ids: Sequence[UU
         return []
     renditions = delete(Rendition).where(Rendition.blob_id.in_(free)).returning(Rendition.key)
     keys = list((await session.execute(renditions)).scalars())
+    await session.execute(delete(PerceptualHash).where(PerceptualHash.blob_id.in_(free)))
     keys += (await session.execute(delete(Blob).where(Blob.id.in_(free)).returning(Blob.key))).scalars()
     return keys

@@ -160,8 +160,21 @@ HIDDEN: dict[str, Any] = {
 }
 
 
+NOT_YET: dict[str, Any] = dict.fromkeys(
+    (
+        *("width", "height", "stored_width", "stored_height", "orientation", "frames", "color_mode", "has_icc_profile"),
+        *("camera_make", "camera_model", "lens", "f_number", "exposure_seconds", "iso", "focal_length_mm"),
+        *("captured_local", "latitude", "longitude", "altitude_m", "perceptual_hash", "score", "notes", "renditions"),
+    )
+)
+"""What is known of a blob and not told of an image that is pending: else a new image of content that somebody else has
+would show at once that it is known (invariant 5)."""
+
+
 def image_out(row: Row, *, is_full: bool) -> dict[str, Any]:
     """The members of an answer about one image (ImageOut), ready for JSON; without ``is_full`` the public view."""
+    if row["state"] == "pending":
+        row = {**row, **NOT_YET}
     url = f"/v1/images/{row['id']}"
     shown = {
         "id": str(row["id"]),

@@ -51,7 +51,7 @@ class Images:
         return upload_out(row) | {"image": await self.image(caller, row["image_id"], wait_seconds=wait_seconds)}
 
     async def _row(self, caller: Caller | None, image_id: UUID) -> Row:
-        row: Row | None = await self._database.fetch_row(queries.IMAGE_FOR_READER, *_reader(caller), image_id)
+        row: Row | None = await self._database.fetch_row(queries.IMAGE_FOR_READER, *reader_of(caller), image_id)
         if row is None:
             raise ImageNotFound
         return row
@@ -79,7 +79,7 @@ class Images:
 
         async def look() -> Row:
             row: Row | None = await self._database.fetch_row(
-                queries.RENDITION_FOR_READER, *_reader(caller), image_id, preset, form
+                queries.RENDITION_FOR_READER, *reader_of(caller), image_id, preset, form
             )
             if row is None:
                 raise ImageNotFound
@@ -150,7 +150,8 @@ def sees_all(caller: Caller | None, owner_id: UUID) -> bool:
     return caller is not None and (caller.is_admin or caller.user_id == owner_id) and "read" in caller.scopes
 
 
-def _reader(caller: Caller | None) -> tuple[UUID | None, bool]:
+def reader_of(caller: Caller | None) -> tuple[UUID | None, bool]:
+    """What statements take: the id, and whether an admin. Raises Forbidden for a credential that may not read."""
     if caller is None:
         return None, False
     caller.require("read")

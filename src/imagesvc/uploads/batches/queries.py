@@ -24,7 +24,8 @@ _BATCH = """
                             'preset', r.preset, 'format', r.format, 'width', r.width, 'height', r.height,
                             'bytes', r.bytes,
                             'url', '/v1/images/' || i.id || '/renditions/' || r.preset || '.' || r.format
-                        ) ORDER BY r.width, r.format) FROM renditions r WHERE r.blob_id = i.blob_id), '[]'::json))
+                        ) ORDER BY r.width, r.format)
+                        FROM renditions r WHERE r.blob_id = i.blob_id AND i.state <> 'pending'), '[]'::json))
                 ) ORDER BY u.position, u.id)
             FROM (SELECT * FROM uploads WHERE batch_id = b.id ORDER BY position LIMIT {most}) u
             JOIN images i ON i.id = u.image_id), '[]'::json)) AS shown

@@ -1,0 +1,43 @@
+"""The route of near-duplicates."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from imagesvc.accounts.router import OptionalCaller, needs_bearer
+from imagesvc.http.problems import problems
+from imagesvc.images.errors import ImageNotFound
+from imagesvc.images.router import PRIVATE
+from imagesvc.images.schemas import as_json
+from imagesvc.images.similar.schemas import LARGEST_DISTANCE, SimilarImages
+from imagesvc.images.similar.service import Similar
+from imagesvc.processing.perceptual_hash import DEFAULT_MAX_DISTANCE
+
+router = APIRouter(tags=["images"])
+
+
+@router.get(
+    "/v1/images/{image_id}/similar",
+    responses=problems(ImageNotFound),
+    response_model=SimilarImages,
+    dependencies=[needs_bearer],
+)
+async def similar_images(
+    request: Request,
+    image_id: UUID,
+    caller: OptionalCaller,
+    max_distance: Annotated[
+        int,
+        Query(
+            ge=0,
+            le=LARGEST_DISTANCE,
+            description="in how many of 64 bits of the perceptual hash; the default finds what was scaled, compressed,"
+            " brightened or cropped a little",
+        ),
+    ] = DEFAULT_MAX_DISTANCE,
+) -> Response:
+    """Near-duplicates among the images that you may see, the nearest first; at most 12."""
+    similar: Similar = request.app.state.similar
+    body = as_json({"items": await similar.to(caller, image_id, max_distance=max_distance)})
+    return Response(body, headers={"Cache-Control": PRIVATE}, media_type="application/json")
