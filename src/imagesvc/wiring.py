@@ -28,6 +28,7 @@ from imagesvc.links.service import Links
 from imagesvc.metrics.census import Census
 from imagesvc.metrics.page import Gauges, Page
 from imagesvc.operations.dead_letters import Tasks
+from imagesvc.operations.reprocessing import Reprocessings
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.resizes import handlers as resize_handlers
@@ -109,6 +110,7 @@ class Background:
     reaper: Reaper
     expiry: Expiry
     resize_expiry: ResizeExpiry
+    reprocessings: Reprocessings
     stats: Statistics
     idempotency: IdempotencyKeys
     metrics: Page
@@ -208,6 +210,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             reaper=Reaper(settings, database, storage),
             expiry=Expiry(database, ending),
             resize_expiry=ResizeExpiry(settings, database),
+            reprocessings=Reprocessings(settings, database, servers.queue),
             stats=Statistics(database),
             idempotency=IdempotencyKeys(settings, database, KeyRing(settings.signing_keys)),
             metrics=Page(_connections(database)),

@@ -49,6 +49,7 @@ async def work(parts: Background) -> None:
         asyncio.create_task(_every(settings.reap_seconds, parts.reaper.reap)),
         asyncio.create_task(_every(settings.reap_seconds, parts.expiry.expire)),
         asyncio.create_task(_every(settings.reap_seconds, parts.resize_expiry.expire)),
+        asyncio.create_task(_every(settings.sweep_seconds, parts.reprocessings.plan)),
         asyncio.create_task(_every(FOLD_SECONDS, parts.stats.fold)),
         asyncio.create_task(_every(FORGET_SECONDS, parts.idempotency.forget)),
     ]

@@ -198,7 +198,8 @@ async def test_no_column_with_keys_of_objects_is_forgotten(idle_service: Service
     columns = await sql(
         idle_service,
         "SELECT table_name, column_name FROM information_schema.columns"
-        " WHERE table_schema = 'public' AND data_type = 'text' AND column_name ~ 'key$' AND column_name <> 'dedupe_key'",
+        " WHERE table_schema = 'public' AND data_type = 'text' AND column_name ~ 'key$'"
+        " AND column_name <> 'dedupe_key'",
     )
 
     assert {(column["table_name"], column["column_name"]) for column in columns} == set(key_columns())

@@ -2,7 +2,8 @@
 
     up.py      everything on one machine       run.py    the parts apart: serve, worker, migrate
     users.py   accounts                         tasks.py  background work and dead letters
-    audit.py   tables and bucket compared       servers.py   which servers these three work on
+    audit.py   tables and bucket compared       reprocess.py   metadata, renditions and scores made anew
+    servers.py   which servers these three work on
     upload.py, images.py, links.py   clients of a service anywhere; door.py   how they reach it
     supervisor.py, ledger.py   the process tree of `up`       progress.py   what a person sees meanwhile
 
@@ -14,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from imagesvc.cli import audit, images, links, tasks, upload, users
+from imagesvc.cli import audit, images, links, reprocess, tasks, upload, users
 
 app = typer.Typer(
     help="A self-hosted image intake service: every picture stored once, understood, and answered for.",
@@ -31,6 +32,8 @@ app.command(epilog=upload.EXAMPLES)(upload.upload)
 app.command(epilog=images.EXAMPLES)(images.images)
 app.add_typer(tasks.app, name="tasks")
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
+app.command("reprocess", epilog=reprocess.EXAMPLES)(reprocess.reprocess)
+app.command("rescore")(reprocess.rescore)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on  [IMAGESVC_HOST; default: 127.0.0.1]")]
 Port = Annotated[

@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import datetime as dt
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -21,10 +21,19 @@ from imagesvc.db import Database
 from imagesvc.images import queries, verdicts
 from imagesvc.images.clocks import offset_minutes
 from imagesvc.images.models import Blob, Image, Rendition
+from imagesvc.images.reopening import reopen
 from imagesvc.metrics.instruments import count_sandbox_run
 from imagesvc.processing.facts import Facts
 from imagesvc.processing.sandbox import Sandbox
-from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT, Failed, Processed, Rejected, RenditionFile, Work
+from imagesvc.processing.work import (
+    EAGER_RENDITIONS,
+    MEDIA_TYPE_OF_FORMAT,
+    Failed,
+    Processed,
+    Rejected,
+    RenditionFile,
+    Work,
+)
 from imagesvc.settings import Settings
 from imagesvc.storage import ObjectGone, Storage, new_key
 from imagesvc.tasks import leases, loose
@@ -104,6 +113,44 @@ class Darkroom:
                 await loose.release(session, [rendition.key for rendition in stored])
                 stored = []
             await self._end(session, lease, now, [rendition.key for rendition in stored])
+
+    async def redo(self, lease: Lease) -> None:
+        """What is told of a blob, made anew by today's code: those ``parts`` that the task names.
+
+        A blob that has `failed` or was `rejected`, where that is what the task is for, is processed as if it were new.
+        """
+        parts, state = frozenset(lease.payload["parts"]), lease.payload["state"]
+        blob = await self._blob(lease)
+        outcome: Processed | Rejected | None = None
+        stored: list[Stored] = []
+        if blob.state == state == "ready":
+            wanted = EAGER_RENDITIONS if "renditions" in parts else ()
+            work = Work(facts="metadata" in parts, score="score" in parts, renditions=wanted)
+            outcome, stored = await self._develop(blob, work)
+            if isinstance(outcome, Rejected):
+                # it was accepted once: that it is not today is for people to look at
+                raise TryLater(outcome.slug, at_most=1)
+        async with self._sessions.begin() as session:
+            now = await queries.lock_blob(session, blob.id)
+            assert now is not None  # noqa: S101 - our task refers to it
+            replaced: list[str] = []
+            if now.state == state and outcome is not None:
+                if outcome.facts is not None:
+                    _state_facts(now, outcome.facts, parts=parts)
+                    await queries.keep_hash(session, now)
+                if "renditions" in parts:
+                    replaced = await queries.delete_renditions(session, now.id)
+                    await _add_renditions(session, now.id, stored)
+                for image in await queries.lock_images_of_blob(session, now.id, state=state):
+                    await _copy_facts(session, image, now)
+            else:
+                await loose.release(session, [rendition.key for rendition in stored])
+                stored = []
+                if state != "ready":
+                    await reopen(session, now.id, states=(state,))
+            await session.flush()
+            await self._end(session, lease, now, [rendition.key for rendition in stored])
+            await loose.let_go(session, replaced)
 
     async def give_up_image(self, session: AsyncSession, lease: Lease, error: TryLater) -> None:
         """The last attempt has failed: blob and image say so, and why."""
@@ -203,24 +250,37 @@ def _reject(blob: Blob, verdict: Rejected) -> None:
     blob.problem = verdicts.rejection(verdict.slug, verdict.detail)
 
 
-def _state_facts(blob: Blob, facts: Facts | None) -> None:
+def _state_facts(blob: Blob, facts: Facts | None, *, parts: Collection[str] = ("metadata", "score")) -> None:
     assert facts is not None  # noqa: S101 - we asked for them
-    names = set(Facts.model_fields) & set(Blob.__table__.columns.keys()) - {"perceptual_hash", "notes"}
+    if "metadata" in parts:
+        _state_metadata(blob, facts)
+    if "score" in parts:
+        blob.score = facts.score
+        if facts.perceptual_hash is not None:
+            unsigned = int(facts.perceptual_hash, 16)
+            blob.perceptual_hash = unsigned - 2**64 if unsigned >= 2**63 else unsigned
+    blob.state, blob.processed_at = "ready", func.now()
+
+
+def _state_metadata(blob: Blob, facts: Facts) -> None:
+    names = set(Facts.model_fields) & set(Blob.__table__.columns.keys()) - {"perceptual_hash", "notes", "score"}
     for name in names:
         setattr(blob, name, getattr(facts, name))
     blob.camera_make, blob.camera_model = facts.make, facts.model
     blob.camera_make_raw, blob.camera_model_raw = facts.make_raw, facts.model_raw
     blob.captured_offset_source = facts.offset_source
     blob.notes = list(facts.notes) or None
-    if facts.perceptual_hash is not None:
-        unsigned = int(facts.perceptual_hash, 16)
-        blob.perceptual_hash = unsigned - 2**64 if unsigned >= 2**63 else unsigned
-    blob.state, blob.processed_at = "ready", func.now()
 
 
 async def _resolve(session: AsyncSession, image: Image, blob: Blob) -> None:
-    """What belongs to the image and not to the blob: its state, and its capture time."""
+    """What processing has ended with for this image."""
     image.state, image.problem, image.updated_at = blob.state, blob.problem, func.now()
+    await _copy_facts(session, image, blob)
+    await _settle(session, image.id)
+
+
+async def _copy_facts(session: AsyncSession, image: Image, blob: Blob) -> None:
+    """What the image tells, from what the blob tells and from what belongs to the image alone."""
     image.media_type, image.camera = blob.media_type, blob.camera
     image.score = blob.score["value"] if blob.score else -1
     image.latitude, image.longitude = blob.latitude, blob.longitude
@@ -231,8 +291,9 @@ async def _resolve(session: AsyncSession, image: Image, blob: Blob) -> None:
     image.captured_offset_source = (source or "unknown") if local else None
     if local is not None and offset is not None:
         image.captured_utc = local.replace(tzinfo=dt.timezone(dt.timedelta(minutes=offset)))
+    if session.is_modified(image):
+        image.updated_at = func.now()
     await session.flush()
-    await _settle(session, image.id)
 
 
 async def _settle(session: AsyncSession, image_id: UUID | None) -> None:

@@ -139,6 +139,17 @@ async def zone_of_stores(session: AsyncSession, image_id: UUID) -> str | None:
     return (await session.execute(first)).scalar_one_or_none()
 
 
+async def lock_images_of_blob(session: AsyncSession, blob_id: UUID, *, state: str) -> Sequence[Image]:
+    query = select(Image).where(Image.blob_id == blob_id, Image.state == state).order_by(Image.id).with_for_update()
+    return (await session.execute(query)).scalars().all()
+
+
+async def delete_renditions(session: AsyncSession, blob_id: UUID) -> list[str]:
+    """Of a blob that is locked; returns the keys that nothing owns any more."""
+    gone = delete(Rendition).where(Rendition.blob_id == blob_id).returning(Rendition.key)
+    return list((await session.execute(gone)).scalars())
+
+
 async def version_of_image(session: AsyncSession, image_id: UUID) -> str:
     """The ``version`` of the reads, of a row that is locked."""
     statement = text("SELECT xmin::text FROM images WHERE id = :image")

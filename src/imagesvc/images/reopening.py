@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.images import queries
-from imagesvc.images.models import Image
 from imagesvc.tasks.leases import new_task, revive
 from imagesvc.tasks.models import Task
 
@@ -25,8 +24,7 @@ async def reopen(session: AsyncSession, blob_id: UUID, *, states: Sequence[str] 
         return []
     if blob.state in states:
         blob.state, blob.problem = "pending", None
-    ended = select(Image).where(Image.blob_id == blob_id, Image.state.in_(states)).order_by(Image.id).with_for_update()
-    images = (await session.execute(ended)).scalars().all()
+    images = [image for state in states for image in await queries.lock_images_of_blob(session, blob_id, state=state)]
     for image in images:
         image.state, image.problem, image.updated_at = "pending", None, func.now()
     await session.flush()

@@ -41,10 +41,11 @@ def hold_until(settings: Settings, *, since: float) -> float:
 
 
 async def hold(session: AsyncSession, keys: Sequence[str], *, seconds: float) -> None:
-    await session.execute(
-        insert(LooseObject).values(state="held", not_before=func.now() + dt.timedelta(seconds=seconds)),
-        [{"key": key} for key in keys],
-    )
+    if keys:
+        await session.execute(
+            insert(LooseObject).values(state="held", not_before=func.now() + dt.timedelta(seconds=seconds)),
+            [{"key": key} for key in keys],
+        )
 
 
 async def take(session: AsyncSession, keys: Sequence[str]) -> None:

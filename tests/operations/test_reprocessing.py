@@ -1,0 +1,228 @@
+"""Processing again what is there: exact, bounded, beside uploads and deletions, and safe to do twice."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+from typer.testing import CliRunner
+
+from imagesvc.cli import app
+from imagesvc.operations.conditions import BadCondition, Which
+from imagesvc.operations.reprocessing import PARTS, Progress
+from tests.support.bookkeeping import make_due, owned_keys, stored_keys
+from tests.support.images import exif, jpeg, png
+from tests.support.processes import environment
+from tests.support.service import Service
+from tests.support.sql import sql
+
+
+async def send(service: Service, data: bytes) -> dict[str, Any]:
+    answer = await service.owner.post("/v1/images", files=[("file", ("a", data))])
+    result: dict[str, Any] = answer.json()["results"][0]
+    return result
+
+
+async def wait_for(service: Service, walk_id: UUID) -> Progress:
+    async with asyncio.timeout(60):
+        while True:
+            found = await service.background.reprocessings.progress(walk_id)
+            assert found is not None
+            if found.state == "done":
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def reprocess(service: Service, *parts: Any, where: tuple[str, ...] = ()) -> Progress:
+    return await wait_for(service, await service.background.reprocessings.begin(parts, Which.read(where)))
+
+
+async def cameras(service: Service) -> dict[str, int]:
+    found = (await service.owner.get("/v1/stats/cameras")).json()
+    return {camera["model"]: camera["count"] for camera in found["cameras"]} | {"": found["cameras_unknown"]}
+
+
+async def test_each_part_is_made_anew_and_the_others_stay(service: Service) -> None:
+    servers = service.background.servers
+    sent = await send(service, jpeg(seed=1, size=(400, 300), exif=exif(model="Acme Cam 9")))
+    other = await send(service, png(seed=2, size=(64, 48)))
+    image, _ = await service.image_of(sent), await service.image_of(other)
+    await service.owner.get(f"/v1/images/{image['id']}/renditions/full.jpg")
+    await sql(service, "UPDATE images SET camera = 'Old Name', media_type = 'image/bmp', captured_local = NULL")
+    await sql(service, "UPDATE blobs SET camera = 'Old Name', media_type = 'image/bmp', iso = 7, score = NULL")
+    old = await stored_keys(servers)
+
+    metadata = await reprocess(service, "metadata")
+    after_metadata = (await service.owner.get(f"/v1/images/{image['id']}")).json()
+    counted = (await cameras(service), (await service.owner.get("/v1/stats/formats")).json()["formats"])
+    untouched = await stored_keys(servers)
+    score = await reprocess(service, "score", where=("score_version<1",))
+    none = await reprocess(service, "score", where=("score_version<1",))
+    after_score = (await service.owner.get(f"/v1/images/{image['id']}")).json()
+    await reprocess(service, "renditions", where=(f"image={image['id']}",))
+    after_all = (await service.owner.get(f"/v1/images/{image['id']}")).json()
+    thumb = await service.owner.get(f"/v1/images/{image['id']}/renditions/thumb.webp")
+    await make_due(servers, "reaping")
+    await service.background.reaper.reap()
+
+    assert (metadata.total, metadata.done, metadata.failed) == (2, 2, 0)
+    assert (after_metadata["media_type"], after_metadata["camera"]) == ("image/jpeg", image["camera"])
+    assert (after_metadata["captured"], after_metadata["exposure"]) == (image["captured"], image["exposure"])
+    assert after_metadata["score"] is None
+    assert counted[0] == {"Acme Cam 9": 1, "": 1}
+    assert {one["media_type"]: one["count"] for one in counted[1]} == {"image/jpeg": 1, "image/png": 1}
+    assert untouched == old
+    assert (score.done, none.total, none.done) == (2, 0, 0)
+    assert after_score["score"] == image["score"]
+    assert [one["preset"] for one in after_all["renditions"]] == ["thumb", "medium", "large"]
+    assert thumb.status_code == 200
+    assert len(await stored_keys(servers) & old) == 2 + 3
+    assert await stored_keys(servers) == await owned_keys(servers)
+
+
+async def test_it_runs_beside_uploads_and_deletions_and_twice_at_once(service: Service) -> None:
+    servers, walks = service.background.servers, service.background.reprocessings
+    sent = [
+        await send(service, jpeg(seed=seed, size=(80, 60), exif=exif(model=f"Cam {seed % 3}"))) for seed in range(12)
+    ]
+    for one in sent:
+        await service.image_of(one)
+    first, same = await asyncio.gather(*(walks.begin(PARTS, Which()) for _ in range(2)))
+    other = await walks.begin(["metadata", "score"], Which())
+
+    async def delete_and_upload(seed: int) -> None:
+        await service.owner.delete(f"/v1/images/{sent[seed]['image_id']}")
+        await send(service, jpeg(seed=100 + seed, size=(80, 60), exif=exif(model="Cam 9")))
+
+    await asyncio.gather(*(delete_and_upload(seed) for seed in range(0, 12, 3)))
+    ended = [await wait_for(service, walk) for walk in (first, other)]
+
+    async def is_quiet() -> bool:
+        return await sql(service, "SELECT * FROM tasks") == []
+
+    async with asyncio.timeout(30):
+        while not await is_quiet():
+            await asyncio.sleep(0.02)
+    await make_due(servers, "reaping", "held")
+    await service.background.reaper.reap()
+
+    assert first == same != other
+    assert [one.failed for one in ended] == [0, 0]
+    assert await cameras(service) == {"Cam 1": 4, "Cam 2": 4, "Cam 9": 4, "": 0}
+    states = await sql(service, "SELECT state, count(*) AS n FROM images GROUP BY state")
+    assert states == [{"state": "ready", "n": 12}]
+    assert await stored_keys(servers) == await owned_keys(servers)
+
+
+async def test_only_a_bounded_number_of_tasks_waits_and_any_worker_goes_on(idle_service: Service) -> None:
+    service, walks = idle_service, idle_service.background.reprocessings
+    for seed in range(40):
+        await send(service, jpeg(seed=seed, size=(32, 24)))
+    await sql(service, "DELETE FROM tasks")
+    await sql(service, "UPDATE blobs SET state = 'ready'")
+    walk_id = await walks.begin(["metadata"], Which())
+
+    async def waiting() -> int:
+        return int((await sql(service, "SELECT count(*) AS n FROM tasks"))[0]["n"])
+
+    made = [await walks.plan(), await walks.plan()]
+    at_first = await waiting()
+    await sql(service, "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks ORDER BY id LIMIT 10)")
+    made.append(await walks.plan())
+    steps = await asyncio.gather(*(walks.plan() for _ in range(4)))
+    found = await walks.progress(walk_id)
+    assert await walks.stop(walk_id)
+    await sql(service, "DELETE FROM tasks")
+    stopped = await walks.plan()
+
+    assert made == [16, 0, 10]
+    assert at_first == 16
+    assert sum(steps) == 0
+    assert found is not None
+    assert (found.total, found.done, found.failed, found.state) == (40, 10, 0, "running")
+    assert (stopped, await walks.stop(walk_id)) == (0, False)
+
+
+async def test_what_has_failed_is_processed_from_the_start(idle_service: Service) -> None:
+    service = idle_service
+    failed, ready = await send(service, jpeg(seed=1, size=(64, 48))), await send(service, jpeg(seed=2, size=(64, 48)))
+    await sql(service, "DELETE FROM tasks")
+    for table, column in (("blobs", "id"), ("images", "blob_id")):
+        blob = "(SELECT blob_id FROM images WHERE id = :i)"
+        await sql(service, f"UPDATE {table} SET state = 'failed' WHERE {column} = {blob}", i=failed["image_id"])
+    service.start_worker()
+
+    progress = await reprocess(service, *PARTS, where=("state=failed",))
+    image = await service.image_of(failed)
+
+    assert (progress.total, progress.done) == (1, 1)
+    assert (image["state"], len(image["renditions"])) == ("ready", 3)
+    assert (await service.owner.get(f"/v1/images/{ready['image_id']}")).json()["state"] == "pending"
+
+
+async def test_what_cannot_be_done_again_is_a_dead_letter_and_the_image_stays_as_it_is(service: Service) -> None:
+    sent = await send(service, jpeg(seed=1, size=(64, 48)))
+    image = await service.image_of(sent)
+    for key in await stored_keys(service.background.servers):
+        await service.background.servers.storage.delete(key)
+
+    progress = await reprocess(service, "score")
+    again = await reprocess(service, "score")
+
+    dead = (await service.owner.get("/v1/ops/tasks", params={"kind": "reprocess"})).json()["items"]
+    assert [(one.done, one.failed) for one in (progress, again)] == [(0, 1), (0, 1)]
+    assert [(task["state"], task["last_error"]) for task in dead] == [("dead", "object-lost")]
+    assert (await service.owner.get(f"/v1/images/{image['id']}")).json()["state"] == "ready"
+
+
+async def test_the_command_line_begins_watches_and_shows(service: Service) -> None:
+    image = await service.image_of(await send(service, jpeg(seed=1, size=(64, 48))))
+
+    async def command(*arguments: str) -> tuple[int, str]:
+        result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment(service.settings))
+        return result.exit_code, result.output
+
+    rescored = await command("rescore", "--all")
+    nothing = await command("rescore")
+    detached = await command("reprocess", "--only", "metadata", "--where", f"image={image['id']}", "--detach")
+    wrong = await command("reprocess", "--where", "1=1; DROP TABLE images")
+    shown = await command("reprocess", "--status")
+
+    assert rescored[0] == 0
+    assert "done     1 of 1 done, 0 failed  score" in rescored[1]
+    assert "0 of 0 done" in nothing[1]
+    assert detached[0] == 0
+    assert wrong[0] == 2
+    assert wrong[1].startswith("imagesvc: '1=1; DROP TABLE images' is no condition")
+    assert detached[1].strip() in shown[1]
+    assert len(shown[1].splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "format=svg",
+        "camera=a\0b",
+        "state=pending",
+        "score_version=1",
+        "score_version<x",
+        "uploaded_before=yesterday",
+        "image=1",
+        "camera<a",
+        "sql=1",
+        "",
+    ],
+)
+def test_a_condition_that_makes_no_sense_is_refused(written: str) -> None:
+    with pytest.raises(BadCondition):
+        Which.read([written])
+
+
+def test_conditions_are_read_as_they_are_meant() -> None:
+    found = Which.read(["format=jpeg", " camera = Canon EOS 80D ", "score_version<2", "uploaded_before=2026-11-01"])
+
+    assert (found.format, found.camera, found.score_version_below) == ("image/jpeg", "Canon EOS 80D", 2)
+    assert found.uploaded_before is not None
+    assert found.uploaded_before.isoformat() == "2026-11-01T00:00:00+00:00"
+    with pytest.raises(BadCondition):
+        Which.read(["format=jpeg", "format=png"])
