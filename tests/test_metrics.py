@@ -5,16 +5,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from imagesvc.db import Database
 from imagesvc.metrics.page import Page
 from imagesvc.metrics.port import PortTaken, serving
 from imagesvc.settings import Settings
-from imagesvc.storage import Storage
-from imagesvc.tasks.queue import Queue
-from imagesvc.uploads.entrance import Entrance
-from imagesvc.wiring import Servers, metrics_of_api
 from tests.support.images import jpeg
-from tests.support.scrape import Scrape
+from tests.support.scrape import Scrape, page_of
 from tests.support.service import Service, running_api
 from tests.support.sql import sql
 
@@ -33,16 +28,6 @@ async def scrape_of(service: Service) -> Scrape:
     answer = await service.anyone.get("/metrics")
     assert answer.status_code == 200
     return Scrape(answer.text)
-
-
-async def page_of(settings: Settings) -> Scrape:
-    """What an API with these settings would tell, fresh."""
-    database = Database(settings)
-    async with Storage(settings) as storage, Queue(settings, database) as queue:
-        servers = Servers(settings=settings, database=database, storage=storage, queue=queue)
-        text = await metrics_of_api(servers, Entrance(settings)).text()
-    await database.close()
-    return Scrape(text.decode())
 
 
 async def test_a_file_is_counted_on_its_whole_way(service: Service) -> None:
@@ -161,4 +146,4 @@ async def test_a_worker_tells_on_a_port_of_its_own_and_says_when_it_is_taken() -
                 pass
 
     assert answer.headers["content-type"].startswith("text/plain; version=")
-    assert "imagesvc_task_runs" in "".join(Scrape(answer.text).families)
+    assert "imagesvc_task_runs_total" in Scrape(answer.text).all_names()

@@ -2,6 +2,13 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from imagesvc.db import Database
+from imagesvc.settings import Settings
+from imagesvc.storage import Storage
+from imagesvc.tasks.queue import Queue
+from imagesvc.uploads.entrance import Entrance
+from imagesvc.wiring import Servers, metrics_of_api
+
 
 class Scrape:
     """One page in the text format of Prometheus."""
@@ -9,7 +16,7 @@ class Scrape:
     def __init__(self, text: str) -> None:
         self._samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
         self.names = frozenset(sample.name for sample in self._samples)
-        self.families = frozenset(line.split()[2] for line in text.splitlines() if line.startswith("# TYPE "))
+        self._types = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE "))
 
     def __getitem__(self, name: str) -> float:
         return self.of(name)
@@ -22,6 +29,21 @@ class Scrape:
             if sample.name == name and labels.items() <= dict(sample.labels).items()
         )
 
+    def all_names(self) -> set[str]:
+        """Also those of which nothing was counted yet."""
+        parts = {"histogram": ("_bucket", "_sum", "_count")}
+        return {name + part for name, kind in self._types.items() for part in parts.get(kind, ("",))}
+
     def labels(self, name: str, label: str) -> set[str]:
         """The values of that label."""
         return {sample.labels[label] for sample in self._samples if sample.name == name and label in sample.labels}
+
+
+async def page_of(settings: Settings) -> Scrape:
+    """What an API with these settings would tell, fresh."""
+    database = Database(settings)
+    async with Storage(settings) as storage, Queue(settings, database) as queue:
+        servers = Servers(settings=settings, database=database, storage=storage, queue=queue)
+        text = await metrics_of_api(servers, Entrance(settings)).text()
+    await database.close()
+    return Scrape(text.decode())

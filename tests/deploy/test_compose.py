@@ -1,0 +1,94 @@
+"""The compose stack as it is written: what no container engine is needed to see."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from imagesvc.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+STACK: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = STACK["services"]
+ONE_SHOT = {"migrate", "minio-setup"}
+
+
+def test_only_the_proxy_publishes_ports_and_the_operators_one_on_loopback() -> None:
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
+    assert SERVICES["proxy"]["ports"][1].startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_service_tells_whether_it_is_well_and_waits_for_what_it_needs(name: str) -> None:
+    service = SERVICES[name]
+    healthcheck = service["healthcheck"]
+
+    if name in ONE_SHOT:
+        assert healthcheck == {"disable": True}
+        assert service["restart"] == "no"
+    else:
+        assert healthcheck["test"]
+        assert service["restart"] == "unless-stopped"
+    wanted = {
+        other: "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
+        for other in service.get("depends_on", {})
+    }
+    assert {other: on["condition"] for other, on in service.get("depends_on", {}).items()} == wanted
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"postgres"}))
+def test_every_service_but_the_database_runs_without_rights_on_a_read_only_file_system(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_every_image_is_pinned_to_a_version() -> None:
+    dockerfiles = (ROOT / "Dockerfile").read_text() + (ROOT / "minio" / "Dockerfile").read_text()
+    bases = [base for base in re.findall(r"^(?:FROM|ARG BASE=)\s*(\S+)", dockerfiles, re.MULTILINE) if "$" not in base]
+    images = [service["image"] for service in SERVICES.values() if not service["image"].startswith("${")]
+
+    assert len(bases) == 3
+    assert all(re.search(r":[^:]*\d", image) and not image.endswith("latest") for image in [*bases, *images])
+
+
+def test_no_secret_has_a_default_and_the_example_names_each_that_is_needed() -> None:
+    required = set(re.findall(r"\$\{(\w+):\?", TEXT))
+    with_default = set(re.findall(r"\$\{(\w+):-", TEXT))
+    example = (ROOT / ".env.example").read_text()
+
+    assert not any(re.search(r"PASSWORD|SECRET|TOKEN|KEYS?$", name) for name in with_default)
+    assert set(re.findall(r"^(\w+)=$", example, re.MULTILINE)) == required
+    assert not re.findall(r"^\w+=.+$", example, re.MULTILINE)
+
+
+def test_every_setting_it_passes_is_one() -> None:
+    passed = {name for service in SERVICES.values() for name in service.get("environment", {}) if "IMAGESVC_" in name}
+
+    assert {name.removeprefix("IMAGESVC_").lower() for name in passed} <= set(Settings.model_fields)
+
+
+def test_the_service_may_do_in_its_bucket_what_it_does_and_nothing_else() -> None:
+    policy = json.loads((ROOT / "minio" / "policy.json").read_text())
+    allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
+    storage = (ROOT / "src" / "imagesvc" / "storage.py").read_text()
+    calls = set(re.findall(r"_client\.([a-z]+_\w+)\(", storage)) - {"create_bucket", "get_paginator"}
+    needed = {
+        "put_object": "s3:PutObject",
+        "create_multipart_upload": "s3:PutObject",
+        "upload_part": "s3:PutObject",
+        "complete_multipart_upload": "s3:PutObject",
+        "abort_multipart_upload": "s3:AbortMultipartUpload",
+        "get_object": "s3:GetObject",
+        "head_object": "s3:GetObject",
+        "delete_object": "s3:DeleteObject",
+        "head_bucket": "s3:ListBucket",
+    }
+
+    assert {needed[call] for call in calls} == allowed
