@@ -20,6 +20,7 @@ import imagesvc.uploads.known.router
 import imagesvc.uploads.resumable.router
 import imagesvc.uploads.router
 import imagesvc.visits.jobs.router
+import imagesvc.visits.report.router
 import imagesvc.visits.stores.router
 from imagesvc import observability
 from imagesvc.http import docs, health, manners, problems
@@ -50,6 +51,7 @@ ROUTERS = (
     imagesvc.uploads.router.router,
     imagesvc.visits.stores.router.router,
     imagesvc.visits.jobs.router.router,
+    imagesvc.visits.report.router.router,
     health.router,
 )
 
@@ -79,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
             state.search, state.changes, state.shares = web.search, web.changes, web.shares
             state.similar = web.similar
-            state.stores, state.jobs = web.stores, web.jobs
+            state.stores, state.jobs, state.visits = web.stores, web.jobs, web.visits
             state.resizes = web.resizes
             state.tasks = web.tasks
             state.checks, state.metrics = checks_of(web.servers), web.metrics

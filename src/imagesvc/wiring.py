@@ -58,6 +58,7 @@ from imagesvc.uploads.service import Uploads
 from imagesvc.visits.jobs import handlers as job_handlers
 from imagesvc.visits.jobs.downloads import Downloads
 from imagesvc.visits.jobs.service import Jobs
+from imagesvc.visits.report.service import Visits
 from imagesvc.visits.stores.service import Stores
 
 
@@ -91,6 +92,7 @@ class Web:
     resizes: Resizes
     stores: Stores
     jobs: Jobs
+    visits: Visits
     stats: Statistics
     search: Search
     similar: Similar
@@ -153,6 +155,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             resizes=Resizes(settings, database, servers.storage, servers.queue, entrance),
             stores=Stores(settings, database),
             jobs=Jobs(settings, database),
+            visits=Visits(database),
             stats=Statistics(database),
             tasks=Tasks(database, servers.queue),
             cursors=Cursors(keys),

@@ -26,10 +26,13 @@ async def until(check: Callable[[], Awaitable[bool]], *, seconds: float = DEADLI
 def environment(settings: Settings) -> dict[str, str]:
     """The variables that make another process run with these settings."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    return dict(os.environ) | {
-        f"IMAGESVC_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in given.items()
-    }
+    return dict(os.environ) | {f"IMAGESVC_{name.upper()}": _written(value) for name, value in given.items()}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class Process:

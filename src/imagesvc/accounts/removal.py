@@ -32,7 +32,19 @@ UNFINISHED = text(
     "SELECT count(*) FROM resumable_uploads WHERE owner_id = :user AND state IN ('receiving', 'finishing')"
 )
 
+# one that is under way ends by itself; should it begin anew, it finds its owner disabled
+DELETE_DOWNLOADS = (
+    "DELETE FROM tasks WHERE id IN (SELECT t.id FROM tasks t JOIN jobs j ON j.id = t.turn_of"
+    " WHERE j.owner_id = :user AND t.state <> 'running' LIMIT :most)"
+)
+DOWNLOADING = text("SELECT count(*) FROM tasks t JOIN jobs j ON j.id = t.turn_of WHERE j.owner_id = :user")
+
 ROWS: Sequence[str] = (
+    "DELETE FROM visit_images WHERE id IN (SELECT i.id FROM visit_images i JOIN visits v ON v.id = i.visit_id"
+    " JOIN jobs j ON j.id = v.job_id WHERE j.owner_id = :user LIMIT :most)",
+    "DELETE FROM visits WHERE id IN (SELECT v.id FROM visits v JOIN jobs j ON j.id = v.job_id"
+    " WHERE j.owner_id = :user LIMIT :most)",
+    "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE owner_id = :user LIMIT :most)",
     "DELETE FROM resumable_uploads WHERE id IN (SELECT id FROM resumable_uploads"
     " WHERE owner_id = :user AND state IN ('done', 'refused') LIMIT :most)",
     "DELETE FROM idempotency_keys WHERE (caller_id, key_sha256) IN"
@@ -69,6 +81,7 @@ class Removal:
         """The task's handler. Raises TryLater while something of the account is under way."""
         user_id = UUID(lease.payload["user_id"])
         try:
+            await self._end_downloads(lease, user_id)
             while await self._remove_images(lease, user_id):
                 pass
             while await self._remove_resizes(lease, user_id):
@@ -98,6 +111,14 @@ class Removal:
             await leases.renew(session, lease, seconds=self._lease_seconds)
             await loose.let_go(session, keys)
         return bool(count)
+
+    async def _end_downloads(self, lease: Lease, user_id: UUID) -> None:
+        while await self._remove_rows(lease, user_id, DELETE_DOWNLOADS):
+            pass
+        async with self._sessions() as session:
+            under_way = (await session.execute(DOWNLOADING, {"user": user_id})).scalar_one()
+        if under_way:
+            raise TryLater("downloads-under-way", counts=False)
 
     async def _end_resumables(self, user_id: UUID) -> None:
         async with self._sessions.begin() as session:

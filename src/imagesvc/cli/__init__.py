@@ -2,6 +2,7 @@
 
     up.py      everything on one machine       run.py    the parts apart: serve, worker, migrate
     users.py   accounts                         tasks.py  background work and dead letters
+    stores.py  the store master
     audit.py   tables and bucket compared       reprocess.py   metadata, renditions and scores made anew
     servers.py   which servers these three work on
     upload.py, images.py, links.py   clients of a service anywhere; door.py   how they reach it
@@ -15,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from imagesvc.cli import audit, images, links, reprocess, tasks, upload, users
+from imagesvc.cli import audit, images, links, reprocess, stores, tasks, upload, users
 
 app = typer.Typer(
     help="A self-hosted image intake service: every picture stored once, understood, and answered for.",
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(users.app, name="users")
+app.add_typer(stores.app, name="stores")
 app.add_typer(links.app, name="links")
 app.command(epilog=upload.EXAMPLES)(upload.upload)
 app.command(epilog=images.EXAMPLES)(images.images)

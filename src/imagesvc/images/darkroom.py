@@ -286,7 +286,8 @@ async def _copy_facts(session: AsyncSession, image: Image, blob: Blob) -> None:
     image.latitude, image.longitude = blob.latitude, blob.longitude
     local, offset, source = blob.captured_local, blob.captured_offset_minutes, blob.captured_offset_source
     if local is not None and offset is None and (zone := await queries.zone_of_stores(session, image.id)):
-        offset, source = offset_minutes(zone, local), "store"
+        offset = offset_minutes(zone, local)
+        source = source if offset is None else "store"
     image.captured_local, image.captured_offset_minutes = local, offset
     image.captured_offset_source = (source or "unknown") if local else None
     if local is not None and offset is not None:

@@ -1,0 +1,61 @@
+"""`imagesvc stores`: the store master, straight in the database, for whoever runs the service."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from imagesvc.cli.servers import HERE, DataDir, run_on, settings_for
+
+if TYPE_CHECKING:
+    from imagesvc.db import Database
+
+app = typer.Typer(help="Keep the store master, straight in the database.", no_args_is_help=True)
+
+CHUNK_BYTES = 256 * 1024
+
+
+@app.callback()
+def stores() -> None:
+    """Keep the store master, straight in the database."""
+
+
+@app.command("import", epilog="imagesvc stores import StoreMaster.csv\n\nimagesvc stores import - < StoreMaster.csv")
+def import_stores(
+    file: Annotated[Path, typer.Argument(help="AreaCode,StoreName,StoreID[,TimeZone]; - is the standard input")],
+    data_dir: DataDir = HERE,
+) -> None:
+    """Add and change the stores of a CSV file. Bad rows are told by their line and do not stop the others."""
+    from imagesvc.cli.run import EXIT_FAILED, EXIT_USAGE, complain
+
+    settings = settings_for(data_dir)
+
+    async def work(database: "Database") -> int:
+        from imagesvc.accounts.service import OPERATOR
+        from imagesvc.visits.stores.service import Stores
+
+        with source:
+            report = await Stores(settings, database).import_csv(OPERATOR, _chunks(source))
+        for bad in report.errors:
+            complain(f"{file}, line {bad.line}: {bad.detail}")
+        if report.rejected > len(report.errors):
+            complain(f"and {report.rejected - len(report.errors)} more lines")
+        typer.echo(
+            f"{report.rows} rows: {report.created} created, {report.updated} updated, {report.unchanged} unchanged, "
+            f"{report.rejected} rejected"
+        )
+        return EXIT_FAILED if report.rejected else 0
+
+    try:
+        source: BinaryIO = sys.stdin.buffer if file == Path("-") else file.open("rb")
+    except OSError as error:
+        complain(f"{file}: {error.strerror}")
+        raise typer.Exit(EXIT_USAGE) from error
+    run_on(settings, work)
+
+
+async def _chunks(source: BinaryIO) -> AsyncIterator[bytes]:
+    while chunk := source.read(CHUNK_BYTES):
+        yield chunk
