@@ -52,7 +52,6 @@ class Base(DeclarativeBase):
 TIMEOUTS = {
     "application_name": "imagesvc",
     "lock_timeout": "10s",
-    "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "30s",
     "jit": "off",
     "timezone": "UTC",
@@ -64,6 +63,8 @@ class DatabaseAway(Unavailable):
 
 
 class DatabaseBusy(Unavailable):
+    """No connection came free, a lock or a statement took too long, or the database lacks room."""
+
     slug, title = "database-busy", "Too many requests are waiting for the database"
 
 
@@ -99,6 +100,8 @@ class Database:
         self._url = settings.database_url.get_secret_value()
         self._size = settings.database_pool
         self._wait_seconds = settings.database_pool_wait_seconds
+        self._statement_seconds = settings.database_statement_seconds
+        self._server_settings = TIMEOUTS | {"statement_timeout": f"{self._statement_seconds * 1000:.0f}"}
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
@@ -115,7 +118,7 @@ class Database:
 
     async def _connect(self, **arguments: Any) -> asyncpg.Connection:
         try:
-            return await connect(self._url, server_settings=TIMEOUTS, **arguments)
+            return await connect(self._url, server_settings=self._server_settings, **arguments)
         except (*CONNECTION_GONE, TimeoutError) as error:
             raise DatabaseAway from error
 
@@ -144,6 +147,8 @@ class Database:
             raise DatabaseBusy from error
         except CONNECTION_GONE as error:
             raise DatabaseAway from error
+        except OVERLOADED as error:
+            raise DatabaseBusy from error
 
     async def _open(self) -> asyncpg.Pool:
         async with self._opening:
@@ -153,8 +158,10 @@ class Database:
                     min_size=0,
                     max_size=self._size,
                     timeout=5,
+                    # a server that is there says so itself, a moment earlier
+                    command_timeout=self._statement_seconds * 1.2,
                     init=_decode_json,
-                    server_settings=TIMEOUTS,
+                    server_settings=self._server_settings,
                     connection_class=_PlainConnection,
                 )
             return self._plain
@@ -194,13 +201,25 @@ CONNECTION_GONE = (
 )
 
 
+OVERLOADED = (
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InsufficientResourcesError,
+)
+"""The same statement may go through later."""
+
+
 def _away(context: ExceptionContext) -> None:
-    """A connection that broke under a statement of a session: 503, and not our mistake."""
+    """A connection that broke under a statement of a session, or a statement that waited too long: 503, and not our
+    mistake."""
     error = context.original_exception
     if not isinstance(error, Exception):
         return  # cancelled: that the connection is thrown away too is no reason to say otherwise
     if context.is_disconnect or isinstance(error.__cause__, CONNECTION_GONE):
         raise DatabaseAway from error
+    if isinstance(error.__cause__, OVERLOADED):
+        raise DatabaseBusy from error
 
 
 def alembic_config(settings: Settings | None = None) -> Config:

@@ -15,8 +15,8 @@ _SHOWN = """
 CREATE = "SELECT refusal, expires_at FROM create_resumable($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 
 LOOK = f"""
-    SELECT {_SHOWN}, (SELECT t.id FROM tasks t WHERE t.dedupe_key = 'finish_resumable:' || r.id) AS task_id
-    FROM resumable_uploads r WHERE {_OF_HOLDER}
+    SELECT {_SHOWN}, t.id AS task_id, t.state = 'running' AS is_finishing
+    FROM resumable_uploads r LEFT JOIN tasks t ON t.dedupe_key = 'finish_resumable:' || r.id WHERE {_OF_HOLDER}
 """  # noqa: S608 - parts of the statement itself
 
 TAKE_TURN = f"""

@@ -190,8 +190,11 @@ class Resumables:
         upload = await self._row(door, upload_id)
         if upload["task_id"] is None:
             return upload
-        if not await self._runner.run(upload["task_id"]):
-            await self._waiting.for_task(f"finish_resumable:{upload_id}", seconds=FINISH_WAIT_SECONDS)
+        await self._runner.run(upload["task_id"])
+        upload = await self._row(door, upload_id)
+        if not upload["is_finishing"]:
+            return upload
+        await self._waiting.for_task(f"finish_resumable:{upload_id}", seconds=FINISH_WAIT_SECONDS)
         return await self._row(door, upload_id)
 
     async def settle(self) -> None:

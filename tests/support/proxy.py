@@ -1,0 +1,173 @@
+"""A TCP proxy of the tests' own in front of a server: it delays, cuts, refuses, falls silent or answers instead.
+
+What is set holds for the connections that are open as well as for new ones.
+"""
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+CHUNK_BYTES = 64 * 1024
+Target = tuple[str, int] | str
+"""A host and a port, or the path of a Unix socket."""
+
+
+class Proxy:
+    """``async with`` listens on a port of loopback; ``heal`` is the state of the beginning."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._open: set[Pair] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self.heal()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.heal()
+        self.reset_all()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def heal(self) -> None:
+        """Pass everything on, at once."""
+        self.delay_seconds = 0.0
+        self.bytes_until_cut: int | None = None
+        self.instead: bytes | None = None
+        self._is_away = False
+        self._unanswered: re.Pattern[bytes] | None = None
+        self.times_unanswered = 0
+        self._flows.set()
+
+    def go_away(self) -> None:
+        """Reset every connection, and each new one as soon as it comes: as while a server is restarted."""
+        self._is_away = True
+        self.reset_all()
+
+    def fall_silent(self) -> None:
+        """Nothing passes any more, and nobody is told."""
+        self._flows.clear()
+
+    def cut_after(self, size: int) -> None:
+        """Reset all connections once clients have sent so many bytes more, and stay away."""
+        self.bytes_until_cut = size
+
+    def leave_unanswered(self, pattern: bytes) -> None:
+        """What clients send reaches the server; after that which holds ``pattern`` its answer is lost in a reset."""
+        self._unanswered = re.compile(pattern)
+
+    def reset_all(self) -> None:
+        for pair in list(self._open):
+            pair.reset()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        pair = Pair(reader, writer)
+        self._open.add(pair)
+        try:
+            if self._is_away:
+                return
+            if isinstance(self._target, str):
+                from_server, to_server = await asyncio.open_unix_connection(self._target)
+            else:
+                from_server, to_server = await asyncio.open_connection(*self._target)
+            pair.add(to_server)
+            ways = (
+                asyncio.create_task(self._carry(reader, to_server, lambda chunk: self._sent(chunk, pair))),
+                asyncio.create_task(self._carry(from_server, writer, lambda chunk: self._answered(chunk, pair))),
+            )
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
+        finally:
+            pair.reset()
+            self._open.discard(pair)
+            self._serving.discard(task)
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, look: Callable[[bytes], Awaitable[bool]]
+    ) -> None:
+        """Until ``look`` says that this connection is over, or a side ends it."""
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                await self._flows.wait()
+                if self.delay_seconds:
+                    await asyncio.sleep(self.delay_seconds)
+                if not await look(chunk):
+                    return
+                writer.write(chunk)
+                await writer.drain()
+
+    async def _sent(self, chunk: bytes, pair: "Pair") -> bool:
+        if self._unanswered is not None and self._unanswered.search(chunk):
+            pair.is_unanswered = True
+        if self.instead is not None:
+            await pair.answer(self.instead)
+            return False
+        if self.bytes_until_cut is not None:
+            self.bytes_until_cut -= len(chunk)
+            if self.bytes_until_cut < 0:
+                self.go_away()
+                return False
+        return True
+
+    async def _answered(self, chunk: bytes, pair: "Pair") -> bool:
+        if pair.is_unanswered and not chunk.startswith(b"HTTP/1.1 100"):
+            self.times_unanswered += 1
+            return False
+        return True
+
+
+class Pair:
+    """One client's connection, and ours to the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        self._reader, self._client = reader, client
+        self.is_unanswered = False
+        self._writers = [client]
+
+    async def answer(self, data: bytes) -> None:
+        """Reads on until the client has had enough: a reset would overtake the answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                self._client.write(data)
+                await self._client.drain()
+                while await self._reader.read(CHUNK_BYTES):
+                    pass
+
+    def add(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+
+    def reset(self) -> None:
+        """At once, whatever is under way; the client sees a reset."""
+        for writer in self._writers:
+            sock: socket.socket | None = writer.get_extra_info("socket")
+            if sock is not None and sock.family == socket.AF_INET and not writer.is_closing():
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+
+def http_error(status: int, code: str) -> bytes:
+    """What an S3 server that cannot serve just now answers."""
+    body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'
+    head = (
+        f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\nConnection: close"
+    )
+    return f"{head}\r\n\r\n{body}".encode()
