@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     task_lease_seconds: float = Field(30.0, gt=0)
     task_max_attempts: int = Field(5, gt=0)
     task_retry_seconds: float = Field(2.0, gt=0, description="before the second attempt; doubles, up to an hour")
+    reprocess_at_once: int = Field(
+        16, gt=0, description="tasks of reprocessing that may wait: uploads wait behind them"
+    )
     sweep_seconds: float = Field(1.0, gt=0)
     reap_seconds: float = Field(5.0, gt=0)
     hold_seconds: float = Field(600.0, gt=0, description="how long a key on its way in is left alone")
