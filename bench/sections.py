@@ -25,4 +25,5 @@ class Section:
 SECTIONS = (
     Section(name="uploads", title="Taking files in", module="bench.uploads"),
     Section(name="processing", title="Processing one picture", module="bench.processing"),
+    Section(name="statistics", title="Statistics", module="bench.counts"),
 )

@@ -10,13 +10,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
+from bench.clients import new_link
 from bench.programs import cpu_seconds, peer, web
 from bench.progress import say
 from bench.rounds import ratios, spread, turns
 from bench.servers import Servers
-from imagesvc.settings import Settings
 from tests.support.processes import environment
 
 IN_FLIGHT, ROUNDS = 8, 5
@@ -44,15 +42,6 @@ class Contestant:
         return sent["files"] / sent["seconds"], used / sent["files"] * 1000
 
 
-async def link_of(url: str, settings: Settings) -> str:
-    assert settings.admin_token is not None
-    bearer = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}
-    async with httpx.AsyncClient(base_url=url, headers=bearer) as owner:
-        answer = await owner.post("/v1/links", json={"expires_in": 3600})
-    link: str = answer.raise_for_status().json()["url"]
-    return link
-
-
 async def contestants(stack: AsyncExitStack, servers: Servers) -> list[Contestant]:
     settings = await servers.fresh("uploads")
     enter, log = stack.enter_async_context, servers.folder
@@ -60,7 +49,7 @@ async def contestants(stack: AsyncExitStack, servers: Servers) -> list[Contestan
     client = await enter(peer("bench.load", log / "load.log"))
     bare_url, bare_pid = await enter(web(settings, log / "bare.log", "-m", "bench.bare"))
     url, pid = await enter(web(settings, log / "web.log"))
-    link = await link_of(url, settings)
+    link = await new_link(url, settings)
 
     def to(url: str, *, is_form: bool = False) -> Send:
         return lambda **job: client.ask(url=url, is_form=is_form, **job)
