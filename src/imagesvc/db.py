@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal, cast
 from uuid import UUID
 
 import asyncpg
-import uuid6
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -25,6 +24,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import QueuePool
+from uuid_utils.compat import uuid7
 
 from imagesvc.errors import Unavailable
 from imagesvc.settings import Settings
@@ -74,7 +74,7 @@ class SchemaOutdated(RuntimeError):
 
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562): sorts by time, so that new rows land together in the indexes."""
-    return UUID(bytes=uuid6.uuid7().bytes)
+    return uuid7()
 
 
 async def connect(url: str, **arguments: Any) -> asyncpg.Connection:
@@ -138,7 +138,9 @@ class Database:
     async def _run(self, fetch: Literal["fetch", "fetchrow"], sql: str, arguments: Sequence[Any]) -> Any:
         try:
             pool = self._plain or await self._open()
-            connection = await pool.acquire(timeout=self._wait_seconds)
+            # where one is free nobody waits: the timers around it would cost a quarter of a small statement
+            timeout = None if pool.get_idle_size() else self._wait_seconds
+            connection = await pool.acquire(timeout=timeout)
             try:
                 return await getattr(connection, fetch)(sql, *arguments)
             finally:
