@@ -52,6 +52,7 @@ async def test_the_owner_sees_everything_that_the_file_shows(service: Service) -
     image = await service.image_of(sent["results"][0])
 
     thumb = image["renditions"][0]
+    assert image["uploads"][0]["received_at"].endswith("Z")
     received_at = dt.datetime.fromisoformat(image["uploads"][0].pop("received_at"))
     created_at = dt.datetime.fromisoformat(image.pop("created_at"))
     assert abs((received_at - created_at).total_seconds()) < 1

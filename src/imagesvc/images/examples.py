@@ -4,7 +4,7 @@ from typing import Any
 
 UPLOAD: dict[str, Any] = {
     "id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a12",
-    "received_at": "2026-11-20T09:15:02.123456+00:00",
+    "received_at": "2026-11-20T09:15:02.123Z",
     "way": "link",
     "filename": "shelf.jpg",
     "duplicate": False,

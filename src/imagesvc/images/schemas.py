@@ -225,9 +225,12 @@ def image_out(row: Row, *, is_full: bool) -> dict[str, Any]:
         "perceptual_hash": None if row["perceptual_hash"] is None else f"{row['perceptual_hash'] & (2**64 - 1):016x}",
         "notes": row["notes"] or [],
         "original_url": f"{url}/original",
-        "uploads": row["uploads"] or [],
+        "uploads": [_nested(upload) for upload in row["uploads"] or []],
     }
     return {name: full[name] for name in ImageOut.model_fields}
+
+
+UPLOAD_TIMES = ("received_at", "captured_at")
 
 
 def upload_out(row: Row) -> dict[str, Any]:
@@ -236,6 +239,12 @@ def upload_out(row: Row) -> dict[str, Any]:
         for name, value in row.items()
         if name in UploadOut.model_fields
     }
+
+
+def _nested(upload: dict[str, Any]) -> dict[str, Any]:
+    """One of the uploads that come with the image as JSON, with PostgreSQL's own way of writing times."""
+    times = {name: dt.datetime.fromisoformat(upload[name]) for name in UPLOAD_TIMES if upload[name] is not None}
+    return {**upload, **{name: moment(value) for name, value in times.items()}}
 
 
 def _captured(row: Row) -> dict[str, Any] | None:
