@@ -23,7 +23,7 @@ import imagesvc.visits.jobs.router
 import imagesvc.visits.report.router
 import imagesvc.visits.stores.router
 from imagesvc import observability
-from imagesvc.http import docs, health, manners, problems
+from imagesvc.http import docs, draining, health, manners, problems
 from imagesvc.http.direct import serve_directly
 from imagesvc.settings import Settings
 from imagesvc.uploads.limits import limits_table
@@ -112,5 +112,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=[*EXPOSED_HEADERS, *tus_headers.EXPOSED],
         )
+    draining.register(app)
     manners.register(app, max_body_bytes=settings.max_json_bytes)
     return app

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     part_bytes: int = Field(8 * MIB, ge=5 * MIB, description="S3 part; a file up to this is small: one PUT")
     upload_memory_bytes: int = Field(64 * MIB, gt=0, description="working sets of all uploads of one process")
     upload_memory_wait_seconds: float = Field(10.0, ge=0)
+    shutdown_seconds: float = Field(5.0, ge=0, description="how long requests under way may take once told to stop")
     database_pool: int = Field(10, gt=0)
     database_pool_wait_seconds: float = Field(5.0, gt=0)
     database_statement_seconds: float = Field(30.0, gt=0, description="how long one statement may take")

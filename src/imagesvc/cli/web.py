@@ -1,6 +1,8 @@
 """How a web process serves an application."""
 
+import asyncio
 import gc
+import math
 import socket
 from typing import Any
 
@@ -8,9 +10,14 @@ import uvicorn
 
 from imagesvc.settings import Settings
 
+ANSWER_SECONDS = 4
+"""What is left after the requests' time: for their last answers, and for undoing what they had begun."""
+
 
 class WebServer(uvicorn.Server):
     def __init__(self, app: Any, settings: Settings) -> None:
+        self._under_way = app.state.under_way
+        self._shutdown_seconds = settings.shutdown_seconds
         super().__init__(
             uvicorn.Config(
                 app,
@@ -26,7 +33,7 @@ class WebServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
-                timeout_graceful_shutdown=8,
+                timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + ANSWER_SECONDS,
             )
         )
 
@@ -36,3 +43,11 @@ class WebServer(uvicorn.Server):
         # of objects again and again would find nothing
         gc.collect()
         gc.freeze()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Nobody is let in any more; who is in has a while, and is told to come again after it."""
+        ending = asyncio.get_running_loop().call_later(self._shutdown_seconds, self._under_way.end)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
