@@ -12,6 +12,7 @@ The rooms, and which way imports point (import-linter checks it)::
     uploads/      the ways in; admits a file images/     images and blobs: read, change, delete
     processing/   pure: bytes in, facts out  stats/      counts that are exact at once
     resizes/      one-off sizes on request
+    webhooks/     tells URLs what has happened
     tasks/        durable background work, and the reaper of loose objects
     http/         problems, ranges, pages, health, the docs page
     fetching/     guarded HTTP to where strangers' URLs lead

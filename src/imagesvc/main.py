@@ -22,6 +22,7 @@ import imagesvc.uploads.router
 import imagesvc.visits.jobs.router
 import imagesvc.visits.report.router
 import imagesvc.visits.stores.router
+import imagesvc.webhooks.router
 from imagesvc import observability
 from imagesvc.http import docs, draining, health, manners, problems
 from imagesvc.http.direct import serve_directly
@@ -50,6 +51,7 @@ ROUTERS = (
     imagesvc.uploads.resumable.router.link_router,
     imagesvc.uploads.router.router,
     imagesvc.visits.stores.router.router,
+    imagesvc.webhooks.router.router,
     imagesvc.visits.jobs.router.router,
     imagesvc.visits.report.router.router,
     health.router,
@@ -82,7 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.search, state.changes, state.shares = web.search, web.changes, web.shares
             state.similar = web.similar
             state.stores, state.jobs, state.visits = web.stores, web.jobs, web.visits
-            state.resizes = web.resizes
+            state.resizes, state.webhooks = web.resizes, web.webhooks
             state.tasks = web.tasks
             state.checks, state.metrics = checks_of(web.servers), web.metrics
             yield

@@ -13,6 +13,7 @@ from imagesvc.uploads.models import Batch, Upload
 from imagesvc.uploads.resumable.models import ResumableUpload
 from imagesvc.visits.jobs.models import FetchedUrl, Job, Visit, VisitImage
 from imagesvc.visits.stores.models import Store
+from imagesvc.webhooks.models import Webhook, WebhookDelivery
 
 __all__ = [
     "ApiKey",
@@ -42,4 +43,6 @@ __all__ = [
     "User",
     "Visit",
     "VisitImage",
+    "Webhook",
+    "WebhookDelivery",
 ]

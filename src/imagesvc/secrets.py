@@ -5,13 +5,18 @@ no slow hash is needed. The first configured secret signs; all of them verify, s
 invalidating what is already out there.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Literal
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-Purpose = Literal["access", "link", "share", "cursor", "session", "answer", "login"]
+Purpose = Literal["access", "link", "share", "cursor", "session", "answer", "login", "webhook"]
+
+NONCE_BYTES = 12
 
 
 class KeyRing:
@@ -39,6 +44,22 @@ class KeyRing:
             key = HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self._secrets[kid])
             self._derived[purpose, kid] = key
         return key
+
+    def seal(self, purpose: Purpose, text: bytes, *, bound_to: bytes) -> tuple[str, bytes]:
+        """The key id to keep beside it, and the text under AES-256-GCM. It opens with the same ``bound_to`` only."""
+        kid, key = self.signing(purpose)
+        nonce = os.urandom(NONCE_BYTES)
+        return kid, nonce + AESGCM(key).encrypt(nonce, text, bound_to)
+
+    def unseal(self, purpose: Purpose, kid: str, sealed: bytes, *, bound_to: bytes) -> bytes | None:
+        """None when its secret is not configured any more, or it was not sealed for this."""
+        key = self.verifying(purpose, kid)
+        if key is None:
+            return None
+        try:
+            return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
+        except InvalidTag:
+            return None
 
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(self._secrets)})"

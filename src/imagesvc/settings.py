@@ -115,6 +115,11 @@ class Settings(BaseSettings):
     fetch_min_bytes_per_second: int = Field(4096, gt=0, description="on the whole, after the first idle seconds")
     fetch_per_host: int = Field(4, gt=0, description="requests to one host at a time, from one process")
 
+    # --- webhooks
+    webhook_max: int = Field(20, gt=0, description="of one account")
+    webhook_max_attempts: int = Field(35, gt=0, description="with growing pauses, an hour at most: about a day")
+    webhook_log_seconds: float = Field(30 * 86_400, gt=0, description="how long deliveries are shown")
+
     # --- background work
     worker_concurrency: int = Field(2, gt=0)
     turns_at_once: int = Field(

@@ -60,6 +60,10 @@ from imagesvc.visits.jobs.downloads import Downloads
 from imagesvc.visits.jobs.service import Jobs
 from imagesvc.visits.report.service import Visits
 from imagesvc.visits.stores.service import Stores
+from imagesvc.webhooks import handlers as webhook_handlers
+from imagesvc.webhooks.batches import Announcing, EndedBatches
+from imagesvc.webhooks.delivering import Delivering
+from imagesvc.webhooks.service import Webhooks
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,7 @@ class Web:
     changes: Changes
     shares: Shares
     resizes: Resizes
+    webhooks: Webhooks
     stores: Stores
     jobs: Jobs
     visits: Visits
@@ -112,6 +117,7 @@ class Background:
     reaper: Reaper
     expiry: Expiry
     resize_expiry: ResizeExpiry
+    webhooks: Webhooks
     reprocessings: Reprocessings
     stats: Statistics
     idempotency: IdempotencyKeys
@@ -132,10 +138,12 @@ async def open_servers(settings: Settings) -> AsyncIterator[Servers]:
 
 @contextlib.asynccontextmanager
 async def open_web(settings: Settings) -> AsyncIterator[Web]:
-    async with open_servers(settings) as servers:
+    async with open_servers(settings) as servers, Fetcher(settings) as fetcher:
         database = servers.database
         keys = KeyRing(settings.signing_keys)
-        admission, entrance = Admission(settings, database, servers.storage, servers.queue), Entrance(settings)
+        ended = EndedBatches(database, servers.queue)
+        admission = Admission(settings, database, servers.storage, servers.queue, batch_ended=ended.request_ended)
+        entrance = Entrance(settings)
         waiting = Waiting(database)
         images, passwords = Images(database, servers.queue, waiting), Passwords(settings.password_hashes_at_once)
         yield Web(
@@ -153,6 +161,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             changes=Changes(database, images),
             shares=Shares(settings, database, keys, images),
             resizes=Resizes(settings, database, servers.storage, servers.queue, entrance),
+            webhooks=Webhooks(settings, database, keys, fetcher),
             stores=Stores(settings, database),
             jobs=Jobs(settings, database),
             visits=Visits(database),
@@ -196,14 +205,16 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
         servers = await stack.enter_async_context(open_servers(settings))
         if sandbox is None:
             sandbox = await stack.enter_async_context(Sandbox(limits_of(settings)))
-        database, storage = servers.database, servers.storage
+        fetcher = await stack.enter_async_context(Fetcher(settings))
+        database, storage, keys = servers.database, servers.storage, KeyRing(settings.signing_keys)
         darkroom, ending = Darkroom(settings, database, storage, sandbox), Ending(settings, database)
         kinds = {
             **image_handlers.kinds(settings, darkroom),
             **resize_handlers.kinds(settings, Resizing(settings, database, storage, sandbox)),
             **account_handlers.kinds(settings, Removal(settings, database)),
             **_finishing(servers, ending),
-            **_downloading(servers, await stack.enter_async_context(Fetcher(settings))),
+            **_downloading(servers, fetcher),
+            **webhook_handlers.kinds(settings, Delivering(settings, database, keys, fetcher), Announcing(database)),
         }
         runner = Runner(settings, database, kinds)
         yield Background(
@@ -213,6 +224,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             reaper=Reaper(settings, database, storage),
             expiry=Expiry(database, ending),
             resize_expiry=ResizeExpiry(settings, database),
+            webhooks=Webhooks(settings, database, keys, fetcher),
             reprocessings=Reprocessings(settings, database, servers.queue),
             stats=Statistics(database),
             idempotency=IdempotencyKeys(settings, database, KeyRing(settings.signing_keys)),

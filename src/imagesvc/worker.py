@@ -52,6 +52,7 @@ async def work(parts: Background) -> None:
         asyncio.create_task(_every(settings.sweep_seconds, parts.reprocessings.plan)),
         asyncio.create_task(_every(FOLD_SECONDS, parts.stats.fold)),
         asyncio.create_task(_every(FORGET_SECONDS, parts.idempotency.forget)),
+        asyncio.create_task(_every(FORGET_SECONDS, parts.webhooks.forget)),
     ]
     try:
         await asyncio.gather(*jobs)

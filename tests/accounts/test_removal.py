@@ -208,4 +208,5 @@ async def test_every_table_that_belongs_to_accounts_is_emptied_with_them(idle_pe
         "resumable_uploads",
         "shares",
         "uploads",
+        "webhooks",
     }

@@ -47,6 +47,11 @@ ROWS: Sequence[str] = (
     "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE owner_id = :user LIMIT :most)",
     "DELETE FROM resumable_uploads WHERE id IN (SELECT id FROM resumable_uploads"
     " WHERE owner_id = :user AND state IN ('done', 'refused') LIMIT :most)",
+    "DELETE FROM webhook_deliveries WHERE id IN (SELECT d.id FROM webhook_deliveries d"
+    " JOIN webhooks w ON w.id = d.webhook_id WHERE w.owner_id = :user LIMIT :most)",
+    "DELETE FROM tasks WHERE id IN (SELECT t.id FROM tasks t JOIN webhooks w ON w.id = t.turn_of"
+    " WHERE w.owner_id = :user AND t.state <> 'running' LIMIT :most)",
+    "DELETE FROM webhooks WHERE id IN (SELECT id FROM webhooks WHERE owner_id = :user LIMIT :most)",
     "DELETE FROM idempotency_keys WHERE (caller_id, key_sha256) IN"
     " (SELECT caller_id, key_sha256 FROM idempotency_keys WHERE caller_id = :user LIMIT :most)",
     "DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE owner_id = :user LIMIT :most)",

@@ -47,7 +47,7 @@ class Fetcher:
         self, settings: Settings, *, resolve: Resolve = resolve_name, tls: ssl.SSLContext | None = None
     ) -> None:
         allowed = [Allowed.parse(entry) for entry in settings.fetch_allow]
-        network = GuardedNetwork(allowed, OwnServers(settings, resolve), resolve)
+        self._network = GuardedNetwork(allowed, OwnServers(settings, resolve), resolve)
         self._settings = settings
         self._places = Places(settings.fetch_per_host)
         self._tls = tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -58,7 +58,7 @@ class Fetcher:
             max_connections=None,
             max_keepalive_connections=KEEP_CONNECTIONS,
             keepalive_expiry=KEEP_SECONDS,
-            network_backend=network,
+            network_backend=self._network,
         )
 
     async def __aenter__(self) -> Self:
@@ -89,6 +89,11 @@ class Fetcher:
                     yield self._fetched(answer, chunks, is_conditional=len(headers) > 1)
                 return
         raise FetchFailed("too-many-redirects", retryable=False)
+
+    async def judge(self, url: str) -> None:
+        """Whether it may be asked for, as far as its name tells now. Raises as ``fetch`` does."""
+        target = parse_url(url)
+        await Pace(self._settings).opening(self._network.addresses(target.host, target.port))
 
     async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> int:
         """The status of the answer, whose body nobody reads; redirects are not followed. Raises as ``fetch`` does."""

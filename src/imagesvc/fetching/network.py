@@ -44,7 +44,7 @@ class GuardedNetwork(AsyncNetworkBackend):
         """Raises FetchRefused, FetchFailed and httpcore's ConnectError and ConnectTimeout."""
         try:
             async with asyncio.timeout(timeout):
-                addresses = await self._addresses(host, port)
+                addresses = await self.addresses(host, port)
                 last: Exception | None = None
                 for address in addresses[:MOST_ADDRESSES]:
                     try:
@@ -64,7 +64,7 @@ class GuardedNetwork(AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def _addresses(self, host: str, port: int) -> list[Address]:
+    async def addresses(self, host: str, port: int) -> list[Address]:
         """Those that may be reached. A name that is not there and one that leads inside are answered alike."""
         try:
             found = await self._resolve(host, port)

@@ -12,14 +12,10 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from imagesvc.db import Database, new_id
 from imagesvc.errors import Conflict, ImagesvcError, Invalid
@@ -29,7 +25,6 @@ from imagesvc.settings import Settings
 KEPT_HOURS = 24
 AT_ONCE = 1000
 ROUNDS = 3
-NONCE_BYTES = 12
 
 CLAIM = """
     -- $1 caller, $2 key, $3 lease, $4 seconds, $5 resource, $6 fingerprint when it is known already
@@ -195,19 +190,13 @@ class IdempotencyKeys:
         return int(row["count"])
 
     def _sealed(self, answer: Answer, bound_to: bytes) -> tuple[str, bytes]:
-        kid, key = self._keys.signing("answer")
         head = json.dumps([answer.status, dict(answer.headers)]).encode()
-        nonce = os.urandom(NONCE_BYTES)
-        return kid, nonce + AESGCM(key).encrypt(nonce, head + b"\n" + answer.body, bound_to)
+        return self._keys.seal("answer", head + b"\n" + answer.body, bound_to=bound_to)
 
     def _opened(self, kid: str, sealed: bytes, bound_to: bytes) -> Answer:
-        key = self._keys.verifying("answer", kid)
-        try:
-            if key is None:
-                raise AnswerUnreadable
-            text = AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
-        except InvalidTag as error:
-            raise AnswerUnreadable from error
+        text = self._keys.unseal("answer", kid, sealed, bound_to=bound_to)
+        if text is None:
+            raise AnswerUnreadable
         head, _, body = text.partition(b"\n")
         status, headers = json.loads(head)
         return Answer(status=status, headers=headers, body=body)

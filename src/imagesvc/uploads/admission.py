@@ -39,6 +39,8 @@ Told = tuple[FileContext, bytes | None]
 Ids = tuple[UUID, UUID, UUID, UUID]
 """For what admission makes: upload, image, blob and task."""
 Tell = Callable[[], Awaitable[Told]]
+BatchEnded = Callable[[UUID, UUID], Awaitable[None]]
+"""Told the owner and the batch when a request has ended."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,15 @@ class Admitted:
 
 
 class Admission:
-    def __init__(self, settings: Settings, database: Database, storage: Storage, queue: Queue) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        queue: Queue,
+        batch_ended: BatchEnded | None = None,
+    ) -> None:
+        self._batch_ended = batch_ended
         self._settings = settings
         self._database = database
         self._queue = queue
@@ -127,11 +137,16 @@ class Admission:
                 await asyncio.shield(self._keys.release(abandoned))
             raise
 
-    async def note_rejected(self, door: Door, *, rejected: int) -> None:
-        """A batch tells how many of its files were not taken. Where this cannot be written, it tells of none."""
-        if rejected:
-            with contextlib.suppress(ImagesvcError):
+    async def end_batch(self, door: Door, *, rejected: int = 0) -> None:
+        """The request has ended: no more comes by this batch, and ``rejected`` of its files were not taken.
+
+        Where this cannot be written, the batch tells of none, and who listens hears later that it has ended.
+        """
+        with contextlib.suppress(ImagesvcError):
+            if rejected:
                 await self._database.fetch_row(queries.NOTE_REJECTED, door.batch_id, rejected)
+            if self._batch_ended is not None and door.batch_id is not None:
+                await self._batch_ended(door.owner_id, door.batch_id)
 
     def _scope(self, door: Door) -> UUID:
         return scope_of(self._settings, door.owner_id)

@@ -61,6 +61,7 @@ class Uploads:
                     pace, context, door, declared_bytes=declared_bytes, expected_sha256=expected
                 )
             results.add(name, admitted)
+            await self._admission.end_batch(door)
         except ImagesvcError as error:
             results.add(name, error)
 
@@ -83,7 +84,7 @@ class Uploads:
                     raise
                 results.warnings.append(f"The body could not be read to its end: {error.detail}")
         results.warnings += body.warnings
-        await self._admission.note_rejected(door, rejected=results.rejected_count)
+        await self._admission.end_batch(door, rejected=results.rejected_count)
         if not results.count:
             raise NoFile("Send at least one part named `file`, as in `curl -F file=@picture.jpg`.")
 

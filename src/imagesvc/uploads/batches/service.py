@@ -63,7 +63,7 @@ class Batches:
                     raise
                 results.warnings.append(f"The body could not be read to its end: {error.detail or error.title}")
         results.warnings += body.warnings
-        await self._admission.note_rejected(door, rejected=results.rejected_count)
+        await self._admission.end_batch(door, rejected=results.rejected_count)
         if not results.count:
             raise NoFile("Send at least one image.", errors=[{"pointer": "", "detail": "There is no image in it."}])
 

@@ -1,0 +1,18 @@
+"""The kinds of task that this room handles, with the retry policy beside each."""
+
+from collections.abc import Mapping
+
+from imagesvc.settings import Settings
+from imagesvc.tasks.runner import Kind
+from imagesvc.webhooks.batches import Announcing
+from imagesvc.webhooks.delivering import Delivering
+from imagesvc.webhooks.queries import DELIVER
+
+
+def kinds(settings: Settings, delivering: Delivering, announcing: Announcing) -> Mapping[str, Kind]:
+    return {
+        DELIVER: Kind(
+            handler=delivering.deliver, last_words=delivering.give_up, max_attempts=settings.webhook_max_attempts
+        ),
+        "announce_batch": Kind(handler=announcing.announce, max_attempts=settings.task_max_attempts),
+    }
