@@ -132,6 +132,7 @@ class Settings(BaseSettings):
         16, gt=0, description="tasks of reprocessing that may wait: uploads wait behind them"
     )
     sweep_seconds: float = Field(1.0, gt=0)
+    reaper_paused: bool = Field(False, description="nothing is deleted from the bucket: while a backup is restored")
     reap_seconds: float = Field(5.0, gt=0)
     hold_seconds: float = Field(600.0, gt=0, description="how long a key on its way in is left alone")
     tombstone_seconds: float = Field(900.0, gt=0, description="longer than any S3 request can last, retries included")

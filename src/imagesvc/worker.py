@@ -46,7 +46,6 @@ async def work(parts: Background) -> None:
         asyncio.create_task(parts.turns.take()),
         asyncio.create_task(_every(settings.sweep_seconds, parts.turns.recover)),
         asyncio.create_task(_every(settings.sweep_seconds, parts.servers.queue.sweep)),
-        asyncio.create_task(_every(settings.reap_seconds, parts.reaper.reap)),
         asyncio.create_task(_every(settings.reap_seconds, parts.expiry.expire)),
         asyncio.create_task(_every(settings.reap_seconds, parts.resize_expiry.expire)),
         asyncio.create_task(_every(settings.sweep_seconds, parts.reprocessings.plan)),
@@ -54,6 +53,10 @@ async def work(parts: Background) -> None:
         asyncio.create_task(_every(FORGET_SECONDS, parts.idempotency.forget)),
         asyncio.create_task(_every(FORGET_SECONDS, parts.webhooks.forget)),
     ]
+    if settings.reaper_paused:
+        log.warning("reaper paused")
+    else:
+        jobs.append(asyncio.create_task(_every(settings.reap_seconds, parts.reaper.reap)))
     try:
         await asyncio.gather(*jobs)
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from typer.testing import CliRunner
@@ -10,11 +11,13 @@ from typer.testing import CliRunner
 from imagesvc.cli import app
 from imagesvc.operations.audit import Auditor, Finding
 from imagesvc.operations.audit_queries import key_columns
+from imagesvc.processing.sandbox import Sandbox
+from imagesvc.settings import Settings
 from imagesvc.storage import new_key
 from tests.support.bookkeeping import make_due, owned_keys, stored_keys
 from tests.support.images import jpeg
 from tests.support.processes import environment
-from tests.support.service import Service
+from tests.support.service import Service, running_service
 from tests.support.sql import sql
 
 FOREVER = float("inf")
@@ -204,3 +207,15 @@ async def test_no_column_with_keys_of_objects_is_forgotten(idle_service: Service
 
     assert {(column["table_name"], column["column_name"]) for column in columns} == set(key_columns())
     assert {("blobs", "key"), ("loose_objects", "key"), ("resumable_uploads", "tail_key")} <= set(key_columns())
+
+
+async def test_a_paused_reaper_deletes_nothing(settings_with: Callable[..., Settings], sandbox: Sandbox) -> None:
+    async with running_service(settings_with(reaper_paused=True, reap_seconds=0.05), sandbox) as service:
+        image = (await service.image_of(await send(service, 1)))["id"]
+        before = await stored_keys(service.background.servers)
+        await service.owner.delete(f"/v1/images/{image}")
+        # what is done after the reaper would have had its turn many times
+        await service.image_of(await send(service, 2))
+
+        assert before < await stored_keys(service.background.servers)
+        assert {row["state"] for row in await sql(service, "SELECT state FROM loose_objects")} == {"reaping"}

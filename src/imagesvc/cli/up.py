@@ -128,8 +128,9 @@ class _Up:
         async def ready() -> bool:
             return await answers_ok(settings.host, settings.port, "/readyz")
 
-        worker = self._own("worker", ("worker",), environment)
-        api = self._own("serve", ("serve",), environment, ready=ready)
+        patience_seconds = settings.shutdown_seconds + 5
+        worker = self._own("worker", ("worker",), environment, stop_seconds=patience_seconds)
+        api = self._own("serve", ("serve",), environment, ready=ready, stop_seconds=patience_seconds)
         await self._start([worker, api])
         self._announce(settings)
 
@@ -163,7 +164,15 @@ class _Up:
                 environment[f"IMAGESVC_{name.upper()}"] = str(value)
         return environment
 
-    def _own(self, name: str, arguments: tuple[str, ...], environment: Mapping[str, str], ready: Any = None) -> Part:
+    def _own(
+        self,
+        name: str,
+        arguments: tuple[str, ...],
+        environment: Mapping[str, str],
+        *,
+        ready: Any = None,
+        stop_seconds: float = 10.0,
+    ) -> Part:
         """A process of ours. Its secrets are in its environment, never among its arguments."""
         return Part(
             name=name,
@@ -173,7 +182,7 @@ class _Up:
             folder=Path.cwd(),
             log=self._data.logs / f"{name}.log",
             ready=ready or _at_once,
-            stop_seconds=10.0,
+            stop_seconds=stop_seconds,
         )
 
     def _announce(self, settings: Settings) -> None:
