@@ -153,9 +153,11 @@ FILL_UPLOADS = "UPDATE uploads u SET image_created_at = i.created_at FROM images
 IMAGE_INDEXES: dict[str, str] = {
     "images_visibility_created_at_id_idx": "(visibility, created_at, id)",
     "images_owner_id_visibility_created_at_id_idx": "(owner_id, visibility, created_at, id)",
-    "images_visibility_score_id_idx": "(visibility, score, id) INCLUDE (owner_id)",
-    "images_owner_id_captured_order_id_idx": "(owner_id, captured_order, id)",
-    "images_captured_order_idx": "(captured_order) WHERE captured_local IS NOT NULL",
+    "images_visibility_score_id_idx": "(visibility, score, id) INCLUDE (owner_id, created_at)",
+    "images_owner_id_captured_order_id_idx": "(owner_id, captured_order, id) INCLUDE (visibility, created_at)",
+    "images_captured_order_id_idx": (
+        "(captured_order, id) INCLUDE (owner_id, visibility, created_at) WHERE captured_order > '0001-01-02 00:00:00+00'"
+    ),
     "images_owner_id_place_idx": "(owner_id, place) WHERE place IS NOT NULL",
     "images_place_idx": "(place) WHERE place IS NOT NULL",
     "images_media_type_visibility_created_at_id_idx": "(media_type, visibility, created_at, id) INCLUDE (owner_id)",
@@ -195,7 +197,7 @@ def upgrade() -> None:
             ADD words text NOT NULL GENERATED ALWAYS AS (search_text(title || chr(10) || coalesce(description, ''))) STORED,
             ADD names text NOT NULL GENERATED ALWAYS AS (search_names(filenames)) STORED,
             ADD captured_order timestamptz NOT NULL GENERATED ALWAYS AS (
-                coalesce(captured_utc, captured_local AT TIME ZONE 'UTC', '0001-01-01 00:00:00+00'::timestamptz)) STORED,
+                greatest(coalesce(captured_utc, captured_local AT TIME ZONE 'UTC'), '0001-01-02 00:00:00+00'::timestamptz)) STORED,
             ADD place bigint GENERATED ALWAYS AS (place_code(latitude, longitude)) STORED
     """)
     for table, indexes in (("images", IMAGE_INDEXES), ("uploads", UPLOAD_INDEXES)):

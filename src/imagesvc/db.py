@@ -88,6 +88,13 @@ class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
     def get_reset_query(self) -> str:
         return ""
 
+    async def fetch_planned_anew(self, sql: str, *arguments: Any) -> list[Any]:
+        """Planned for these very arguments, which decide what index is the right one, and never for all alike."""
+        async with self.transaction(readonly=True):
+            await self.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+            found: list[Any] = await self.fetch(sql, *arguments)
+        return found
+
 
 class Database:
     """One process's connections: sessions for services, and a pool of plain ones for single statements.
@@ -135,7 +142,14 @@ class Database:
         found: list[Any] = await self._run("fetch", sql, arguments)
         return found
 
-    async def _run(self, fetch: Literal["fetch", "fetchrow"], sql: str, arguments: Sequence[Any]) -> Any:
+    async def fetch_rows_planned_anew(self, sql: str, *arguments: Any) -> list[Any]:
+        """The same for a statement whose best plan depends on its arguments; planning costs a few milliseconds."""
+        found: list[Any] = await self._run("fetch_planned_anew", sql, arguments)
+        return found
+
+    async def _run(
+        self, fetch: Literal["fetch", "fetchrow", "fetch_planned_anew"], sql: str, arguments: Sequence[Any]
+    ) -> Any:
         try:
             pool = self._plain or await self._open()
             # where one is free nobody waits: the timers around it would cost a quarter of a small statement

@@ -78,9 +78,14 @@ class Image(Base):
         Index(None, "blob_id"),
         Index(None, "visibility", "created_at", "id"),
         Index(None, "owner_id", "visibility", "created_at", "id"),
-        Index(None, "visibility", "score", "id", postgresql_include=["owner_id"]),
-        Index(None, "owner_id", "captured_order", "id"),
-        Index(None, "captured_order", postgresql_where=text("captured_local IS NOT NULL")),
+        Index(None, "visibility", "score", "id", postgresql_include=["owner_id", "created_at"]),
+        Index(None, "owner_id", "captured_order", "id", postgresql_include=["visibility", "created_at"]),
+        Index(
+            None,
+            *("captured_order", "id"),
+            postgresql_include=["owner_id", "visibility", "created_at"],
+            postgresql_where=text("captured_order > '0001-01-02 00:00:00+00'"),
+        ),
         Index(None, "owner_id", "place", postgresql_where=text("place IS NOT NULL")),
         Index(None, "place", postgresql_where=text("place IS NOT NULL")),
         Index(None, "media_type", "visibility", "created_at", "id", postgresql_include=["owner_id"]),
@@ -131,7 +136,8 @@ class Image(Base):
     names: Mapped[str] = mapped_column(Computed("search_names(filenames)", persisted=True), deferred=True)
     captured_order: Mapped[dt.datetime] = mapped_column(
         Computed(
-            "coalesce(captured_utc, captured_local AT TIME ZONE 'UTC', '0001-01-01 00:00:00+00'::timestamptz)",
+            "greatest(coalesce(captured_utc, captured_local AT TIME ZONE 'UTC'),"
+            " '0001-01-02 00:00:00+00'::timestamptz)",
             persisted=True,
         ),
         deferred=True,

@@ -3,21 +3,23 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
 from imagesvc.images.queries import IMAGE
-from imagesvc.images.search.lanes import Lane
+from imagesvc.images.search.lanes import VISIBILITIES, Lane
 from imagesvc.images.search.places import ranges_of
 from imagesvc.images.search.schemas import ImageSearch
 
 Way = Literal["list", "look", "gather"]
-"""``list``: indexes give the order. ``look``: through the first ``LOOKED`` of a list. ``gather``: all, then sorted."""
-LOOKED = 4000
+"""``list``: indexes give the order. ``look``: through the first few of a list. ``gather``: all, then sorted."""
 WITHOUT_ORDER = ("q", "near", "min_score", "captured_from", "captured_to")
 OF_UPLOADS = ("store_id", "store_name", "camera_id", "barcode", "link_id", "batch_id")
 
+NEVER = "'0001-01-02 00:00:00+00'::timestamptz"
+"""The place in the order of those whose capture time is not known. The very first moment of Python's calendar would be
+sent to the database as minus infinity."""
 _IS_THERE = "i.owner_id <> ALL (ARRAY(SELECT id FROM users WHERE deleted_at IS NOT NULL))"
 
 
@@ -49,9 +51,11 @@ class Statement:
         is_admin: bool,
         after: After | None,
         rows: int,
+        most_looked: int,
     ) -> None:
         self.arguments: list[Any] = [caller_id, is_admin]
         self._way, self._wanted, self._lanes, self._after = way, wanted, lanes, after
+        self._most_looked = most_looked
         self._direction = "DESC" if wanted.sort.startswith("-") else "ASC"
         self._uploads = {name: value for name in OF_UPLOADS if (value := getattr(wanted, name)) is not None}
         self._by_upload = bool(self._uploads) and wanted.sort.endswith("created_at")
@@ -71,9 +75,10 @@ class Statement:
                 parts = [f"page AS MATERIALIZED (SELECT key, id FROM ({lanes}) AS lanes {order} LIMIT {rows})"]
             case "look":
                 fits = " AND ".join(f"({condition})" for condition in loose)
-                lanes = self._lanes_of(conditions, fits=fits, then=f"{order} LIMIT {LOOKED}")
+                first = f"{order} LIMIT {self._most_looked}"
+                lanes = self._lanes_of(conditions, fits=fits, then=first)
                 parts = [
-                    f"looked AS MATERIALIZED (SELECT key, id, fits FROM ({lanes}) AS lanes {order} LIMIT {LOOKED})",
+                    f"looked AS MATERIALIZED (SELECT key, id, fits FROM ({lanes}) AS lanes {first})",
                     f"page AS MATERIALIZED (SELECT key, id FROM looked WHERE fits {order} LIMIT {rows})",
                 ]
             case "gather":
@@ -93,22 +98,31 @@ class Statement:
 
     def _lanes_of(self, conditions: Sequence[str], *, fits: str = "true", then: str = "") -> str:
         source = "uploads u JOIN images i ON i.id = u.image_id" if self._by_upload else "images i"
-        if self._way == "gather" and self._wanted.near is not None:
-            ranges = ranges_of(self._wanted.near)
-            low, high = (self._say([pair[at] for pair in ranges], "bigint[]") for at in (0, 1))
-            source += f" JOIN unnest({low}, {high}) AS cells (low, high) ON i.place BETWEEN cells.low AND cells.high"
         # several uploads of one image come one after the other
         select = f"SELECT {'DISTINCT' if self._by_upload else ''} {self._key} AS key, {self._id} AS id, {fits} AS fits"
-        lanes = []
-        for lane in self._lanes:
-            only = [f"i.visibility = '{lane.visibility}'", _IS_THERE]
-            if lane.owner_id is not None:
-                only += [f"{alias}.owner_id = {self._say(lane.owner_id, 'uuid')}" for alias in self._aliases()]
-            lanes.append(f"({select} FROM {source} WHERE {' AND '.join([*only, *conditions])} {then})")
-        return " UNION ALL ".join(lanes)
+        # lanes are for the sake of order; the index of the score begins with the visibility as well
+        is_split = not self._by_upload and (self._way != "gather" or self._wanted.min_score is not None)
+        selects = [
+            f"({select} FROM {source} WHERE {' AND '.join([self._only(lanes), _IS_THERE, *conditions])} {then})"
+            for lanes in ([[lane] for lane in self._lanes] if is_split else [self._lanes])
+        ]
+        return " UNION ALL ".join(selects)
 
-    def _aliases(self) -> Sequence[str]:
-        return ("u", "i") if self._by_upload else ("i",)
+    def _only(self, lanes: Sequence[Lane]) -> str:
+        """Images of one of these lanes."""
+        owners = {lane.owner_id for lane in lanes}
+        if len(lanes) == len(VISIBILITIES) and len(owners) == 1:
+            return self._whose(owners.pop())
+        return "(" + " OR ".join(self._in(lane) for lane in lanes) + ")"
+
+    def _in(self, lane: Lane) -> str:
+        return f"(i.visibility = '{lane.visibility}' AND {self._whose(lane.owner_id)})"
+
+    def _whose(self, owner_id: UUID | None) -> str:
+        if owner_id is None:
+            return "true"
+        owner = self._say(owner_id, "uuid")
+        return f"i.owner_id = {owner} AND u.owner_id = {owner}" if self._by_upload else f"i.owner_id = {owner}"
 
     def _conditions(self) -> list[str]:
         """Those that an index can put before its order, and where the page begins."""
@@ -149,27 +163,42 @@ class Statement:
         if wanted.near is not None:
             place = [self._say(value, "float8") for value in (wanted.near.latitude, wanted.near.longitude)]
             km = self._say(wanted.near.km, "float8")
+            found.append("i.place IS NOT NULL")
             found.append(f"kilometres_between(i.latitude, i.longitude, {', '.join(place)}) <= {km}")
         if wanted.min_score is not None:
             found.append(f"i.score >= {self._say(wanted.min_score)}")
-        for time, comparison, nearest in (
-            (wanted.captured_from, ">=", min),
-            (wanted.captured_to, "<=", max),
-        ):
-            if time is not None:
-                clock = time.replace(tzinfo=None)
-                exact, by_clock = self._say(time, "timestamptz"), self._say(clock, "timestamp")
-                found.append(f"coalesce(i.captured_utc {comparison} {exact}, i.captured_local {comparison} {by_clock})")
-                bound = self._say(nearest(time, clock.replace(tzinfo=dt.UTC)), "timestamptz")
-                found.append(f"i.captured_local IS NOT NULL AND i.captured_order {comparison} {bound}")
+        if wanted.captured_from is not None or wanted.captured_to is not None:
+            found.append(f"i.captured_order > {NEVER}")
+        if wanted.captured_from is not None:
+            found += self._captured(">=", wanted.captured_from, nearest=min)
+        if wanted.captured_to is not None:
+            found += self._captured("<=", wanted.captured_to, nearest=max)
         return [f"({condition})" for condition in found]
+
+    def _captured(self, comparison: str, time: dt.datetime, *, nearest: Callable[..., dt.datetime]) -> list[str]:
+        """By the instant where it is known, else by the camera's clock as if it ran in the offset that was written."""
+        clock = time.replace(tzinfo=None)
+        if not time.utcoffset():
+            return [f"i.captured_order {comparison} {self._say(time, 'timestamptz')}"]
+        bound = self._say(nearest(time, clock.replace(tzinfo=dt.UTC)), "timestamptz")
+        instant, local = self._say(time, "timestamptz"), self._say(clock, "timestamp")
+        return [
+            f"i.captured_order {comparison} {bound}",
+            f"coalesce(i.captured_utc {comparison} {instant}, i.captured_local {comparison} {local})",
+        ]
 
     def _indexed(self) -> list[str]:
         """What finds the same by an index, and would be dear to ask of every image."""
-        if self._wanted.q is None:
-            return []
-        text = self._say(self._wanted.q, "text")
-        return [f"search_grams(i.words, i.names) @@ (SELECT search_query(search_text({text})))"]
+        found = []
+        if self._wanted.q is not None:
+            text = self._say(self._wanted.q, "text")
+            found.append(f"search_grams(i.words, i.names) @@ (SELECT search_query(search_text({text})))")
+        if self._wanted.near is not None:
+            ranges = [
+                f"i.place BETWEEN {self._say(low)} AND {self._say(high)}" for low, high in ranges_of(self._wanted.near)
+            ]
+            found.append(f"({' OR '.join(ranges)})")
+        return found
 
     def _say(self, value: Any, kind: str = "bigint") -> str:
         self.arguments.append(value)
