@@ -25,6 +25,7 @@ class Section:
 SECTIONS = (
     Section(name="uploads", title="Taking files in", module="bench.uploads"),
     Section(name="processing", title="Processing one picture", module="bench.processing"),
+    Section(name="visits", title="Visits", module="bench.visits"),
     Section(name="statistics", title="Statistics", module="bench.counts"),
     Section(name="search", title="Searching a million images", module="bench.search"),
 )

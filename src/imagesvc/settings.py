@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     # --- background work
     worker_concurrency: int = Field(2, gt=0)
     turns_at_once: int = Field(
-        16, gt=0, description="images of jobs that one worker downloads and waits for; half of them of one job"
+        16, gt=0, description="tasks of groups, such as images of jobs, in one worker; half of them of one group"
     )
     task_lease_seconds: float = Field(30.0, gt=0)
     task_max_attempts: int = Field(5, gt=0)

@@ -1,0 +1,208 @@
+"""Visits: the report at a million visit images, a large file of stores, and jobs side by side.
+
+The jobs' pictures are small and all different; they are served by the benchmark itself, on the same two cores. A fourth
+job of five pictures comes in the middle, and so does an upload: what both waited is told.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import httpx
+import psutil
+
+from bench.clients import owner
+from bench.programs import memory_bytes, web, worker
+from bench.progress import say
+from bench.rounds import spread
+from bench.servers import Servers
+from tests.support.image_server import ImageServer, image_server
+from tests.support.images import jpeg
+from tests.support.processes import until
+
+IMAGES, STORES, AREAS, DAYS = 1_000_000, 2_000, 20, 90
+JOBS, IMAGES_OF_A_JOB = 3, 1_000
+ROWS_OF_STORES = 100_000
+MOST_MILLISECONDS, MOST_IMPORT_SECONDS = 50, 10
+LONGEST_SECONDS = 900.0
+
+SEED = f"""
+    INSERT INTO stores (id, name, area, time_zone)
+    SELECT 'S' || lpad(n::text, 8, '0'), 'STORE ' || n, (n % {AREAS})::text, 'Asia/Kolkata'
+    FROM generate_series(0, {STORES - 1}) n;
+    INSERT INTO jobs (id, owner_id, total) SELECT gen_random_uuid(), id, {IMAGES + 1} FROM users;
+    INSERT INTO visits (id, job_id, position, store_id, visit_time)
+    SELECT gen_random_uuid(), j.id, n, 'S' || lpad((random() * {STORES - 1})::int::text, 8, '0'),
+           '2026-08-01'::timestamptz + random() * interval '{DAYS} days'
+    FROM jobs j, generate_series(1, {IMAGES // 4}) n;
+    INSERT INTO visit_images (id, visit_id, owner_id, store_id, visit_time, position, url, fetch_id, state,
+                              perimeter, score, seconds)
+    SELECT gen_random_uuid(), v.id, j.owner_id, v.store_id, v.visit_time, n, 'https://pictures.example.org/' || v.id,
+           gen_random_uuid(), 'done', 14000, (random() * 100)::int, random()
+    FROM visits v JOIN jobs j ON j.id = v.job_id, generate_series(0, 3) n;
+"""
+
+
+async def the_report(servers: Servers) -> list[str]:
+    settings = await servers.fresh("report")
+    say(f"{IMAGES:,} visit images")
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    await connection.execute(SEED)
+    await connection.execute("VACUUM ANALYZE visit_images")
+    await connection.execute("ANALYZE stores")
+    await connection.close()
+    asked: dict[str, Callable[[int], dict[str, str]]] = {
+        "one area, a month": lambda n: {"area": str(n % AREAS), "start_date": "2026-09-01", "end_date": "2026-09-30"},
+        "one store, all days": lambda n: {"store_id": f"S{n:08}"},
+        "all stores, one day": lambda _: {"start_date": "2026-09-15", "end_date": "2026-09-15"},
+    }
+    lines = ["| asked for | stores x days | ms |", "|---|---:|---:|"]
+    async with web(settings, servers.folder / "report.log") as (url, _), owner(url, settings) as client:
+        for name, params in asked.items():
+            await client.get("/v1/visits", params=params(0))
+            times, size = [], 0
+            for n in range(20):
+                begun = time.perf_counter()
+                answer = await client.get("/v1/visits", params=params(n))
+                times.append((time.perf_counter() - begun) * 1000)
+                size = sum(len(store["data"]) for store in answer.json()["results"])
+            lines.append(f"| {name} | {size:,} | {spread(times)} |")
+    return [
+        f"`GET /v1/visits` over HTTP, at {IMAGES:,} visit images of {STORES:,} stores in {AREAS} areas "
+        f"and {DAYS} days, median (least to most) of 20:",
+        "",
+        *lines,
+        "",
+        f"Wanted: at most {MOST_MILLISECONDS} ms for one area and a month.",
+    ]
+
+
+async def the_import(client: httpx.AsyncClient) -> str:
+    rows = "".join(f"{n % 100},STORE {n},S{n:08}\n" for n in range(ROWS_OF_STORES))
+    times = []
+    for round_ in range(2):
+        say(f"{ROWS_OF_STORES:,} stores, round {round_ + 1}")
+        begun = time.perf_counter()
+        answer = await client.post(
+            "/v1/stores/import",
+            content="AreaCode,StoreName,StoreID\n" + rows,
+            headers={"Content-Type": "text/csv"},
+        )
+        times.append(time.perf_counter() - begun)
+        assert answer.json()["rejected"] == 0, answer.text
+    return (
+        f"`POST /v1/stores/import` of {ROWS_OF_STORES:,} rows: {times[0]:.1f} s, the same file again {times[1]:.1f} s "
+        f"(wanted: under {MOST_IMPORT_SECONDS} s)."
+    )
+
+
+async def submit(client: httpx.AsyncClient, urls: list[str]) -> str:
+    visits = [
+        {"store_id": "S00000001", "image_url": urls[n : n + 10], "visit_time": "2026-09-02T10:00:00Z"}
+        for n in range(0, len(urls), 10)
+    ]
+    answer = await client.post("/v1/jobs", json={"count": len(visits), "visits": visits})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["job_id"])
+
+
+async def job(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get(f"/v1/jobs/{job_id}")).json()
+    return found
+
+
+async def finished(client: httpx.AsyncClient, *job_ids: str) -> None:
+    async def have_finished() -> bool:
+        return all([(await job(client, job_id))["finished_at"] for job_id in job_ids])
+
+    await until(have_finished, seconds=LONGEST_SECONDS)
+
+
+def pictures(server: ImageServer, name: str, count: int) -> list[str]:
+    """One picture under many URLs, each time with other bytes behind its end."""
+    data = jpeg(seed=1, size=(320, 240))
+    return [server.serve(f"/{name}/{n}.jpg", data + f"{name} {n}".encode()) for n in range(count)]
+
+
+def worker_memory(pid: int) -> float:
+    """Megabytes of the worker and of all its processes that decode."""
+    processes = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    total = 0
+    for each in processes:
+        try:
+            total += memory_bytes(each)
+        except psutil.NoSuchProcess:
+            continue  # a picture is done
+    return total / 2**20
+
+
+async def the_jobs(servers: Servers) -> list[str]:
+    settings = await servers.fresh("jobs", fetch_allow=("127.0.0.1/32",))
+    async with (
+        image_server() as server,
+        web(settings, servers.folder / "jobs.log") as (url, _),
+        worker(settings, servers.folder / "worker.log") as pid,
+        owner(url, settings) as client,
+    ):
+        imported = await the_import(client)
+        urls = [pictures(server, f"job{n}", IMAGES_OF_A_JOB) for n in range(JOBS)]
+        memory, begun = [worker_memory(pid)], time.perf_counter()
+        taken, job_ids = [], []
+        for some in urls:
+            submitted = time.perf_counter()
+            job_ids.append(await submit(client, some))
+            taken.append((time.perf_counter() - submitted) * 1000)
+        say(f"{JOBS} jobs of {IMAGES_OF_A_JOB:,} images")
+
+        async def watch() -> None:
+            while True:
+                memory.append(worker_memory(pid))
+                await asyncio.sleep(1)
+
+        watching = asyncio.create_task(watch())
+        small_seconds, upload_seconds, shares = await in_the_middle(client, server, job_ids)
+        await finished(client, *job_ids)
+        seconds = time.perf_counter() - begun
+        watching.cancel()
+        ended = [await job(client, job_id) for job_id in job_ids]
+    assert [one["done"] for one in ended] == [IMAGES_OF_A_JOB] * JOBS, ended
+    return [
+        imported,
+        "",
+        f"{JOBS} jobs of {IMAGES_OF_A_JOB:,} different JPEGs of 320 x 240 each, one worker, all settings as they come:",
+        "",
+        "| | |",
+        "|---|---:|",
+        f"| images a second | {JOBS * IMAGES_OF_A_JOB / seconds:.1f} |",
+        f"| `POST /v1/jobs`, ms | {spread(taken, 0)} |",
+        f"| worker and its sandboxes, MiB, before | {memory[0]:.0f} |",
+        f"| the same while it works, median and most | {statistics.median(memory):.0f}, {max(memory):.0f} |",
+        f"| images done of each job when the small one came | {', '.join(map(str, shares))} |",
+        f"| a job of 5 images sent then, until finished, s | {small_seconds:.2f} |",
+        f"| an upload sent then, until ready, s | {upload_seconds:.2f} |",
+    ]
+
+
+async def in_the_middle(
+    client: httpx.AsyncClient, server: ImageServer, job_ids: list[str]
+) -> tuple[float, float, list[int]]:
+    """What a small job and an upload take while the large ones are under way, and how far those are."""
+
+    async def is_under_way() -> bool:
+        return bool((await job(client, job_ids[0]))["done"] >= IMAGES_OF_A_JOB // 4)
+
+    await until(is_under_way, seconds=LONGEST_SECONDS)
+    shares = [(await job(client, job_id))["done"] for job_id in job_ids]
+    begun = time.perf_counter()
+    await finished(client, await submit(client, pictures(server, "small", 5)))
+    small_seconds, begun = time.perf_counter() - begun, time.perf_counter()
+    sent = await client.post("/v1/images", files=[("file", ("a.jpg", jpeg(seed=2, size=(320, 240))))])
+    await client.get(f"{sent.json()['results'][0]['url']}?wait=30")
+    return small_seconds, time.perf_counter() - begun, shares
+
+
+async def measure(servers: Servers) -> str:
+    return "\n".join([*await the_report(servers), "", *await the_jobs(servers)])
