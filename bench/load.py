@@ -35,7 +35,7 @@ class Sender(threading.Thread):
                 for number in range(self._count):
                     begun = time.perf_counter()
                     self._send(connection, number)
-                    self._receive(connection)
+                    receive(connection, status=201)
                     self.seconds.append(time.perf_counter() - begun)
         except Exception as error:
             self.error = error
@@ -58,20 +58,25 @@ class Sender(threading.Thread):
             if pieces:
                 pieces[0] = pieces[0][sent:]
 
-    def _receive(self, connection: socket.socket) -> None:
-        received = b""
-        while b"\r\n\r\n" not in received:
-            if not (some := connection.recv(65536)):
-                raise ConnectionError("the server closed the connection")
-            received += some
-        head, _, body = received.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-        while len(body) < length:
-            if not (some := connection.recv(65536)):
-                raise ConnectionError("the server closed the connection")
-            body += some
-        if head.split(b" ", 2)[1] != b"201":
-            raise RuntimeError(f"not taken: {head!r} {body!r}")
+
+def receive(connection: socket.socket, *, status: int) -> None:
+    """One whole answer; raises when it is another one."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _some(connection)
+    head, _, body = received.partition(b"\r\n\r\n")
+    _, _, rest = head.lower().partition(b"content-length:")
+    left = int(rest.split(b"\r\n")[0] or 0) - len(body) if status != 304 else 0
+    while left > 0:
+        left -= len(_some(connection))
+    if int(head.split(b" ", 2)[1]) != status:
+        raise RuntimeError(f"not as wanted: {head!r} {body!r}")
+
+
+def _some(connection: socket.socket) -> bytes:
+    if not (some := connection.recv(262144)):
+        raise ConnectionError("the server closed the connection")
+    return some
 
 
 def send(url: str, *, size: int, files: int, in_flight: int, is_form: bool = False) -> dict[str, Any]:

@@ -25,7 +25,9 @@ class Section:
 SECTIONS = (
     Section(name="uploads", title="Taking files in", module="bench.uploads"),
     Section(name="processing", title="Processing one picture", module="bench.processing"),
+    Section(name="ready", title="From the answer to `ready`", module="bench.ready"),
     Section(name="visits", title="Visits", module="bench.visits"),
     Section(name="statistics", title="Statistics", module="bench.counts"),
+    Section(name="reads", title="Reading", module="bench.reads"),
     Section(name="search", title="Searching a million images", module="bench.search"),
 )

@@ -47,6 +47,10 @@ class Servers:
             await storage.ensure_bucket()
         return settings
 
+    @property
+    def postgres_log(self) -> Path:
+        return self.folder / "data" / "logs" / "postgres.log"
+
     def admin_url_of(self, settings: Settings) -> str:
         """The superuser's connection to the database of these settings."""
         name = settings.database_url.get_secret_value().partition("?")[0].rpartition("/")[2]
