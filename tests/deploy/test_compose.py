@@ -1,5 +1,6 @@
 """The compose stack as it is written: what no container engine is needed to see."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from imagesvc.metrics.page import Page
+from imagesvc.metrics.port import serving
 from imagesvc.settings import Settings
+from tests.support.nginx import free_ports
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -92,3 +96,20 @@ def test_the_service_may_do_in_its_bucket_what_it_does_and_nothing_else() -> Non
     }
 
     assert {needed[call] for call in calls} == allowed
+
+
+async def test_a_container_is_well_only_while_its_server_answers_200() -> None:
+    async def is_well(port: int) -> bool:
+        script = ROOT / "deploy" / "healthy"
+        process = await asyncio.create_subprocess_exec(script, str(port), "/metrics", stderr=asyncio.subprocess.DEVNULL)
+        return await process.wait() == 0
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+        writer.close()
+
+    async with serving(Page(), host="127.0.0.1", port=0) as port:
+        assert await is_well(port)
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        assert not await is_well(server.sockets[0].getsockname()[1])
+    assert not await is_well(free_ports(1)[0])

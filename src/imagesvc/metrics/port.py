@@ -40,6 +40,7 @@ async def serving(page: Page, *, host: str, port: int) -> AsyncIterator[int]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()  # from here on nobody else can bind it, and who connects waits for the server to start
         except OSError as error:
             raise PortTaken(f"cannot listen on {host}, port {port}: {error.strerror}") from error
         config = uvicorn.Config(
