@@ -49,6 +49,7 @@ class Proxy:
         self._is_away = False
         self._unanswered: re.Pattern[bytes] | None = None
         self.times_unanswered = 0
+        self.recorded: bytearray | None = None
         self._flows.set()
 
     def go_away(self) -> None:
@@ -67,6 +68,10 @@ class Proxy:
     def leave_unanswered(self, pattern: bytes) -> None:
         """What clients send reaches the server; after that which holds ``pattern`` its answer is lost in a reset."""
         self._unanswered = re.compile(pattern)
+
+    def record(self) -> None:
+        """Keep what clients send from now on in ``recorded``."""
+        self.recorded = bytearray()
 
     def reset_all(self) -> None:
         for pair in list(self._open):
@@ -116,6 +121,8 @@ class Proxy:
                 await writer.drain()
 
     async def _sent(self, chunk: bytes, pair: "Pair") -> bool:
+        if self.recorded is not None:
+            self.recorded += chunk
         if self._unanswered is not None and self._unanswered.search(chunk):
             pair.is_unanswered = True
         if self.instead is not None:
