@@ -8,7 +8,8 @@ from tests.support.service import Service
 
 
 async def sql(service: Service, statement: str, **values: Any) -> list[dict[str, Any]]:
-    """The rows, when there are any."""
+    """The rows, when there are any. SQLAlchemy takes a SELECT of no columns for one that returns nothing."""
+    assert not statement.lstrip().upper().startswith("SELECT FROM"), "select something"
     async with service.background.servers.database.sessions.begin() as session:
         result = await session.execute(text(statement), values)
         assert isinstance(result, CursorResult)

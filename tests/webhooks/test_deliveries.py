@@ -91,7 +91,7 @@ async def test_after_its_last_attempt_the_webhook_is_disabled_with_a_note_until_
     assert (again.status_code, again.json()) == (202, {"count": 2, "more": False})
     assert later.json()["count"] == 0
     assert {entry["state"] for entry in delivered} == {"delivered"}
-    assert await sql(telling, "SELECT FROM tasks") == []
+    assert await sql(telling, "SELECT 1 FROM tasks") == []
 
 
 async def test_one_event_that_a_receiver_refuses_does_not_disable_what_takes_the_others(
@@ -186,7 +186,7 @@ async def test_deleting_a_webhook_while_it_is_told_leaves_nothing(telling: Servi
 
     assert deleted.status_code == 204
     assert (await telling.owner.get(f"/v1/webhooks/{webhook['id']}")).status_code == 404
-    assert await sql(telling, "SELECT FROM webhook_deliveries") == await sql(telling, "SELECT FROM tasks") == []
+    assert await sql(telling, "SELECT 1 FROM webhook_deliveries") == await sql(telling, "SELECT 1 FROM tasks") == []
 
 
 async def test_a_secret_that_cannot_be_read_any_more_disables_its_webhook(

@@ -64,7 +64,7 @@ async def test_what_cannot_be_told_anything_is_refused(idle_service: Service) ->
     told = [(answer.json()["type"], answer.json()["errors"][0]["pointer"]) for answer in answers]
     assert [answer.status_code for answer in answers] == [422] * len(MISTAKES)
     assert told == [(f"/problems/{slug}", pointer) for _, slug, pointer in MISTAKES]
-    assert await sql(idle_service, "SELECT FROM webhooks") == []
+    assert await sql(idle_service, "SELECT 1 FROM webhooks") == []
 
 
 async def test_an_account_has_so_many_and_may_change_them(
