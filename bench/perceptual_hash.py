@@ -22,8 +22,8 @@ from PIL import Image, ImageEnhance
 from bench.photos import Pixels, packaged_photos, packaged_textures, photos_of, pixels
 from bench.score import jpeg
 from bench.servers import running_servers
-from imagesvc.processing.hash_bands import BAND_BITS, BANDS, band_neighbours
-from imagesvc.processing.perceptual_hash import BITS, DEFAULT_MAX_DISTANCE, distance, perceptual_hash
+from imagesvc.processing.hash_bands import BAND_BITS, BANDS, DEFAULT_MAX_DISTANCE, band_neighbours
+from imagesvc.processing.perceptual_hash import BITS, distance, perceptual_hash
 from imagesvc.processing.quality.planes import luma
 from imagesvc.processing.score import PROXY_LONG_SIDE
 

@@ -28,6 +28,7 @@ SECTIONS = (
     Section(name="ready", title="From the answer to `ready`", module="bench.ready"),
     Section(name="visits", title="Visits", module="bench.visits"),
     Section(name="statistics", title="Statistics", module="bench.counts"),
+    Section(name="crowd", title="Five hundred clients at once", module="bench.crowd"),
     Section(name="reads", title="Reading", module="bench.reads"),
     Section(name="search", title="Searching a million images", module="bench.search"),
 )

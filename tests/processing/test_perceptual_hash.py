@@ -6,7 +6,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from imagesvc.processing.perceptual_hash import DEFAULT_MAX_DISTANCE, distance, perceptual_hash
+from imagesvc.processing.hash_bands import DEFAULT_MAX_DISTANCE
+from imagesvc.processing.perceptual_hash import distance, perceptual_hash
 from tests.processing.scenes import Pixels, exposed, jpeg, noisy, resized, scene
 
 SEEDS = range(1, 13)

@@ -14,10 +14,6 @@ from numpy.typing import NDArray
 
 from imagesvc.processing.quality.planes import Pixels, luma
 
-DEFAULT_MAX_DISTANCE = 12
-"""Measured (``bench/perceptual_hash.py``): JPEG at quality 30, half size, 30 % brighter and cropped by 2 % stay within
-11; different pictures start at 14."""
-
 BITS = 64
 _WINDOW_POWER = 0.7
 # below this part of the strength of all coefficients together, one is next to nothing

@@ -161,10 +161,9 @@ class Body:
 
 
 def working_set_bytes(settings: Settings, declared_bytes: int | None) -> int:
-    """What one file holds in memory at the most: a small one itself, a large one a part and its copy on the way out."""
-    if declared_bytes is not None and declared_bytes <= settings.part_bytes:
-        return declared_bytes
-    return 2 * settings.part_bytes
+    """What one file holds in memory at the most: itself, or a part of it, and the S3 client's copy on the way out."""
+    small = settings.part_bytes if declared_bytes is None else min(declared_bytes, settings.part_bytes)
+    return 2 * small
 
 
 def too_large(most: int) -> FileTooLarge:

@@ -12,7 +12,7 @@ from imagesvc.images.router import PRIVATE
 from imagesvc.images.schemas import as_json
 from imagesvc.images.similar.schemas import LARGEST_DISTANCE, SimilarImages
 from imagesvc.images.similar.service import Similar
-from imagesvc.processing.perceptual_hash import DEFAULT_MAX_DISTANCE
+from imagesvc.processing.hash_bands import DEFAULT_MAX_DISTANCE
 
 router = APIRouter(tags=["images"])
 
