@@ -16,7 +16,9 @@ PICTURE = jpeg(seed=1, size=(320, 240))
 ONLY_THE_REQUEST = NOTHING | {"batches": 1}
 
 
-async def test_an_expired_result_is_gone_with_its_object_then_forgotten_and_asking_again_starts_anew(service: Service) -> None:
+async def test_an_expired_result_is_gone_with_its_object_then_forgotten_and_asking_again_starts_anew(
+    service: Service,
+) -> None:
     token = await token_for(service.owner, image=encoded(PICTURE))
     await ended(service.owner, token)
     await service.stop_worker()
