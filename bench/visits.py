@@ -21,7 +21,6 @@ from bench.rounds import spread
 from bench.servers import Servers
 from tests.support.image_server import ImageServer, image_server
 from tests.support.images import jpeg
-from tests.support.processes import until
 
 IMAGES, STORES, AREAS, DAYS = 1_000_000, 2_000, 20, 90
 JOBS, IMAGES_OF_A_JOB = 3, 1_000
@@ -114,11 +113,14 @@ async def job(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
     return found
 
 
-async def finished(client: httpx.AsyncClient, *job_ids: str) -> None:
-    async def have_finished() -> bool:
-        return all([(await job(client, job_id))["finished_at"] for job_id in job_ids])
-
-    await until(have_finished, seconds=LONGEST_SECONDS)
+async def until_images(client: httpx.AsyncClient, job_id: str, *, ended: int, look_seconds: float = 0.5) -> None:
+    """Looked at seldom: the client shares the cores."""
+    async with asyncio.timeout(LONGEST_SECONDS):
+        while True:
+            found = await job(client, job_id)
+            if found["done"] + found["failed"] >= ended:
+                return
+            await asyncio.sleep(look_seconds)
 
 
 def pictures(server: ImageServer, name: str, count: int) -> list[str]:
@@ -164,7 +166,8 @@ async def the_jobs(servers: Servers) -> list[str]:
 
         watching = asyncio.create_task(watch())
         small_seconds, upload_seconds, shares = await in_the_middle(client, server, job_ids)
-        await finished(client, *job_ids)
+        for job_id in job_ids:
+            await until_images(client, job_id, ended=IMAGES_OF_A_JOB)
         seconds = time.perf_counter() - begun
         watching.cancel()
         ended = [await job(client, job_id) for job_id in job_ids]
@@ -191,13 +194,10 @@ async def in_the_middle(
 ) -> tuple[float, float, list[int]]:
     """What a small job and an upload take while the large ones are under way, and how far those are."""
 
-    async def is_under_way() -> bool:
-        return bool((await job(client, job_ids[0]))["done"] >= IMAGES_OF_A_JOB // 4)
-
-    await until(is_under_way, seconds=LONGEST_SECONDS)
+    await until_images(client, job_ids[0], ended=IMAGES_OF_A_JOB // 4)
     shares = [(await job(client, job_id))["done"] for job_id in job_ids]
     begun = time.perf_counter()
-    await finished(client, await submit(client, pictures(server, "small", 5)))
+    await until_images(client, await submit(client, pictures(server, "small", 5)), ended=5, look_seconds=0.05)
     small_seconds, begun = time.perf_counter() - begun, time.perf_counter()
     sent = await client.post("/v1/images", files=[("file", ("a.jpg", jpeg(seed=2, size=(320, 240))))])
     await client.get(f"{sent.json()['results'][0]['url']}?wait=30")

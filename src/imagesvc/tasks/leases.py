@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, TextClause, delete, func, or_, update
+from sqlalchemy import delete, func, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import new_id
@@ -41,34 +41,30 @@ def new_task(*, kind: str, blob_id: UUID | None = None, image_id: UUID | None = 
 
 async def claim(session: AsyncSession, task_id: UUID, *, seconds: float) -> Lease | None:
     """The lease of a task that is due or whose lease has run out; None when it is not to be had."""
-    is_free = or_(
-        (Task.state == "pending") & (Task.due_at <= func.now()),
-        (Task.state == "running") & (Task.lease_until < func.now()),
-    )
-    return await claim_one(session, (Task.id == task_id) & is_free, seconds=seconds)
-
-
-async def claim_one(session: AsyncSession, which: ColumnElement[bool] | TextClause, *, seconds: float) -> Lease | None:
-    """The lease of the one task that ``which`` finds free; None when it finds none."""
     token = new_id()
     row = (
         await session.execute(
             update(Task)
-            .where(which)
-            .execution_options(synchronize_session=False)
+            .where(
+                Task.id == task_id,
+                or_(
+                    (Task.state == "pending") & (Task.due_at <= func.now()),
+                    (Task.state == "running") & (Task.lease_until < func.now()),
+                ),
+            )
             .values(
                 state="running",
                 lease_token=token,
                 lease_until=func.now() + dt.timedelta(seconds=seconds),
                 attempts=Task.attempts + 1,
             )
-            .returning(Task.id, Task.kind, Task.blob_id, Task.image_id, Task.payload, Task.attempts, Task.turn_of)
+            .returning(Task.kind, Task.blob_id, Task.image_id, Task.payload, Task.attempts, Task.turn_of)
         )
     ).one_or_none()
     if row is None:
         return None
     return Lease(
-        task_id=row.id,
+        task_id=task_id,
         token=token,
         kind=row.kind,
         blob_id=row.blob_id,

@@ -66,13 +66,12 @@ class Runner:
 
     async def run(self, task_id: UUID) -> bool:
         """Run the task if it is to be had; True when its handler ended it."""
-        seconds = self._settings.task_lease_seconds
-        lease = await self.claim(lambda session: leases.claim(session, task_id, seconds=seconds))
+        lease = await self.claim(self._claim(task_id))
         return lease is not None and await self.run_claimed(lease)
 
-    async def claim(self, claiming: Callable[[AsyncSession], Awaitable[Lease | None]]) -> Lease | None:
+    async def claim(self, claiming: Coroutine[Any, Any, Lease | None]) -> Lease | None:
         """What ``claiming`` claims, given back at once when we are cancelled meanwhile."""
-        lease, is_cancelled = await _to_the_end(self._claim(claiming))
+        lease, is_cancelled = await _to_the_end(claiming)
         if is_cancelled:
             if lease is not None:
                 await _to_the_end(self._give_back(lease))
@@ -108,9 +107,9 @@ class Runner:
         instruments.TASKS.labels(lease.kind, "done").inc()
         return True
 
-    async def _claim(self, claiming: Callable[[AsyncSession], Awaitable[Lease | None]]) -> Lease | None:
+    async def _claim(self, task_id: UUID) -> Lease | None:
         async with self._sessions.begin() as session:
-            return await claiming(session)
+            return await leases.claim(session, task_id, seconds=self._settings.task_lease_seconds)
 
     async def _give_back(self, lease: Lease) -> None:
         with contextlib.suppress(LeaseLost):

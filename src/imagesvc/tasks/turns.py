@@ -12,14 +12,10 @@ from collections import Counter
 from uuid import UUID
 
 import structlog
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.types import Uuid
+from sqlalchemy import text
 
-from imagesvc.db import Database
+from imagesvc.db import Database, new_id
 from imagesvc.settings import Settings
-from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
 from imagesvc.tasks.runner import Runner
 
@@ -32,8 +28,11 @@ CHOICE = 4
 """Of a group's first so many one is taken by chance, so that processes seldom want the same."""
 
 # from group to group by the index, which a DISTINCT would read whole; who ties goes by chance
-NEXT = text(f"""
-    tasks.id = (
+CLAIM = f"""
+    -- $1 groups that have had their share of this process, $2 lease, $3 its seconds
+    UPDATE tasks SET state = 'running', lease_token = $2, lease_until = now() + make_interval(secs => $3),
+        attempts = attempts + 1
+    WHERE id = (
         WITH RECURSIVE groups AS (
             (SELECT turn_of FROM tasks WHERE turn_of IS NOT NULL ORDER BY turn_of LIMIT 1)
             UNION ALL
@@ -47,12 +46,13 @@ NEXT = text(f"""
                 WHERE t.turn_of = g.turn_of AND t.state = 'pending' AND t.due_at <= now()
                 ORDER BY t.due_at LIMIT {CHOICE}
             ) head
-            WHERE g.turn_of <> ALL(:full)
+            WHERE g.turn_of <> ALL($1::uuid[])
         )
         SELECT t.id FROM heads JOIN tasks t ON t.id = heads.id AND t.state = 'pending'
         ORDER BY heads.running, random() LIMIT 1 FOR UPDATE OF t SKIP LOCKED
     )
-""").bindparams(bindparam("full", type_=ARRAY(Uuid())))  # noqa: S608 - a number of ours
+    RETURNING id, kind, blob_id, image_id, payload, attempts, turn_of
+"""  # noqa: S608 - a number of ours
 
 RETURN_ABANDONED = text("""
     UPDATE tasks SET state = 'pending', lease_token = NULL, lease_until = NULL
@@ -67,7 +67,7 @@ class Turns:
         self._places = settings.turns_at_once
         self._most_of_one = max(1, settings.turns_at_once // 2)
         self._lease_seconds = settings.task_lease_seconds
-        self._sessions = database.sessions
+        self._database = database
         self._runner = runner
         self._taking = asyncio.Lock()
         self._under_way: Counter[UUID] = Counter()
@@ -85,7 +85,7 @@ class Turns:
 
     async def recover(self) -> int:
         """What killed workers left goes back to its group; its attempt stays counted. Returns how many."""
-        async with self._sessions.begin() as session:
+        async with self._database.sessions.begin() as session:
             return len((await session.execute(RETURN_ABANDONED)).all())
 
     async def _place(self) -> None:
@@ -106,7 +106,7 @@ class Turns:
         async with self._taking:
             while True:
                 self._freed.clear()
-                lease = await self._runner.claim(self._claim_next)
+                lease = await self._runner.claim(self._claim())
                 if lease is not None:
                     self._under_way[self._group(lease)] += 1
                     return lease
@@ -114,9 +114,23 @@ class Turns:
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._freed.wait()
 
-    async def _claim_next(self, session: AsyncSession) -> Lease | None:
+    async def _claim(self) -> Lease | None:
         full = [group for group, count in self._under_way.items() if count >= self._most_of_one]
-        return await leases.claim_one(session, NEXT.bindparams(full=full), seconds=self._lease_seconds)
+        token = new_id()
+        # one statement by itself: an idle process asks all the time
+        row = await self._database.fetch_row(CLAIM, full, token, self._lease_seconds)
+        if row is None:
+            return None
+        return Lease(
+            task_id=row["id"],
+            token=token,
+            kind=row["kind"],
+            blob_id=row["blob_id"],
+            image_id=row["image_id"],
+            payload=row["payload"],
+            attempt=row["attempts"],
+            turn_of=row["turn_of"],
+        )
 
     def _leave(self, lease: Lease) -> None:
         group = self._group(lease)
