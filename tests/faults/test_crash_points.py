@@ -1,0 +1,151 @@
+"""The API is killed after each step of an upload, by every way in: at that moment every key is named by a row, and what
+the reaper leaves is whole images (invariants 1 and 3). Then the client sends again, and everything arrives."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from imagesvc.processing.sandbox import Sandbox
+from imagesvc.settings import Settings
+from imagesvc.wiring import Background, open_background
+from tests.support.bookkeeping import loose_states, make_due, named_keys, owned_keys, stored_keys
+from tests.support.images import jpeg
+from tests.support.mortal_api import MortalApi
+
+MIB = 1024 * 1024
+PART_BYTES = 5 * MIB
+MOST_STEPS = 60
+TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+
+FACTS = text("""
+    SELECT (SELECT count(*) FROM images) AS images, (SELECT count(DISTINCT sha256) FROM blobs) AS blobs,
+           (SELECT count(*) FROM tasks WHERE kind = 'process_image') AS tasks,
+           (SELECT coalesce(sum(reserved_files + reserved_bytes), 0)::bigint FROM links) AS reserved
+""")
+SIZES = text("SELECT key, bytes FROM blobs")
+UNFINISHED = text("SELECT unnest(array_remove(ARRAY[key, tail_key], NULL)) FROM resumable_uploads")
+TIME_IS_OVER = text("UPDATE resumable_uploads SET expires_at = now() WHERE state = 'receiving'")
+
+
+@dataclass(kw_only=True)
+class File:
+    """What one client has to send, and, in the resumable way, where it had begun to."""
+
+    way: str
+    data: bytes
+    link_path: str
+    location: str | None = field(default=None)
+
+
+Send = Callable[[httpx.AsyncClient, File], Awaitable[httpx.Response]]
+
+
+async def raw(client: httpx.AsyncClient, file: File) -> httpx.Response:
+    return await client.put(f"{file.link_path}/a.jpg", content=file.data)
+
+
+async def multipart(client: httpx.AsyncClient, file: File) -> httpx.Response:
+    return await client.post("/v1/images", files=[("file", ("a.jpg", file.data))])
+
+
+async def batch(client: httpx.AsyncClient, file: File) -> httpx.Response:
+    return await client.post("/v1/batches", json=[{"file": base64.b64encode(file.data).decode()}])
+
+
+async def tus(client: httpx.AsyncClient, file: File) -> httpx.Response:
+    """As its clients do: create, or ask how far it has come; then send the rest."""
+    offset = 0
+    if file.location is None:
+        created = await client.post(f"{file.link_path}/tus", headers=TUS | {"Upload-Length": str(len(file.data))})
+        file.location = created.headers["location"]
+    else:
+        told = await client.head(file.location, headers=TUS)
+        offset = int(told.headers["upload-offset"])
+    return await client.patch(file.location, content=file.data[offset:], headers=TUS | {"Upload-Offset": str(offset)})
+
+
+WAYS: Mapping[str, tuple[Send, int]] = {
+    "small raw": (raw, 0),
+    "large raw": (raw, PART_BYTES),
+    "multipart": (multipart, 0),
+    "batch": (batch, 0),
+    "small tus": (tus, 0),
+    "large tus": (tus, PART_BYTES),
+}
+
+
+async def require_every_key_to_be_named(background: Background, when: str) -> None:
+    unnamed = await stored_keys(background.servers) - await named_keys(background.servers)
+    assert not unnamed, f"killed {when}: no row names {unnamed}"
+
+
+async def require_whole_images(background: Background, when: str) -> None:
+    """What is left once the reaper has been: the objects of blobs, and what an upload can be gone on with."""
+    servers = background.servers
+    await make_due(servers, "held", "reaping")
+    while await background.reaper.reap():
+        pass
+    sizes = {key: size async for key, size in servers.storage.listing()}
+    async with servers.database.engine.connect() as connection:
+        blobs = {row.key: row.bytes for row in await connection.execute(SIZES)}
+        unfinished = set((await connection.execute(UNFINISHED)).scalars())
+    assert set(sizes) - unfinished == await owned_keys(servers), f"killed {when}"
+    assert {key: size for key, size in sizes.items() if key not in unfinished} == blobs, f"killed {when}"
+    assert set(await loose_states(servers)) <= {"gone"}, f"killed {when}"
+
+
+async def kill_after_every_step(
+    api: MortalApi, background: Background, way: str, link_path: str, seeds: range
+) -> list[File]:
+    """The files that were sent: one for each step after which the API was killed, and one that it outlived."""
+    send, more = WAYS[way]
+    files = []
+    for steps, seed in enumerate(seeds, start=1):
+        file = File(way=way, data=jpeg(seed=seed, size=(64, 48)) + bytes(more), link_path=link_path)
+        files.append(file)
+        answer = None
+        async with await api.begin(dies_after=steps) as client:
+            with contextlib.suppress(httpx.TransportError):
+                answer = await send(client, file)
+        await api.end()
+        await require_every_key_to_be_named(background, f"{way}, after step {steps}")
+        await require_whole_images(background, f"{way}, after step {steps}")
+        if answer is not None:
+            assert answer.is_success, answer.text
+            return files
+    pytest.fail(f"{way} takes more than {MOST_STEPS} steps")
+
+
+@pytest.mark.timeout(300)
+async def test_an_api_killed_after_any_step_of_an_upload_leaves_whole_images_and_loose_rows(
+    settings_with: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    settings = settings_with(part_bytes=PART_BYTES, task_lease_seconds=1.0)
+    files: list[File] = []
+    async with open_background(settings, sandbox) as background, MortalApi(settings) as api:
+        async with await api.begin(dies_after=0) as client:
+            token = (await client.post("/v1/links", json={"expires_in": 3600})).json()["token"]
+        await api.end()
+        for place, way in enumerate(WAYS):
+            seeds = range(place * MOST_STEPS, (place + 1) * MOST_STEPS)
+            files += await kill_after_every_step(api, background, way, f"/u/{token}", seeds)
+
+        async with await api.begin(dies_after=0) as client:
+            again = await asyncio.gather(*(WAYS[file.way][0](client, file) for file in files))
+        await api.end()
+        async with background.servers.database.sessions.begin() as session:
+            await session.execute(TIME_IS_OVER)
+        await background.expiry.expire()
+        await require_whole_images(background, "never")
+        async with background.servers.database.engine.connect() as connection:
+            facts = dict((await connection.execute(FACTS)).one()._mapping)
+
+    assert [answer.text for answer in again if not answer.is_success] == []
+    assert len(files) > 40
+    assert facts == {"images": len(files), "blobs": len(files), "tasks": len(files), "reserved": 0}
