@@ -15,6 +15,7 @@ EXAMPLES = (
     "[bold]Examples[/bold]\n\nimagesvc audit\n\nimagesvc audit --sample 5\n\n"
     "imagesvc audit --fix\n\nimagesvc audit --resume"
 )
+LOST = "known to be lost"
 FOUND = ("missing", "unaccounted", "corrupt", "back")
 
 
@@ -60,7 +61,7 @@ def audit(
                         typer.echo(_line(finding, as_json=as_json))
                     progress.update(bar, completed=step.position)
                     counts = dict(step.counts)
-        console.print(", ".join(f"{counts.get(name, 0)} {name}" for name in ("objects", "read", *FOUND, "fixed")))
+        console.print(", ".join(f"{counts.get(name, 0)} {name}" for name in ("objects", "read", *FOUND, "fixed", LOST)))
         return 0 if sum(counts.get(name, 0) for name in FOUND) == counts.get("fixed", 0) else EXIT_FAILED
 
     run_on(settings, work)

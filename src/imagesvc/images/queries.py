@@ -16,7 +16,6 @@ from imagesvc.images.models import Blob, Image, PerceptualHash, Rendition, Share
 from imagesvc.tasks.models import Task
 from imagesvc.uploads.models import Upload
 from imagesvc.visits.stores.models import Store
-from imagesvc.visits.stores.models import Store
 
 MOST_UPLOADS = 100
 """How many of an image's uploads its answer shows, the newest first."""
@@ -149,13 +148,6 @@ async def delete_renditions(session: AsyncSession, blob_id: UUID) -> list[str]:
     """Of a blob that is locked; returns the keys that nothing owns any more."""
     gone = delete(Rendition).where(Rendition.blob_id == blob_id).returning(Rendition.key)
     return list((await session.execute(gone)).scalars())
-
-
-async def zone_of_stores(session: AsyncSession, image_id: UUID) -> str | None:
-    """Of the first of an image's uploads that came from a store whose time zone is known."""
-    zones = select(Store.time_zone).join(Upload, Upload.store_id == Store.id)
-    first = zones.where(Upload.image_id == image_id, Store.time_zone.is_not(None)).order_by(Upload.id).limit(1)
-    return (await session.execute(first)).scalar_one_or_none()
 
 
 async def version_of_image(session: AsyncSession, image_id: UUID) -> str:

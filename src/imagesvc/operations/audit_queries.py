@@ -104,12 +104,17 @@ async def mark_blob(session: AsyncSession, blob_id: UUID, *, is_lost: bool) -> N
 
 
 async def remake_rendition(session: AsyncSession, owned: OwnedKey) -> None:
-    """The rendition goes, and is made anew: at once those that every image has, others when they are asked for."""
+    """The rendition goes, and is made anew: at once those that every image has, others when they are asked for.
+
+    From an original that is lost nothing can be made; the upload that heals it is followed by requests for renditions.
+    """
+    blob = await images.lock_blob(session, owned.blob_id)
+    assert blob is not None  # noqa: S101 - locked before
     wanted = (owned.preset, owned.format)
     rendition = await session.get(Rendition, (owned.blob_id, *wanted))
     await session.delete(rendition)
     await session.flush()
-    if wanted in EAGER_RENDITIONS:
+    if wanted in EAGER_RENDITIONS and not blob.object_lost:
         task = insert(Task).values(
             id=new_id(),
             kind="make_rendition",
