@@ -303,3 +303,18 @@ async def test_a_new_title_and_another_filename_are_found_at_once(idle_service: 
 
     for wanted in ({"q": "harb"}, {"q": "DAWN"}, {"q": "first"}, {"q": "second"}, {"store_id": "S5"}):
         assert await found(idle_service.owner, **wanted) == [sent["image_id"]]
+
+
+async def test_images_of_an_account_that_is_deleted_are_found_by_nobody_before_they_are_removed(
+    idle_service: Service,
+) -> None:
+    async with People(idle_service) as people:
+        ann = await people.new("ann")
+        await send_as(ann, jpeg(seed=1, size=(48, 48)), visibility="public", store_id="S1")
+        before = await found(idle_service.anyone)
+
+        await idle_service.owner.delete(f"/v1/users/{ann.id}")
+
+    assert len(before) == 1
+    assert await found(idle_service.anyone) == await found(idle_service.owner, store_id="S1") == []
+    assert await found(idle_service.owner, q="a") == await found(idle_service.owner, owner=ann.id) == []
