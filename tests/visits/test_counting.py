@@ -5,6 +5,7 @@ from uuid import UUID
 
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.settings import Settings
+from imagesvc.visits.jobs.ending import Outcome, end_images, failed, lock_job
 from tests.support.image_server import ImageServer
 from tests.support.people import People
 from tests.support.processes import process, until
@@ -38,6 +39,24 @@ async def test_images_that_end_at_once_and_tasks_that_run_twice_are_counted_once
     assert counts(await job(fetching.owner, job_id)) == ("failed", 24, 12, 12, 0)
     assert (await sql(fetching, "SELECT count(*) FROM uploads WHERE way = 'job'"))[0]["count"] == 12
     assert await task_ids(fetching) == []
+
+
+async def test_an_image_that_is_ended_again_is_not_counted_again(idle_fetching: Service, images: ImageServer) -> None:
+    await put_store(idle_fetching, "S1")
+    job_id = await submit(idle_fetching.owner, visit(images.url("/a"), images.url("/b")))
+    tasks, sessions = await task_ids(idle_fetching), idle_fetching.background.servers.database.sessions
+
+    async def end(task: UUID, outcome: Outcome) -> None:
+        async with sessions.begin() as session:
+            assert await lock_job(session, UUID(job_id))
+            await end_images(session, UUID(job_id), task, outcome)
+
+    done = Outcome(state="done", perimeter=1, score=1, seconds=1.0)
+    await asyncio.gather(*(end(task, outcome) for task in tasks for outcome in (done, failed("timed-out")) * 3))
+
+    found = await job(idle_fetching.owner, job_id)
+    assert (found["done"] + found["failed"], found["total"]) == (2, 2)
+    assert found["finished_at"] is not None
 
 
 async def test_a_worker_that_comes_back_after_its_lease_changes_nothing(fetching: Service, images: ImageServer) -> None:

@@ -81,7 +81,7 @@ ERRORS = """
 IMAGES = """
     -- $1 job, $2 and $3 the positions after which to go on, $4 how many
     SELECT v.position AS visit, i.position, i.id AS upload_id, u.image_id, i.store_id, i.visit_time,
-        i.url AS image_url, i.state, i.perimeter, i.score, i.seconds, i.reason
+        i.url AS image_url, i.state, i.perimeter, i.score, round(i.seconds::numeric, 3)::float8 AS seconds, i.reason
     FROM visits v JOIN visit_images i ON i.visit_id = v.id LEFT JOIN uploads u ON u.id = i.id
     WHERE v.job_id = $1 AND v.position >= $2 AND (v.position, i.position) > ($2, $3)
     ORDER BY v.position, i.position LIMIT $4
