@@ -131,6 +131,14 @@ FILTERS: list[tuple[dict[str, Any], set[str]]] = [
     ({"near": "89.9,-170,23"}, {"pole"}),
     ({"near": "-90,0,20000"}, {"paris", "east", "west"}),
     ({"near": "48.9,2.3,20100"}, {"paris", "east", "west", "pole"}),
+    ({"near": "48.9,2.3,20100", "q": "red"}, {"paris", "east"}),
+    ({"near": "0,180,5", "store_id": "S1"}, {"east"}),
+    ({"q": "red", "store_id": "S1", "camera_model": "Other"}, {"east"}),
+    ({"store_id": "S1", "sort": "-score"}, {"paris", "east"}),
+    ({"store_id": "S1", "q": "cat", "sort": "score"}, {"paris"}),
+    ({"captured_from": "2020-10-01", "sort": "-captured", "owner": "me"}, {"west"}),
+    ({"min_score": 0, "sort": "score", "visibility": "public"}, {"paris", "plain"}),
+    ({"min_score": 0, "visibility": "public", "q": "plain"}, {"plain"}),
 ]
 
 
