@@ -9,12 +9,11 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from bench.clients import new_link
 from bench.files import HEAD
-from bench.programs import cpu_seconds, web
+from bench.programs import cpu_seconds, most_memory_bytes, web
 from bench.progress import say
 from bench.servers import Servers
 
@@ -79,24 +78,16 @@ async def _send(writer: asyncio.StreamWriter, pieces: tuple[bytes, ...]) -> None
             await writer.drain()
 
 
-def most_memory(pid: int) -> int:
-    """The most bytes that a process had in memory until now."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("the kernel does not tell the most memory")
-
-
 async def measure(servers: Servers) -> str:
     settings = await servers.fresh("crowd")
     async with web(settings, servers.folder / "web.log") as (url, pid):
         link = urlsplit(await new_link(url, settings))
         await one_client(link, Told())
-        idle, cpu = most_memory(pid), cpu_seconds(pid)
+        idle, cpu = most_memory_bytes(pid), cpu_seconds(pid)
         say(f"{CLIENTS} clients at once")
         told, began = Told(), time.perf_counter()
         seconds = sorted(await asyncio.gather(*(one_client(link, told) for _ in range(CLIENTS))))
-        wall, cpu, most = time.perf_counter() - began, cpu_seconds(pid) - cpu, most_memory(pid)
+        wall, cpu, most = time.perf_counter() - began, cpu_seconds(pid) - cpu, most_memory_bytes(pid)
     if told.without_retry_after:
         raise RuntimeError(f"{told.without_retry_after} refusals did not say when to come again")
     lines = [

@@ -30,6 +30,19 @@ def memory_bytes(pid: int) -> int:
     return int(psutil.Process(pid).memory_info().rss)
 
 
+def most_memory_bytes(pid: int) -> int:
+    """The most that a process had in memory since it began, or since somebody let the kernel count anew."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("the kernel does not tell the most memory")
+
+
+def count_memory_anew(pid: int) -> None:
+    """The most memory is from now on that of after this moment."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 class Peer:
     """A program that answers a line of JSON with a line of JSON (``serve_lines`` is its side)."""
 
