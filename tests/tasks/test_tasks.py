@@ -11,7 +11,7 @@ from arq.connections import create_pool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from imagesvc.db import Database
+from imagesvc.db import Database, DatabaseAway
 from imagesvc.settings import Settings
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
@@ -160,6 +160,40 @@ async def test_a_worker_that_stops_gives_its_attempt_back(bench: Bench) -> None:
 
     row = await bench.row(task_id)
     assert (row.state, row.attempts, row.is_later) == ("pending", 0, False)
+
+
+async def test_a_worker_that_stops_ends_also_when_its_claim_fails_meanwhile(bench: Bench) -> None:
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def claiming() -> None:
+        begun.set()
+        await gone.wait()
+        raise DatabaseAway
+
+    stopping = asyncio.create_task(bench.runner().claim(claiming()))
+    await begun.wait()
+    stopping.cancel()
+    asyncio.get_running_loop().call_soon(gone.set)
+
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+
+
+async def test_a_worker_that_stops_ends_also_when_nothing_can_be_given_back(bench: Bench) -> None:
+    task_id, begun = await bench.add(), asyncio.Event()
+
+    async def never(lease: Lease) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    stopping = asyncio.create_task(bench.runner(never).run(task_id))
+    await begun.wait()
+    async with bench.database.sessions.begin() as session:
+        await session.execute(text("ALTER TABLE tasks RENAME TO tasks_elsewhere"))
+    stopping.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
 
 
 async def test_the_sweep_sends_what_is_due_and_leaves_the_rest(bench: Bench) -> None:

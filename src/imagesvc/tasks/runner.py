@@ -74,7 +74,7 @@ class Runner:
         lease, is_cancelled = await _to_the_end(claiming)
         if is_cancelled:
             if lease is not None:
-                await _to_the_end(self._give_back(lease))
+                await self._give_back_anyway(lease)
             raise asyncio.CancelledError
         return lease
 
@@ -95,7 +95,7 @@ class Runner:
             return False
         except asyncio.CancelledError:
             instruments.TASKS.labels(lease.kind, "returned").inc()
-            await _to_the_end(self._give_back(lease))
+            await self._give_back_anyway(lease)
             raise
         except TryLater as error:
             await self._failed(lease, kind, error)
@@ -110,6 +110,13 @@ class Runner:
     async def _claim(self, task_id: UUID) -> Lease | None:
         async with self._sessions.begin() as session:
             return await leases.claim(session, task_id, seconds=self._settings.task_lease_seconds)
+
+    async def _give_back_anyway(self, lease: Lease) -> None:
+        """For the way out, which nothing may block: what cannot be written now is found by the lease's end."""
+        try:
+            await _to_the_end(self._give_back(lease))
+        except Exception as error:
+            log.warning("attempt not given back", task_id=str(lease.task_id), error=type(error).__name__)
 
     async def _give_back(self, lease: Lease) -> None:
         with contextlib.suppress(LeaseLost):
@@ -171,11 +178,16 @@ class Runner:
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
-    """The result, and whether we were cancelled meanwhile: a claim cut in half would hold its task for a lease."""
+    """The result, and whether we were cancelled meanwhile: a claim cut in half would hold its task for a lease.
+
+    Work that fails after we were cancelled is a cancellation: its error would keep whoever loops around it from ending.
+    """
     task, is_cancelled = asyncio.create_task(work), False
     while not task.done():
         try:
-            await asyncio.shield(task)
+            await asyncio.wait((task,))
         except asyncio.CancelledError:
             is_cancelled = True
+    if is_cancelled and (error := task.exception()) is not None:
+        raise asyncio.CancelledError from error
     return task.result(), is_cancelled
