@@ -50,7 +50,13 @@ User = Annotated[
 
 
 def client_as(
-    server: str | None, token: str | None, user: str | None, *, is_anonymous_fine: bool = False, connections: int = 2
+    server: str | None,
+    token: str | None,
+    user: str | None,
+    *,
+    is_anonymous_fine: bool = False,
+    connections: int = 2,
+    patience_seconds: float = 60.0,
 ) -> "Client":
     """The client for these options and the environment. Raises typer.BadParameter."""
     from imagesvc.client import Client
@@ -70,7 +76,14 @@ def client_as(
         token = asked("Token")
     address = server or os.environ.get("IMAGESVC_SERVER") or DEFAULT_SERVER
     try:
-        return Client(address, token=token or None, account=user, password=password, connections=connections)
+        return Client(
+            address,
+            token=token or None,
+            account=user,
+            password=password,
+            connections=connections,
+            patience_seconds=patience_seconds,
+        )
     except ValueError as error:
         raise typer.BadParameter(f"--server: {error}") from error
 

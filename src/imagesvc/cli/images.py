@@ -26,10 +26,11 @@ Which = Annotated[str | None, typer.Option(rich_help_panel=WHICH, show_default=F
 Own = Annotated[str | None, typer.Option(rich_help_panel=OWN, show_default=False)]
 Time = Annotated[
     str | None,
-    typer.Option(rich_help_panel=WHICH, show_default=False, help="RFC 3339, with its offset", metavar="TIME"),
+    typer.Option(rich_help_panel=WHICH, show_default=False, help="RFC 3339 with its offset, or a day", metavar="TIME"),
 ]
 OwnTime = Annotated[
-    str | None, typer.Option(rich_help_panel=OWN, show_default=False, help="RFC 3339, with its offset", metavar="TIME")
+    str | None,
+    typer.Option(rich_help_panel=OWN, show_default=False, help="RFC 3339 with its offset, or a day", metavar="TIME"),
 ]
 
 
@@ -61,7 +62,7 @@ def images(
     link_id: Own = None,
     batch_id: Own = None,
     sort: Annotated[
-        str | None, typer.Option(help="created_at, captured or score; with - in front the other way round")
+        str | None, typer.Option(help="created_at, captured (with --mine) or score; with - in front downwards")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at the most")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,

@@ -76,6 +76,10 @@ def upload(
     camera_id: Told = None,
     barcode: Told = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests in flight at the most")] = 8,
+    patience: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds to keep trying when the server stays away, or nothing goes forward"),
+    ] = 60.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each file")] = False,
     keep_journal: Annotated[
@@ -98,7 +102,7 @@ def upload(
     link = link or (None if server or token or user else os.environ.get("IMAGESVC_LINK"))
     if link and public is not None:
         raise typer.BadParameter("--public, --private: through a link, the link decides")
-    client = _client(link, server, token, user, concurrency=concurrency)
+    client = _client(link, server, token, user, concurrency=concurrency, patience=patience)
 
     from imagesvc.cli.upload_report import Report
     from imagesvc.client import Context, ServerAway
@@ -129,12 +133,15 @@ def upload(
     raise typer.Exit(run(client, work))
 
 
-def _client(link: str | None, server: str | None, token: str | None, user: str | None, *, concurrency: int) -> "Client":
+def _client(
+    link: str | None, server: str | None, token: str | None, user: str | None, *, concurrency: int, patience: float
+) -> "Client":
     if not link:
-        return client_as(server, token, user, connections=concurrency + 1)
+        return client_as(server, token, user, connections=concurrency + 1, patience_seconds=patience)
     from imagesvc.client import Client
 
     try:
-        return Client.through(asked("Link") if link == "-" else link, connections=concurrency + 1)
+        link = asked("Link") if link == "-" else link
+        return Client.through(link, connections=concurrency + 1, patience_seconds=patience)
     except ValueError as error:
         raise typer.BadParameter(f"--link: {error}") from None

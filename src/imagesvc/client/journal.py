@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Self
 from imagesvc.client.answers import Problem, Sent
 from imagesvc.client.reading import Found
 
+COMMIT_SECONDS = 0.5
 VERSION = 1
 SCHEMA = (
     "CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER, modified_ns INTEGER, sha256 TEXT) WITHOUT ROWID",
@@ -57,6 +59,7 @@ class Journal:
         self._database = _opened(path)
         (last,) = self._database.execute("SELECT coalesce(max(run), 0) FROM contents").fetchone()
         self._run = int(last) + 1
+        self._begun: float | None = None
 
     @classmethod
     def of(cls, destination: str, folder: Path | None = None) -> Self:
@@ -77,7 +80,7 @@ class Journal:
         if self.path is None:
             return
         values = (_key(found.path), found.size, found.modified_ns, sha256)
-        self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", values)
+        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", values)
 
     def known(self, sha256: str) -> Known | None:
         row = self._database.execute(
@@ -95,6 +98,7 @@ class Journal:
 
     def note_begun(self, sha256: str, resumable_id: str) -> None:
         self._note(sha256, resumable_id=resumable_id)
+        self._commit()
 
     def note_sent(self, sha256: str, sent: Sent) -> None:
         # the address may hold a link's token
@@ -106,12 +110,26 @@ class Journal:
     def _note(
         self, sha256: str, *, sent: str | None = None, problem: str | None = None, resumable_id: str | None = None
     ) -> None:
-        self._database.execute(
-            "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", (sha256, self._run, sent, problem, resumable_id)
-        )
+        values = (sha256, self._run, sent, problem, resumable_id)
+        self._write("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", values)
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        """Committed within a second or so: a transaction for each file would cost as much as reading it."""
+        if self._begun is None:
+            self._database.execute("BEGIN")
+            self._begun = time.monotonic()
+        self._database.execute(statement, values)
+        if time.monotonic() - self._begun > COMMIT_SECONDS:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._begun is not None:
+            self._database.execute("COMMIT")
+            self._begun = None
 
     def close(self, *, is_done: bool) -> None:
         """``is_done``: there is nothing to go on with."""
+        self._commit()
         self._database.close()
         if self.path is not None and is_done:
             self.path.unlink(missing_ok=True)

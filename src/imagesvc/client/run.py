@@ -26,7 +26,7 @@ from imagesvc.client.reading import Contents, Found, read_hash, read_into_memory
 
 MEMORY_BYTES, AGAIN_BYTES = 24 * 1024 * 1024, 16 * 1024 * 1024
 """Of files that are in memory at a time: read for the first time, and again."""
-BATCH_FILES, BATCH_BYTES = 100, 2 * 1024 * 1024
+BATCH_FILES, BATCH_BYTES = 100, 1024 * 1024
 """What is asked about at a time: larger batches would keep the senders waiting for their first file."""
 LOOK_AHEAD_FILES = 256
 OF_THE_FILE = frozenset({"unsupported-media-type", "empty-file", "file-too-large"})
@@ -74,14 +74,16 @@ class Run:
         *,
         concurrency: int,
         is_dry: bool = False,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self._client, self._context, self._journal, self._listeners = client, context, journal, listeners
         self._concurrency, self._is_dry = concurrency, is_dry
-        self._budget = Budget(MEMORY_BYTES)
+        self._budget = Budget(memory_bytes)
+        self._batch_bytes = min(BATCH_BYTES, memory_bytes)
         # of files whose hash the journal knew: what waits to be sent must not take it from those that are being sent
         self._budget_again = Budget(AGAIN_BYTES)
         self._batches: asyncio.Queue[list[Piece] | None] = asyncio.Queue(maxsize=1)
-        self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue(maxsize=concurrency)
+        self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue(maxsize=1)
         self._under_way: dict[str, asyncio.Event] = {}
         self._closed: Problem | None = None
         self._is_stopping = False
@@ -102,52 +104,64 @@ class Run:
     # ---- reading
 
     async def _read(self, named: Sequence[Path]) -> None:
-        batch: list[Piece] = []
-        held = 0
+        group: list[Found] = []
         async for found in _ahead(named):
             if isinstance(found, tuple):
                 self._tell_unreadable(*found)
-                continue
-            if self._closed is not None:
+            elif self._closed is not None:
                 self._tell(Outcome(path=found.path, status="rejected", size=found.size, problem=self._closed))
-                continue
-            if batch and found.size > LARGE_BYTES:  # whose hash takes a while
-                await self._batches.put(batch)
-                batch, held = [], 0
-            if (piece := await self._piece_of(found)) is None:
-                continue
-            batch.append(piece)
-            held += piece.held_bytes
-            if len(batch) >= BATCH_FILES or held >= BATCH_BYTES:
-                await self._batches.put(batch)
-                batch, held = [], 0
-        if batch:
-            await self._batches.put(batch)
+            else:
+                # more than there is room for would wait for itself; and the hash of a large one takes a while
+                if len(group) == BATCH_FILES or sum(one.size for one in (*group, found)) > self._batch_bytes:
+                    await self._read_together(group)
+                    group = []
+                group.append(found)
+        await self._read_together(group)
         await self._batches.put(None)
 
-    async def _piece_of(self, found: Found) -> Piece | None:
-        if sha256 := self._journal.hash_of(found):
-            return Piece(contents=Contents(found=found, sha256=sha256), held_bytes=0)
-        is_small = found.size <= LARGE_BYTES and not self._is_dry
-        held = await self._budget.take(found.size) if is_small else 0
-        try:
-            if is_small:
-                contents = await asyncio.to_thread(read_into_memory, found)
+    async def _read_together(self, group: Sequence[Found]) -> None:
+        """In one turn of the thread: a turn for each small file would cost more than reading it."""
+        batch: list[Piece] = []
+        unread: list[Found] = []
+        for found in group:
+            if sha256 := self._journal.hash_of(found):
+                batch.append(Piece(contents=Contents(found=found, sha256=sha256), held_bytes=0))
             else:
-                contents = await asyncio.to_thread(read_hash, found, is_stopping=lambda: self._is_stopping)
-        except FileUnusable as unusable:
-            self._budget.give_back(held)
-            self._tell_unreadable(found.path, unusable)
-            return None
-        self._journal.note_hash(contents.found, contents.sha256)
-        return Piece(contents=contents, held_bytes=held)
+                unread.append(found)
+        held = {found.path: await self._budget.take(found.size if self._is_kept(found) else 0) for found in unread}
+        for found, contents in zip(unread, await asyncio.to_thread(self._contents_of, unread), strict=True):
+            if isinstance(contents, FileUnusable):
+                self._budget.give_back(held[found.path])
+                self._tell_unreadable(found.path, contents)
+            else:
+                self._journal.note_hash(contents.found, contents.sha256)
+                batch.append(Piece(contents=contents, held_bytes=held[found.path]))
+        if batch:
+            await self._batches.put(batch)
+
+    def _is_kept(self, found: Found) -> bool:
+        return found.size <= LARGE_BYTES and not self._is_dry
+
+    def _contents_of(self, group: Sequence[Found]) -> list[Contents | FileUnusable]:
+        contents: list[Contents | FileUnusable] = []
+        for found in group:
+            try:
+                if self._is_kept(found):
+                    contents.append(read_into_memory(found))
+                else:
+                    contents.append(read_hash(found, is_stopping=lambda: self._is_stopping))
+            except FileUnusable as unusable:
+                contents.append(unusable)
+        return contents
 
     # ---- asking
 
     async def _ask(self) -> None:
         while (batch := await self._batches.get()) is not None:
             have = await self._have(batch)
-            for piece in batch:
+            batch.reverse()
+            while batch:
+                piece = batch.pop()  # what is handed on is not held here as well
                 if (outcome := self._known(piece, have)) is not None:
                     self._end(piece, outcome)
                 else:
@@ -182,15 +196,20 @@ class Run:
 
     async def _send(self) -> None:
         while (piece := await self._pieces.get()) is not None:
-            sha256 = piece.contents.sha256
-            while (other := self._under_way.get(sha256)) is not None:
-                await other.wait()
-            self._under_way[sha256] = asyncio.Event()
-            try:
-                outcome = self._repeated(piece) or await self._sent(piece)
-            finally:
-                self._under_way.pop(sha256).set()
-            self._end(piece, outcome)
+            await self._send_in_turn(piece)
+            del piece  # its bytes, before the next one comes
+
+    async def _send_in_turn(self, piece: Piece) -> None:
+        """The same content twice: the second waits for what becomes of the first."""
+        sha256 = piece.contents.sha256
+        while (other := self._under_way.get(sha256)) is not None:
+            await other.wait()
+        self._under_way[sha256] = asyncio.Event()
+        try:
+            outcome = self._repeated(piece) or await self._sent(piece)
+        finally:
+            self._under_way.pop(sha256).set()
+        self._end(piece, outcome)
 
     def _repeated(self, piece: Piece) -> Outcome | None:
         """The outcome of a file whose content this run has met before."""
