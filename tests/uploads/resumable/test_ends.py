@@ -112,7 +112,11 @@ async def test_termination_expiry_and_the_last_bytes_race_to_one_end(idle_servic
         answers = (tus.patch(upload, 500, data[500:]), there.delete(upload), tus.delete(upload))
         return await asyncio.gather(*answers)
 
-    expiring = asyncio.create_task(idle_service.background.expiry.expire())
+    async def expire() -> None:
+        await let_expire(idle_service)
+        await idle_service.background.expiry.expire()
+
+    expiring = asyncio.create_task(expire())
     ends = await asyncio.gather(*(end(upload, data) for upload, data in zip(uploads, DATA, strict=True)))
     await expiring
     told = [await tus.head(upload) for upload in uploads]
