@@ -9,7 +9,7 @@ The rooms, and which way imports point (import-linter checks it)::
     wiring.py     builds and closes the parts that both use
     cli/          the imagesvc command
     accounts/     who is calling             links/      invitations to upload
-    uploads/      the ways in; admits a file images/     images and blobs: read, change, delete
+    uploads/      the ways in; admits a file images/     images and blobs: search, read, change
     processing/   pure: bytes in, facts out  stats/      counts that are exact at once
     resizes/      one-off sizes on request
     webhooks/     tells URLs what has happened

@@ -7,6 +7,7 @@ States of a blob and of an image, and who moves them::
             --worker--> failed      ours: the last attempt to process it failed
     failed  --upload of the same content--> pending
 
-``service`` reads and deletes, ``darkroom`` is what the worker does, ``receipts`` is what a link's uploader sees.
+``service`` reads, ``search/`` and ``similar/`` find, ``changes`` changes and deletes, ``shares/`` shows one to whoever
+has a URL, ``darkroom`` is what the worker does.
 A crash of the worker leaves a task whose lease runs out, and held keys that the reaper frees.
 """
