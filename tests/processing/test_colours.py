@@ -48,6 +48,60 @@ def test_code_points_of_a_png_are_followed_like_a_profile() -> None:
     assert near(colour(work_on(display_p3, FULL).picture()), (214, 96, 48), 8)
 
 
+def png_stating(image: Image.Image, *, gamma: int | None = None, points: tuple[int, ...] | None = None) -> bytes:
+    """As the chunks have it: in hundred thousandths."""
+    plain, stated = images.encode(image, "PNG"), b""
+    if gamma is not None:
+        stated += images.png_chunk(b"gAMA", gamma.to_bytes(4, "big"))
+    if points is not None:
+        stated += images.png_chunk(b"cHRM", b"".join(point.to_bytes(4, "big") for point in points))
+    return plain[:33] + stated + plain[33:]
+
+
+COLOUR, GREY = Image.new("RGB", (64, 64), (200, 100, 60)), Image.new("L", (64, 64), 100)
+SRGB_POINTS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
+P3_POINTS = (31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
+
+
+def test_gamma_and_primaries_that_a_png_states_are_followed_like_a_profile() -> None:
+    wide = colour(work_on(png_stating(COLOUR, gamma=45_455, points=P3_POINTS), FULL).picture())
+    dark = colour(work_on(png_stating(COLOUR, gamma=100_000), FULL).picture())
+    grey = colour(work_on(png_stating(GREY, gamma=100_000), FULL).picture().convert("RGB"))
+
+    assert near(wide, (214, 96, 48), 8)
+    assert near(dark, (229, 168, 133), 8)
+    assert near(grey, (168, 168, 168), 8)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "points"),
+    [
+        (45_455, None),
+        (45_000, SRGB_POINTS),
+        (None, P3_POINTS),
+        (0, None),
+        (2**32 - 1, None),
+        (100_000, (31_270, 32_900) * 4),
+        (100_000, (0,) * 8),
+        (100_000, (2**32 - 1,) * 8),
+        (100_000, (31_270, 32_900, 0, 1, 0, 2, 0, 3)),
+    ],
+)
+def test_what_a_png_states_is_passed_over_when_it_is_srgb_or_senseless(
+    gamma: int | None, points: tuple[int, ...] | None
+) -> None:
+    assert near(colour(work_on(png_stating(COLOUR, gamma=gamma, points=points), FULL).picture()), (200, 100, 60))
+
+
+def test_of_several_statements_about_colours_the_stronger_one_counts() -> None:
+    stated = png_stating(COLOUR, gamma=100_000)
+    is_srgb = stated[:33] + images.png_chunk(b"sRGB", b"\0") + stated[33:]
+    code_points = stated[:33] + images.png_chunk(b"cICP", bytes((12, 13, 0, 1))) + stated[33:]
+
+    assert near(colour(work_on(is_srgb, FULL).picture()), (200, 100, 60))
+    assert near(colour(work_on(code_points, FULL).picture()), (214, 96, 48), 8)
+
+
 def test_light_beyond_white_is_rolled_off_and_not_cut() -> None:
     plain = images.encode(images.picture(size=(64, 64)), "PNG")
     for transfer in (16, 18):

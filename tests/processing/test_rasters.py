@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imagesvc.processing.work import Work
-from tests.processing.work_on import refusal_of, work_on
+from tests.processing.work_on import facts_of, refusal_of, work_on
 from tests.support import images
 
 FULL = Work(score=False, renditions=(("full", "webp"),))
@@ -225,3 +225,27 @@ def test_a_palette_of_four_colours() -> None:
     palette = b"".join(bytes([n, n, n, 0]) for n in (0, 85, 170, 255))
     data = bmp_file(packed(rows, 2, "<"), bits=2, palette=palette)
     assert resembles(made_from(data)[..., 0], EXPECTED[..., 0], 45)
+
+
+SENSOR, LINEAR = 32_803, 34_892
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("photometric", [SENSOR, LINEAR])
+def test_camera_raw_in_the_guise_of_a_tiff_is_not_taken(order: str, photometric: int) -> None:
+    """NEF, ARW and their like begin with a small picture for show; what the sensor saw lies in a directory below."""
+    page = bytes(SIZE[0] * SIZE[1] * 3)
+    kinds: dict[str, Any] = {"order": order, "bits": 8, "samples": 3, "photometric": 2}
+    shown = tiff_file([page], **kinds, t330=0)
+    below = struct.pack(f"{order}HHHIHHI", 1, 0x106, 3, 1, photometric, 0, 0)
+    whole = tiff_file([page], **kinds, t330=len(shown)) + below
+    plain = tiff_file([page], **kinds, t330=len(shown)) + below.replace(
+        struct.pack(f"{order}H", photometric), struct.pack(f"{order}H", 2)
+    )
+
+    refused = [refusal_of(whole), refusal_of(tiff_file([page], **{**kinds, "photometric": photometric}))]
+
+    assert [(reply.slug, reply.detail) for reply in refused] == [
+        ("unsupported-content", "camera raw files are not taken")
+    ] * 2
+    assert facts_of(plain).width == SIZE[0]

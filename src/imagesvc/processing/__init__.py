@@ -7,6 +7,7 @@
     limits.py      what one image may ask for, checked against the header
     metadata/      camera, exposure, time and place from EXIF and XMP; bad metadata is absent and noted, never an error
     facts.py       what comes out, checked again when it is read back from the sandbox
+    stated_colours.py  a profile of what a PNG states by its chunks
     decode.py      pixels, by Pillow; a broken file is refused here at the latest
     rasters/       the plain pixel layouts that Pillow does not know
     colour.py      to sRGB, by profile or by code points

@@ -26,6 +26,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from imagesvc.processing.headers import Broken, Header, Refusal, Source
 from imagesvc.processing.rasters import misread_by_pillow, raster
 from imagesvc.processing.rasters.samples import eight_bits, eight_bits_of_floats
+from imagesvc.processing.stated_colours import stated_profile
 
 _PLUGINS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
     "image/jpeg": JpegImageFile,
@@ -111,7 +112,7 @@ def decode(opened: Opened, *, orientation: int, reduce_to: tuple[int, int] | Non
     return Picture(
         image=pixels,
         orientation=1 if turned else shown_orientation(header, orientation),
-        profile=image.info.get("icc_profile") or None,
+        profile=image.info.get("icc_profile") or stated_profile(header, is_grey=pixels.mode == "L"),
         primaries=header.primaries,
         transfer=header.transfer,
     )

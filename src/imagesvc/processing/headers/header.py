@@ -58,6 +58,9 @@ class Header:
     primaries: int | None = None
     transfer: int | None = None
     """ITU-T H.273 code points where the container states them"""
+    gamma: float | None = None
+    chromaticities: tuple[float, ...] | None = None
+    """x and y of white, red, green and blue, where a PNG states them and does not say that it is sRGB"""
     notes: list[str] = field(default_factory=list)
 
     @property

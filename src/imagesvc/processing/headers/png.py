@@ -18,7 +18,7 @@ def read_png(source: Source, budget: Budget) -> Header:
         raise Broken("the first chunk is not a header")
     header.width, header.height, depth, colour = struct.unpack_from(">IIBB", take(source, 16, 13))
     header.bytes_per_pixel = 1 if colour == 0 and depth <= 8 else _BYTES_PER_PIXEL.get(colour, 4)
-    at, seen_pixels = 33, False
+    at, seen_pixels, is_srgb = 33, False, False
     for _ in range(_MAX_CHUNKS):
         outline = source[at : at + 8]
         if len(outline) < 8:
@@ -29,6 +29,8 @@ def read_png(source: Source, budget: Budget) -> Header:
         start, end = at + 8, at + 8 + length
         if kind == b"IDAT":
             seen_pixels = True
+        elif kind == b"sRGB":
+            is_srgb = True
         elif kind == b"acTL" and length >= 4:
             header.frames = max(1, int.from_bytes(take(source, start, 4), "big"))
         elif kind in _CHUNKS and end <= len(source):
@@ -38,6 +40,8 @@ def read_png(source: Source, budget: Budget) -> Header:
             break
     else:
         raise Broken("there are too many chunks")
+    if is_srgb:
+        header.gamma = header.chromaticities = None
     within = header.text_bytes <= budget.text_bytes and header.profile_bytes <= budget.profile_bytes
     if not seen_pixels and within:
         raise Broken("the file ends before the picture begins")
@@ -109,6 +113,16 @@ def _code_points(header: Header, data: bytes, budget: Budget) -> None:
         header.primaries, header.transfer = data[0], data[1]
 
 
+def _gamma(header: Header, data: bytes, budget: Budget) -> None:
+    if len(data) == 4:
+        header.gamma = int.from_bytes(data, "big") / 100_000
+
+
+def _chromaticities(header: Header, data: bytes, budget: Budget) -> None:
+    if len(data) == 32:
+        header.chromaticities = tuple(value / 100_000 for value in struct.unpack(">8I", data))
+
+
 _CHUNKS = {
     b"iCCP": _profile,
     b"tEXt": _text,
@@ -116,4 +130,6 @@ _CHUNKS = {
     b"iTXt": _international_text,
     b"eXIf": _exif,
     b"cICP": _code_points,
+    b"gAMA": _gamma,
+    b"cHRM": _chromaticities,
 }

@@ -6,7 +6,10 @@ from imagesvc.processing.headers.header import Broken, Budget, Header, Refusal, 
 _MAX_ENTRIES = 200_000
 """of all directories together, which may overlap in a hostile file"""
 _WIDTH, _HEIGHT, _BITS, _SAMPLES = 0x100, 0x101, 0x102, 0x115
-_XMP, _PROFILE, _CAMERA_RAW = 0x2BC, 0x8773, 0xC612
+_XMP, _PROFILE = 0x2BC, 0x8773
+_DNG_VERSION, _PHOTOMETRIC, _DIRECTORIES_BELOW = 0xC612, 0x106, 0x14A
+_OF_A_SENSOR = {32_803, 34_892}
+"""colour filter array (TIFF/EP) and linear raw (DNG), where a picture says how to see its samples"""
 
 
 def read_tiff(source: Source, budget: Budget) -> Header:
@@ -14,8 +17,8 @@ def read_tiff(source: Source, budget: Budget) -> Header:
     first = structure.directory(structure.first)
     if first is None:
         raise Broken("the first directory is not in the file")
-    if _CAMERA_RAW in first.entries:
-        raise Refusal("unsupported-content", "camera raw files (DNG) are not taken")
+    if _is_camera_raw(structure, first):
+        raise Refusal("unsupported-content", "camera raw files are not taken")
     header = Header(other_frames_pixels=0)
     header.width, header.height = first.integer(_WIDTH) or 0, first.integer(_HEIGHT) or 0
     header.bytes_per_pixel = _bytes_per_pixel(first)
@@ -25,6 +28,15 @@ def read_tiff(source: Source, budget: Budget) -> Header:
         header.xmp = first.data(_XMP, budget.text_bytes)
     _count_pages(header, structure, first, budget)
     return header
+
+
+def _is_camera_raw(structure: Structure, first: Directory) -> bool:
+    """DNG says so. NEF, ARW and their like show a small picture and keep what the sensor saw one directory below."""
+    below = (first.numbers(_DIRECTORIES_BELOW, 8) or ()) if _DIRECTORIES_BELOW in first.entries else ()
+    pages = (first, *(structure.directory(at) for at in below if isinstance(at, int)))
+    return _DNG_VERSION in first.entries or any(
+        page is not None and page.integer(_PHOTOMETRIC) in _OF_A_SENSOR for page in pages
+    )
 
 
 def _count_pages(header: Header, structure: Structure, first: Directory, budget: Budget) -> None:
