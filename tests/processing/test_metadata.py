@@ -136,6 +136,18 @@ def test_xmp_fills_in_field_by_field_what_exif_does_not_have() -> None:
     assert facts.altitude_m == -35.0
 
 
+def test_the_xmp_of_a_gif_is_read() -> None:
+    """As the XMP specification, part 3, has it: the packet as it is, and a trailer that leads any reader out of it."""
+    plain = images.encode(images.picture(size=(8, 8)).convert("P"), "GIF")
+    trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+    extension = b"\x21\xff\x0bXMP DataXMP" + packet('tiff:Model="Xmp Cam"') + trailer
+    at = len(plain) - 1
+
+    facts = facts_of(plain[:at] + extension + plain[at:])
+
+    assert (facts.model, facts.frames) == ("Xmp Cam", 1)
+
+
 def test_exif_comes_before_xmp() -> None:
     xmp = packet('exif:DateTimeOriginal="1999-01-01T00:00:00Z" tiff:Model="Xmp Cam"')
     facts = facts_with(text(MODEL, "Exif Cam"), exif=(text(ORIGINAL, "2020:09:02 10:11:12"),), xmp=xmp)

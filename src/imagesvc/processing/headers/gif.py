@@ -7,6 +7,9 @@ from imagesvc.processing.headers.header import Broken, Budget, Header, Source, t
 _MAX_BLOCKS = 2_000_000
 """of at most 255 bytes: half a gigabyte of honest data, a second of walking at most"""
 
+_XMP = b"\xff\x0bXMP DataXMP"
+"""the application extension whose packet stands there as it is, not in sub-blocks"""
+
 
 def read_gif(source: Source, budget: Budget) -> Header:
     width, height, flags = struct.unpack("<HHB", take(source, 6, 5))
@@ -16,8 +19,12 @@ def read_gif(source: Source, budget: Budget) -> Header:
     while header.frames <= budget.frames:
         mark = source[at : at + 1]
         if mark == b"\x21":
+            begins = at
             at, walked = _skip_blocks(source, at + 2)
             blocks += walked
+            if header.xmp is None and source[begins + 1 : begins + 14] == _XMP:
+                header.text_bytes = at - begins
+                header.xmp = source[begins + 14 : min(at, begins + 14 + budget.text_bytes)]
         elif mark == b"\x2c":
             if len(source) < at + 10:
                 break
