@@ -246,3 +246,16 @@ def test_a_common_url_passes(url: str, host: str, port: int) -> None:
 def test_logs_show_a_url_without_what_may_be_secret() -> None:
     assert without_query("https://u:p@h/a.jpg?X-Amz-Signature=1#f") == "https://h/a.jpg?…"
     assert without_query("https://h/a.jpg#t") == "https://h/a.jpg"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://2130706433/", "http://0x7f.1/", "http://127.1/", "http://0177.0.0.1/", "http://8.8.8.8./"),
+        *("http://a.example/\\x", "http:\\\\a.example/", "http://a.example\\@b.example/", "http://u:p@a.example/"),
+    ],
+)
+def test_what_parsers_read_in_different_ways_is_refused_wherever_it_leads(url: str) -> None:
+    """An operator may allow loopback: then only the spelling can refuse these."""
+    with pytest.raises(FetchRefused):
+        parse_url(url)
