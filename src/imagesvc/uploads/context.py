@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -48,12 +48,13 @@ def parse_context(fields: Mapping[str, str], *, filename: str, link: OpenLink | 
     wrong: list[dict[str, str]] = []
     values: dict[str, str] = {}
     for name, longest in LONGEST.items():
-        value = fields.get(name, "").strip()
+        if not (value := fields.get(name, "").strip()):
+            continue
         if "\x00" in value or not _is_unicode(value):
             wrong.append({"pointer": f"{at}/{name}", "detail": "NUL and lone surrogates are not allowed."})
         elif len(value) > longest:
             wrong.append({"pointer": f"{at}/{name}", "detail": f"At most {longest} characters."})
-        elif value:
+        else:
             values[name] = value
     captured_at = None
     if text := fields.get("captured_at", "").strip():
@@ -70,7 +71,7 @@ def parse_context(fields: Mapping[str, str], *, filename: str, link: OpenLink | 
         wrong.append({"pointer": f"{at}/visibility", "detail": "`private` or `public`."})
     if wrong:
         raise BadContext(errors=wrong)
-    title = values.pop("title", "") or PurePosixPath(filename).stem or filename
+    title = values.pop("title", "") or splitext(filename)[0] or filename
     return FileContext(filename=filename, title=title, visibility=visibility, captured_at=captured_at, **values)
 
 

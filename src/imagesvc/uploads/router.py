@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed, Unauthenticated
@@ -103,7 +104,7 @@ async def invitation(request: Request, link: TheLink) -> LinkInvitation:
     responses={**ANSWERS, **problems(*LINK_PROBLEMS, *FILE_PROBLEMS, *BODY_PROBLEMS)},
     openapi_extra=multipart_files(CONTEXT_FIELDS, file="the pictures"),
 )
-async def upload_through_link(request: Request, token: str) -> JSONResponse:
+async def upload_through_link(request: Request, token: str) -> Response:
     """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
     uploads: Uploads = request.app.state.uploads
     link = await open_link(request, token)
@@ -118,7 +119,7 @@ async def upload_through_link(request: Request, token: str) -> JSONResponse:
     responses={**ANSWERS, **problems(Malformed, *LINK_PROBLEMS, *FILE_PROBLEMS)},
     openapi_extra={**raw_file("the picture"), "parameters": CONTEXT_QUERY},
 )
-async def upload_raw_through_link(request: Request, token: str, filename: str) -> JSONResponse:
+async def upload_raw_through_link(request: Request, token: str, filename: str) -> Response:
     """The body is the file (`curl -T picture.jpg $LINK/picture.jpg`); the context goes into the query."""
     uploads: Uploads = request.app.state.uploads
     door = uploads.door_of_link(await open_link(request, token))
@@ -129,7 +130,7 @@ async def upload_raw_through_link(request: Request, token: str, filename: str) -
         door,
         results,
         filename=filename,
-        fields=request.query_params,
+        fields=request.query_params if request.scope["query_string"] else {},
         repr_digest=request.headers.get("repr-digest"),
         declared_bytes=declared_bytes(request),
     )
@@ -145,13 +146,13 @@ async def upload_raw_through_link(request: Request, token: str, filename: str) -
     responses={**ANSWERS, **problems(Unauthenticated, Forbidden, *FILE_PROBLEMS, *BODY_PROBLEMS)},
     openapi_extra=multipart_files(CONTEXT_FIELDS, file="the pictures"),
 )
-async def upload_images(request: Request, caller: CurrentCaller) -> JSONResponse:
+async def upload_images(request: Request, caller: CurrentCaller) -> Response:
     """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
     uploads: Uploads = request.app.state.uploads
     return await _multipart(request, uploads, uploads.door_of_user(caller), link_path=None)
 
 
-async def _multipart(request: Request, uploads: Uploads, door: Door, *, link_path: str | None) -> JSONResponse:
+async def _multipart(request: Request, uploads: Uploads, door: Door, *, link_path: str | None) -> Response:
     accept_large_body(request)
     results = _results(door, link_path=link_path)
     content_type = request.headers.get("content-type")
@@ -165,9 +166,9 @@ def _results(door: Door, *, link_path: str | None) -> Results:
     return Results(door.batch_id, way=door.way, link_path=link_path)
 
 
-def _answer(results: Results) -> JSONResponse:
+def _answer(results: Results) -> Response:
     status, body = results.answer()
-    return JSONResponse(body, status)
+    return Response(to_json(body), status, media_type="application/json")
 
 
 def pace_of(request: Request) -> Pace:
