@@ -17,6 +17,10 @@ from imagesvc.uploads.service import expected_sha256
 
 MOST_MEMBERS = 100
 MOST_WARNINGS = 20
+MOST_UNKNOWN = 200
+"""How many names of members are kept that nobody knows."""
+MOST_WRONG = 10
+"""How many mistakes of one item are told."""
 TEXTS: Mapping[str, str] = {name: name for name in (*FIELDS, "filename", "sha256")} | {"timestamp": "captured_at"}
 """The members of an item beside `file`, and the field that each one fills."""
 
@@ -97,7 +101,7 @@ class JsonItem:
             elif name == "file" or field in TEXTS:
                 await self._take_text(name, field, pointer)
             else:
-                self._unknown.add(name[:100])
+                note_unknown(self._unknown, name)
                 await self._json.skip(most_bytes=self._most_bytes)
 
     async def _take_text(self, name: str, field: str, pointer: str) -> None:
@@ -115,7 +119,8 @@ class JsonItem:
             self._note(pointer, "A string in base64 is needed." if name == "file" else "A string is needed.")
 
     def _note(self, pointer: str, detail: str) -> None:
-        self.wrong.append({"pointer": self.pointer + pointer, "detail": detail})
+        if len(self.wrong) < MOST_WRONG:
+            self.wrong.append({"pointer": self.pointer + pointer, "detail": detail})
 
 
 class JsonBatchBody:
@@ -130,7 +135,10 @@ class JsonBatchBody:
     def warnings(self) -> list[str]:
         names = sorted(self._unknown)
         told = [f"The member {name!r} is not known and was ignored." for name in names[:MOST_WARNINGS]]
-        return told + ([f"So were {len(names) - MOST_WARNINGS} more."] if len(names) > MOST_WARNINGS else [])
+        if len(names) > MOST_WARNINGS:
+            more = "many" if len(names) == MOST_UNKNOWN else len(names) - MOST_WARNINGS
+            told.append(f"So were {more} more.")
+        return told
 
     async def items(self) -> AsyncIterator[JsonItem]:
         """The items in order. Raises BrokenJson, RequestTooLarge and NotABatch, in the middle of an item too."""
@@ -150,7 +158,7 @@ class JsonBatchBody:
         is_there = False
         async for name in self._json.members(most=MOST_MEMBERS):
             if name != "images":
-                self._unknown.add(name[:100])
+                note_unknown(self._unknown, name)
                 await self._json.skip(most_bytes=self._settings.max_field_bytes)
                 continue
             if is_there:
@@ -196,6 +204,11 @@ def _unescaped(piece: bytes) -> bytes:
     for escape, meant in ((b"\\/", b"/"), (b"\\n", b""), (b"\\r", b"")):
         piece = piece.replace(escape, meant)
     return _CODE.sub(lambda code: bytes.fromhex(code[1].decode()), piece)
+
+
+def note_unknown(unknown: set[str], name: str) -> None:
+    if len(unknown) < MOST_UNKNOWN:
+        unknown.add(name[:100])
 
 
 def _base64_broken(pointer: str) -> Base64Broken:

@@ -176,8 +176,15 @@ class Receiving:
         number = row["number"]
         if number > min(MOST_PART_NUMBER, 4 * (self._length // SMALLEST_PART_BYTES) + SPARE_PART_NUMBERS):
             raise await self._end(WornOut())
-        etag = await storage.put_part(self._key, self._s3_upload_id, number, self._buffer[:size], until=until)
-        del self._buffer[:size]
+        # what is left is small: memory has room for the part and the S3 client's copy, no third one
+        part, rest = self._buffer, self._buffer[size:]
+        del part[size:]
+        try:
+            etag = await storage.put_part(self._key, self._s3_upload_id, number, part, until=until)
+        except BaseException:
+            self._buffer = part + rest
+            raise
+        self._buffer = rest
         self._uncounted_parts.append((number, etag, size))
 
     async def _count_tail(self) -> Any:
