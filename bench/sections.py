@@ -30,6 +30,7 @@ SECTIONS = (
     Section(name="visits", title="Visits", module="bench.visits"),
     Section(name="jobs", title="Jobs side by side", module="bench.jobs"),
     Section(name="statistics", title="Statistics", module="bench.counts"),
+    Section(name="client", title="The command-line client", module="bench.client"),
     Section(name="batches", title="JSON batches and forms", module="bench.batches"),
     Section(name="resumable", title="Resumable uploads", module="bench.resumable"),
     Section(name="crowd", title="Five hundred clients at once", module="bench.crowd"),

@@ -19,6 +19,7 @@ The rooms, and which way imports point (import-linter checks it)::
     storage.py    S3                         db.py       PostgreSQL
     metrics/      the service in numbers
     embedded.py   the local servers of `imagesvc up`
+    client/       the Python client behind the command line; imports nothing of the others
 
 Inside a feature: router | handlers > service | schemas > queries > models.
 """

@@ -44,10 +44,15 @@ class Line:
     turned_away: int = 0
     _service: tuple[str, int] = ("", 0)
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def uploads(self) -> list[Passed]:
         return [request for request in self.requests if request.is_upload]
+
+    def end(self) -> None:
+        self._over.set()
+        self.hang_up()
 
     def hang_up(self) -> None:
         for writer in self._open:
@@ -93,7 +98,8 @@ class Line:
             return True
         if request.is_upload and self.hold(uploads):
             self.held.set()
-            await asyncio.Event().wait()
+            await self._over.wait()
+            return False
         to_service.write(head)
         while left:
             chunk = await reader.read(min(left, CHUNK_BYTES))
@@ -137,7 +143,7 @@ async def line_to(service_url: str) -> AsyncIterator[Line]:
         yield line
     finally:
         server.close()
-        line.hang_up()
+        line.end()
 
 
 def busy(*, seconds: int) -> bytes:
