@@ -8,7 +8,10 @@ import time
 from hashlib import sha256
 from typing import Any
 
+from starlette.datastructures import State
+
 from imagesvc.cli.web import WebServer
+from imagesvc.http.draining import UnderWay
 from imagesvc.settings import Settings
 from imagesvc.storage import Storage, new_key
 
@@ -16,6 +19,7 @@ from imagesvc.storage import Storage, new_key
 class Bare:
     def __init__(self, settings: Settings) -> None:
         self._storage = Storage(settings)
+        self.state = State({"under_way": UnderWay()})  # what the web server ends when it is told to stop
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

@@ -14,7 +14,7 @@ from bench.progress import say
 from bench.rounds import ratios, spread, turns
 from bench.servers import Servers
 
-ROUNDS = 5
+ROUNDS = 4
 SHAPES = {"100 of 100 kB": (100, 100_000), "20 of 2 MB": (20, 2_000_000)}
 MOST_MEMORY = {"40 of 5 MB": (40, 5_000_000)}
 BOUNDARY = "a-boundary-of-the-benchmark"

@@ -14,9 +14,9 @@ from bench.progress import say
 from bench.rounds import ratios, spread, turns
 from bench.servers import Servers
 
-SIZES = {"5 MB": (5_000_000, 6), "50 MB": (50_000_000, 2)}
+SIZES = {"5 MB": (5_000_000, 5), "50 MB": (50_000_000, 2)}
 """Bytes of a file, and how many make a round."""
-ROUNDS = 5
+ROUNDS = 4
 PIECE_BYTES = 8 * 1024 * 1024
 TUS = {"Tus-Resumable": "1.0.0"}
 
