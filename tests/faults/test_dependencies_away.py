@@ -108,7 +108,7 @@ async def test_a_silent_database_holds_nobody_up_for_long(settings: Settings) ->
         async with asyncio.timeout(30):
             answers = await asyncio.gather(*(stage.send("raw", seed) for seed in range(4)))
         stage.postgres.heal()
-        await stage.recovers(200)
+        await stage.recovers(200, "raw")
 
         assert all(map(is_put_off, answers))
         assert {answer.json()["type"] for answer in answers if answer is not None} == {"/problems/database-busy"}

@@ -19,7 +19,7 @@ from imagesvc.uploads.resumable.service import Body
 from imagesvc.wiring import open_web
 from tests.support.images import jpeg
 from tests.support.people import People
-from tests.support.processes import api_process, until
+from tests.support.processes import until
 from tests.support.service import Service, running_api, running_service
 from tests.support.traces import traces
 from tests.support.wire import Connection, connected
@@ -166,26 +166,6 @@ async def test_an_upload_goes_on_through_two_replicas_in_turn(idle_service: Serv
     assert answers[-1].headers["imagesvc-status"] == "created"
     image = (await idle_service.owner.get(f"/v1/uploads/{answers[-1].headers['imagesvc-upload-id']}")).json()["image"]
     assert image["sha256"] == sha256(LARGE).hexdigest()
-    assert (await traces(idle_service))["objects"] == 1
-
-
-async def test_another_process_goes_on_where_a_killed_one_had_counted(idle_service: Service) -> None:
-    tus = of_user(idle_service)
-    upload = await tus.new(len(LARGE))
-
-    async def is_counted() -> bool:
-        return await counted(idle_service) == 8 * MIB
-
-    async with (
-        api_process(idle_service.settings) as (victim, owner),
-        patching(str(owner.base_url), tus, upload, 0, len(LARGE)) as connection,
-    ):
-        await connection.send(LARGE[: 10 * MIB])
-        await until(is_counted)
-        await victim.end()
-
-    assert await tus.offset(upload) == 8 * MIB
-    await ends_as(idle_service, tus, upload, LARGE)
     assert (await traces(idle_service))["objects"] == 1
 
 
