@@ -1,32 +1,20 @@
-"""Visits: the report at a million visit images, a large file of stores, and jobs side by side.
+"""The report of visits at a million visit images, and a large file of stores."""
 
-The jobs' pictures are small and all different; they are served by the benchmark itself, on the same two cores. A fourth
-job of five pictures comes in the middle, and so does an upload: what both waited is told.
-"""
-
-import asyncio
-import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import asyncpg
 import httpx
-import psutil
 
 from bench.clients import owner
-from bench.programs import memory_bytes, web, worker
+from bench.programs import web
 from bench.progress import say
 from bench.rounds import spread
 from bench.servers import Servers
-from tests.support.image_server import ImageServer, image_server
-from tests.support.images import jpeg
 
 IMAGES, STORES, AREAS, DAYS = 1_000_000, 2_000, 20, 90
-JOBS, IMAGES_OF_A_JOB = 3, 1_000
 ROWS_OF_STORES = 100_000
 MOST_MILLISECONDS, MOST_IMPORT_SECONDS = 50, 10
-LONGEST_SECONDS = 900.0
 
 SEED = f"""
     INSERT INTO stores (id, name, area, time_zone)
@@ -98,111 +86,8 @@ async def the_import(client: httpx.AsyncClient) -> str:
     )
 
 
-async def submit(client: httpx.AsyncClient, urls: list[str]) -> str:
-    visits = [
-        {"store_id": "S00000001", "image_url": urls[n : n + 10], "visit_time": "2026-09-02T10:00:00Z"}
-        for n in range(0, len(urls), 10)
-    ]
-    answer = await client.post("/v1/jobs", json={"count": len(visits), "visits": visits})
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["job_id"])
-
-
-async def job(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = (await client.get(f"/v1/jobs/{job_id}")).json()
-    return found
-
-
-async def until_images(client: httpx.AsyncClient, job_id: str, *, ended: int, look_seconds: float = 0.5) -> None:
-    """Looked at seldom: the client shares the cores."""
-    async with asyncio.timeout(LONGEST_SECONDS):
-        while True:
-            found = await job(client, job_id)
-            if found["done"] + found["failed"] >= ended:
-                return
-            await asyncio.sleep(look_seconds)
-
-
-def pictures(server: ImageServer, name: str, count: int) -> list[str]:
-    """One picture under many URLs, each time with other bytes behind its end."""
-    data = jpeg(seed=1, size=(320, 240))
-    return [server.serve(f"/{name}/{n}.jpg", data + f"{name} {n}".encode()) for n in range(count)]
-
-
-def worker_memory(pid: int) -> float:
-    """Megabytes of the worker and of all its processes that decode."""
-    processes = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-    total = 0
-    for each in processes:
-        try:
-            total += memory_bytes(each)
-        except psutil.NoSuchProcess:
-            continue  # a picture is done
-    return total / 2**20
-
-
-async def the_jobs(servers: Servers) -> list[str]:
-    settings = await servers.fresh("jobs", fetch_allow=("127.0.0.1/32",))
-    async with (
-        image_server() as server,
-        web(settings, servers.folder / "jobs.log") as (url, _),
-        worker(settings, servers.folder / "worker.log") as pid,
-        owner(url, settings) as client,
-    ):
-        imported = await the_import(client)
-        urls = [pictures(server, f"job{n}", IMAGES_OF_A_JOB) for n in range(JOBS)]
-        memory, begun = [worker_memory(pid)], time.perf_counter()
-        taken, job_ids = [], []
-        for some in urls:
-            submitted = time.perf_counter()
-            job_ids.append(await submit(client, some))
-            taken.append((time.perf_counter() - submitted) * 1000)
-        say(f"{JOBS} jobs of {IMAGES_OF_A_JOB:,} images")
-
-        async def watch() -> None:
-            while True:
-                memory.append(worker_memory(pid))
-                await asyncio.sleep(1)
-
-        watching = asyncio.create_task(watch())
-        small_seconds, upload_seconds, shares = await in_the_middle(client, server, job_ids)
-        for job_id in job_ids:
-            await until_images(client, job_id, ended=IMAGES_OF_A_JOB)
-        seconds = time.perf_counter() - begun
-        watching.cancel()
-        ended = [await job(client, job_id) for job_id in job_ids]
-    assert [one["done"] for one in ended] == [IMAGES_OF_A_JOB] * JOBS, ended
-    return [
-        imported,
-        "",
-        f"{JOBS} jobs of {IMAGES_OF_A_JOB:,} different JPEGs of 320 x 240 each, one worker, all settings as they come:",
-        "",
-        "| | |",
-        "|---|---:|",
-        f"| images a second | {JOBS * IMAGES_OF_A_JOB / seconds:.1f} |",
-        f"| `POST /v1/jobs`, ms | {spread(taken, 0)} |",
-        f"| worker and its sandboxes, MiB, before | {memory[0]:.0f} |",
-        f"| the same while it works, median and most | {statistics.median(memory):.0f}, {max(memory):.0f} |",
-        f"| images done of each job when the small one came | {', '.join(map(str, shares))} |",
-        f"| a job of 5 images sent then, until finished, s | {small_seconds:.2f} |",
-        f"| an upload sent then, until ready, s | {upload_seconds:.2f} |",
-    ]
-
-
-async def in_the_middle(
-    client: httpx.AsyncClient, server: ImageServer, job_ids: list[str]
-) -> tuple[float, float, list[int]]:
-    """What a small job and an upload take while the large ones are under way, and how far those are."""
-
-    await until_images(client, job_ids[0], ended=IMAGES_OF_A_JOB // 4)
-    shares = [(await job(client, job_id))["done"] for job_id in job_ids]
-    begun = time.perf_counter()
-    await until_images(client, await submit(client, pictures(server, "small", 5)), ended=5, look_seconds=0.05)
-    small_seconds, begun = time.perf_counter() - begun, time.perf_counter()
-    sent = await client.post("/v1/images", files=[("file", ("a.jpg", jpeg(seed=2, size=(320, 240))))])
-    await client.get(f"{sent.json()['results'][0]['url']}?wait=30")
-    return small_seconds, time.perf_counter() - begun, shares
-
-
 async def measure(servers: Servers) -> str:
-    return "\n".join([*await the_report(servers), "", *await the_jobs(servers)])
+    lines = await the_report(servers)
+    settings = await servers.fresh("stores")
+    async with web(settings, servers.folder / "stores.log") as (url, _), owner(url, settings) as client:
+        return "\n".join([*lines, "", await the_import(client)])
