@@ -20,7 +20,7 @@ from tests.support.images import jpeg
 from tests.support.processes import free_port, until
 from tests.support.wire import connected
 
-FILES = 32
+FILES = 20
 
 
 async def rows(servers: Servers, query: str) -> list[Any]:
@@ -86,8 +86,8 @@ async def test_two_apis_and_three_workers_lose_nothing_and_do_nothing_twice_whil
 
             await asyncio.gather(
                 *(send_some(first) for first in range(0, FILES, FILES // 4)),
-                after(10, lambda: apis[0].restart(kill=True), lambda: workers[0].restart(kill=True)),
-                after(34, lambda: apis[1].restart(kill=False), lambda: workers[1].restart(kill=False)),
+                after(8, lambda: apis[0].restart(kill=True), lambda: workers[0].restart(kill=True)),
+                after(22, lambda: apis[1].restart(kill=False), lambda: workers[1].restart(kill=False)),
             )
 
             async def all_is_done() -> bool:

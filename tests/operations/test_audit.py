@@ -16,7 +16,7 @@ from imagesvc.settings import Settings
 from imagesvc.storage import new_key
 from tests.support.bookkeeping import make_due, owned_keys, stored_keys
 from tests.support.images import jpeg
-from tests.support.processes import environment
+from tests.support.processes import environment, until
 from tests.support.service import Service, running_service
 from tests.support.sql import sql
 
@@ -108,9 +108,7 @@ async def test_what_is_fixed_is_healed_reaped_or_made_again(service: Service) ->
     async def is_quiet() -> bool:
         return await sql(service, "SELECT * FROM tasks") == []
 
-    async with asyncio.timeout(30):
-        while not await is_quiet():
-            await asyncio.sleep(0.02)
+    await until(is_quiet)
     await make_due(servers, "held", "reaping")
     await service.background.reaper.reap()
     after = await audit(service)

@@ -12,7 +12,7 @@ from imagesvc.db import new_id
 from tests.support.bookkeeping import owned_keys, stored_keys
 from tests.support.images import jpeg
 from tests.support.people import People
-from tests.support.processes import environment
+from tests.support.processes import environment, until
 from tests.support.service import Service
 from tests.support.sql import sql
 
@@ -83,9 +83,7 @@ async def test_a_retry_takes_the_same_picture_of_other_owners_along(idle_service
         async def is_over() -> bool:
             return await sql(service, "SELECT * FROM tasks") == []
 
-        async with asyncio.timeout(30):
-            while not await is_over():
-                await asyncio.sleep(0.02)
+        await until(is_over)
 
     assert mine["state"] == "ready"
     assert await images_of(service) == ["ready", "ready"]
