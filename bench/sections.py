@@ -29,7 +29,6 @@ SECTIONS = (
     Section(name="resizes", title="Resizes on request", module="bench.resizes"),
     Section(name="visits", title="Visits", module="bench.visits"),
     Section(name="jobs", title="Jobs side by side", module="bench.jobs"),
-    Section(name="jobs", title="Jobs side by side", module="bench.jobs"),
     Section(name="statistics", title="Statistics", module="bench.counts"),
     Section(name="client", title="The command-line client", module="bench.client"),
     Section(name="batches", title="JSON batches and forms", module="bench.batches"),
