@@ -11,7 +11,8 @@ import pytest
 
 from imagesvc.client import Client, Context, ServerAway
 from imagesvc.client.journal import Journal
-from imagesvc.client.run import Listeners, Outcome, Run
+from imagesvc.client.outcomes import Listeners, Outcome
+from imagesvc.client.run import Run
 from tests.client.pictures import content, fill
 from tests.client.proxy import Line, line_to
 from tests.support.service import Service

@@ -27,8 +27,8 @@ from rich.progress import (
 
 from imagesvc.cli.door import EXIT_REFUSED, printable
 from imagesvc.client.files import find
+from imagesvc.client.outcomes import Listeners, Outcome
 from imagesvc.client.reading import Found
-from imagesvc.client.run import Listeners, Outcome
 
 MOST_LINES = 50
 """Of files that failed; a thousand for the same reason are told by their number."""
@@ -68,7 +68,8 @@ class Report:
             self._bars.stop()
         why = "the server is away" if is_away else "interrupted"
         how = "; the same command goes on from here" if can_go_on and not self._is_dry else ""
-        self._console.print(f"[yellow]![/] {why}: {self._summary()}{how}")
+        so_far = self._summary() if self._counts else "nothing was sent yet"
+        self._console.print(f"[yellow]![/] {why}: {so_far}{how}")
 
     def _on_outcome(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1

@@ -6,8 +6,9 @@
     credentials.py   a token, a link, or an account with its password
     answers.py    what comes back
 
-    run.py        a whole folder: read, ask, send what is missing; its memory is bounded whatever the folder
-    reading.py, files.py   which files there are; what one holds
+    run.py        a whole folder: read, ask, send what is missing; its memory is bounded (budget.py) whatever the folder
+    files.py      which files are meant                     reading.py    what one holds
+    outcomes.py   how each fares
     journal.py    what an interrupted run need not do again
 
 A call ends in what was asked for, or in one of `errors.py`: the service said no (``Refused``, with its problem), said

@@ -11,10 +11,9 @@ told so without another request. When the server stays away the run ends with ``
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from imagesvc.client.answers import Context, Problem, Sent
 from imagesvc.client.budget import Budget
@@ -22,6 +21,7 @@ from imagesvc.client.client import LARGE_BYTES, Client
 from imagesvc.client.errors import DoorClosed, FileUnusable, Refused
 from imagesvc.client.files import find
 from imagesvc.client.journal import Journal
+from imagesvc.client.outcomes import Listeners, Outcome, Status
 from imagesvc.client.reading import Contents, Found, read_hash, read_into_memory
 
 MEMORY_BYTES, AGAIN_BYTES = 24 * 1024 * 1024, 16 * 1024 * 1024
@@ -32,21 +32,6 @@ LOOK_AHEAD_FILES = 256
 OF_THE_FILE = frozenset({"unsupported-media-type", "empty-file", "file-too-large"})
 """Refusals that say something about the content, whatever the run, the link or the moment."""
 
-Status = Literal["created", "duplicate", "missing", "rejected", "unreadable"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How one file fared. ``is_sent``: its bytes went out in this run. ``missing`` is what a dry run would send."""
-
-    path: Path
-    status: Status
-    size: int = 0
-    sha256: str | None = None
-    is_sent: bool = False
-    sent: Sent | None = None
-    problem: Problem | None = None
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
@@ -54,14 +39,6 @@ class Piece:
 
     contents: Contents
     held_bytes: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Listeners:
-    """``on_outcome`` once a file; ``on_bytes`` while a large one is sent, with bytes more or, after a cut, fewer."""
-
-    on_outcome: Callable[[Outcome], None]
-    on_bytes: Callable[[Path, int], None] = lambda _path, _count: None
 
 
 class Run:
