@@ -44,8 +44,8 @@ def ended(command: Sequence[str], environ: dict[str, str]) -> Ended:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environ)
     most, is_over = 0, False
     while not is_over:
-        # asked of the kernel while it lives: what wait4 tells begins with the memory of the process that forked it
-        most = max(most, _most_bytes(process.pid))
+        # asked of the kernel while it lives: what wait4 tells, and the first look, may be of the process that forked it
+        most = _most_bytes(process.pid) or most
         time.sleep(LOOK_SECONDS)
         is_over = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     _, status, usage = os.wait4(process.pid, 0)
