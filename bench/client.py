@@ -1,7 +1,6 @@
 """`imagesvc upload` beside a bare asyncio and httpx uploader: a thousand small files over loopback, in turns.
 
-Both are processes of their own and timed from their start to their end; the service is the same. Run as a program, this
-module is the bare uploader: it reads a file, posts it, and takes the next one.
+Both are processes of their own and timed from their start to their end; the service is the same.
 """
 
 import asyncio
@@ -15,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
+from bench.bare_client import IN_FLIGHT
 from bench.clients import new_link
 from bench.files import Files
 from bench.programs import web
@@ -24,7 +22,7 @@ from bench.progress import say
 from bench.rounds import ratios, spread, turns
 from bench.servers import Servers
 
-FILES, IN_FLIGHT, ROUNDS = 1000, 8, 3
+FILES, ROUNDS = 1000, 3
 SIZES = {"50 kB": 50_000}
 BARE, OURS = "bare httpx", "`imagesvc upload`"
 LOOK_SECONDS = 0.05
@@ -80,7 +78,7 @@ async def measure(servers: Servers) -> str:
         journals = str(servers.folder / "journals")
         environ = os.environ | {"IMAGESVC_LINK": f"{url}/u/{link.rpartition('/')[2]}", "XDG_STATE_HOME": journals}
         commands = {
-            BARE: (sys.executable, "-m", "bench.client", str(folder)),
+            BARE: (sys.executable, "-m", "bench.bare_client", str(folder)),
             OURS: (sys.executable, "-m", "imagesvc", "upload", str(folder), "--concurrency", str(IN_FLIGHT)),
         }
         for name, size in SIZES.items():
@@ -100,20 +98,3 @@ async def measure(servers: Servers) -> str:
             shutil.rmtree(folder)
     wanted = f"{LEAST_RATE_OF_BARE} of the bare uploader or more, {MOST_MEMORY_MB} MB or less"
     return "\n".join([*lines, "", f"{FILES} files a round, {IN_FLIGHT} in flight. Wanted: {wanted}."])
-
-
-async def send_bare(pictures: Sequence[Path], link: str) -> None:
-    paths = iter(pictures)
-
-    async def send() -> None:
-        for path in paths:
-            answer = await client.post(link, files={"file": (path.name, path.read_bytes())})
-            answer.raise_for_status()
-
-    async with httpx.AsyncClient(timeout=60, verify=False) as client, asyncio.TaskGroup() as group:
-        for _ in range(IN_FLIGHT):
-            group.create_task(send())
-
-
-if __name__ == "__main__":
-    asyncio.run(send_bare(sorted(Path(sys.argv[1]).glob("*.jpg")), os.environ["IMAGESVC_LINK"]))
