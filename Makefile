@@ -7,8 +7,8 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 # what `make test` runs: make test TESTS=tests/links
 TESTS  ?= tests
-# processes of `make test`; "logical" is one for each core
-JOBS   ?= logical
+# processes of `make test`: two a core, since a test that kills and waits uses none
+JOBS   ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 
 .DEFAULT_GOAL := help
 .PHONY: help install up serve worker migrate test check format bench lock clean
@@ -31,7 +31,7 @@ migrate: install  ## Bring the database that the environment names to the newest
 	$(BIN)/imagesvc migrate $(ARGS)
 
 test: install  ## Run all tests, against real servers that they start themselves
-	$(BIN)/pytest -n $(JOBS) $(TESTS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 check: install  ## Look at the code without running it: style, types, which way imports point
 	$(BIN)/ruff check .
