@@ -42,7 +42,7 @@ UNION ALL SELECT 'quarter', stats_quarter(u.received_at), count(*), 0 FROM uploa
     WHERE i.state <> 'rejected' GROUP BY 2
 UNION ALL SELECT 'uploads', '', count(*), sum(u.bytes) FROM uploads u JOIN images i ON i.id = u.image_id
     WHERE i.state <> 'rejected'
-UNION ALL SELECT 'blobs', '', count(*), sum(bytes) FROM blobs;
+UNION ALL SELECT 'blobs', media_type, count(*), sum(bytes) FROM blobs GROUP BY 2;
 """
 APPEND = f"""
 WITH drawn AS (

@@ -63,7 +63,7 @@ async def test_a_file_is_counted_on_its_whole_way(service: Service) -> None:
 
     held = await page_of(service.settings)
     assert held.of("imagesvc_images", media_type="image/jpeg") == 1
-    assert held["imagesvc_blobs"] == 1
+    assert held.of("imagesvc_blobs", media_type="image/jpeg") == 1
     assert held.of("imagesvc_content_bytes", what="deduplicated") == len(data)
     assert held["imagesvc_census_up"] == 1
     assert held.labels("imagesvc_dependency_up", "dependency") == {"database", "storage", "queue"}

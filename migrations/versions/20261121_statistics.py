@@ -62,12 +62,17 @@ END $$
 OF_BLOBS = """
 CREATE FUNCTION stats_of_blobs() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    was bigint := CASE WHEN TG_OP <> 'INSERT' AND OLD.state <> 'rejected' THEN 1 ELSE 0 END;
-    is_now bigint := CASE WHEN TG_OP <> 'DELETE' AND NEW.state <> 'rejected' THEN 1 ELSE 0 END;
+    was boolean := TG_OP <> 'INSERT' AND OLD.state <> 'rejected';
+    is_now boolean := TG_OP <> 'DELETE' AND NEW.state <> 'rejected';
 BEGIN
-    IF was <> is_now THEN
-        INSERT INTO stats_deltas (kind, name, count, bytes)
-        VALUES ('blobs', '', is_now - was, (is_now - was) * coalesce(NEW.bytes, OLD.bytes));
+    IF was AND is_now AND OLD.media_type = NEW.media_type THEN
+        RETURN NULL;
+    END IF;
+    IF was THEN
+        INSERT INTO stats_deltas (kind, name, count, bytes) VALUES ('blobs', OLD.media_type, -1, -OLD.bytes);
+    END IF;
+    IF is_now THEN
+        INSERT INTO stats_deltas (kind, name, count, bytes) VALUES ('blobs', NEW.media_type, 1, NEW.bytes);
     END IF;
     RETURN NULL;
 END $$
@@ -100,7 +105,7 @@ VIEWS = {
 TRIGGERS = {
     "images": "AFTER INSERT OR DELETE OR UPDATE OF state, media_type, camera",
     "uploads": "AFTER INSERT OR DELETE",
-    "blobs": "AFTER INSERT OR DELETE OR UPDATE OF state",
+    "blobs": "AFTER INSERT OR DELETE OR UPDATE OF state, media_type",
 }
 
 

@@ -28,6 +28,9 @@ HELD = """
             SELECT state, count(*) AS count, extract(epoch FROM now() - min(created_at)) AS seconds
             FROM loose_objects GROUP BY state) l) AS loose_objects,
         (SELECT json_agg(f) FROM stats_formats f) AS formats,
+        (SELECT json_agg(b) FROM (
+            SELECT name AS media_type, sum(count)::bigint AS count FROM stats_all WHERE kind = 'blobs'
+            GROUP BY name HAVING sum(count) <> 0) b) AS blobs,
         (SELECT row_to_json(t) FROM stats_totals t) AS totals
 """
 
@@ -90,7 +93,7 @@ class Census:
         if found.held is not None:
             yield from _tasks(found.held)
             yield from _loose_objects(found.held["loose_objects"] or [])
-            yield from _contents(found.held["formats"] or [], found.held["totals"])
+            yield from _contents(found.held)
 
 
 def _tasks(held: Any) -> Iterator[Metric]:
@@ -115,11 +118,11 @@ def _loose_objects(rows: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
     yield _gauge("imagesvc_oldest_loose_object_seconds", "Age of the oldest of them", "state", ages)
 
 
-def _contents(formats: Sequence[Mapping[str, Any]], totals: Mapping[str, Any]) -> Iterator[Metric]:
-    by_format = {row["media_type"]: float(row["count"]) for row in formats}
-    yield _gauge("imagesvc_images", "Images that are not rejected", "media_type", by_format)
-    yield GaugeMetricFamily("imagesvc_blobs", "Distinct contents that are not rejected", totals["blobs"])
-    received, stored = totals["bytes_received"], totals["bytes_stored"]
+def _contents(held: Any) -> Iterator[Metric]:
+    for name, rows, what in (("images", "formats", "Images"), ("blobs", "blobs", "Distinct contents")):
+        by_format = {row["media_type"]: float(row["count"]) for row in held[rows] or []}
+        yield _gauge(f"imagesvc_{name}", f"{what} that are not rejected", "media_type", by_format)
+    received, stored = held["totals"]["bytes_received"], held["totals"]["bytes_stored"]
     sizes = {"received": received, "stored": stored, "deduplicated": max(0, received - stored)}
     yield _gauge("imagesvc_content_bytes", "Bytes of uploads, of blobs, and the difference", "what", sizes)
 

@@ -25,10 +25,10 @@ REPORT = """
          FROM (SELECT day, row_number() OVER (ORDER BY day) AS place FROM days) d LEFT JOIN arrived USING (place)
         ) AS uploads_per_day,
         (SELECT sum(count) FROM counted WHERE kind = 'format')::bigint AS images,
-        (SELECT count FROM counted WHERE kind = 'blobs') AS blobs,
+        (SELECT sum(count) FROM counted WHERE kind = 'blobs')::bigint AS blobs,
         (SELECT count FROM counted WHERE kind = 'uploads') AS uploads,
         (SELECT bytes FROM counted WHERE kind = 'uploads') AS bytes_received,
-        (SELECT bytes FROM counted WHERE kind = 'blobs') AS bytes_stored
+        (SELECT sum(bytes) FROM counted WHERE kind = 'blobs')::bigint AS bytes_stored
 """
 
 FOLD = """
