@@ -10,10 +10,10 @@ from typing import Any
 
 from starlette.datastructures import State
 
-from imagesvc.cli.web import WebServer
-from imagesvc.http.draining import UnderWay
+from imagesvc.cli.http_server import WebServer
+from imagesvc.http.graceful_shutdown import UnderWay
 from imagesvc.settings import Settings
-from imagesvc.storage import Storage, new_key
+from imagesvc.storage.bucket import Storage, new_key
 
 
 class Bare:

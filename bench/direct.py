@@ -13,7 +13,7 @@ import uvloop
 
 from bench.files import Files
 from imagesvc.settings import Settings
-from imagesvc.storage import Storage, new_key
+from imagesvc.storage.bucket import Storage, new_key
 
 
 async def put(storage: Storage, *, size: int, files: int, in_flight: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from bench.score import jpeg
 from bench.servers import running_servers
 from imagesvc.processing.hash_bands import BAND_BITS, BANDS, DEFAULT_MAX_DISTANCE, band_neighbours
 from imagesvc.processing.perceptual_hash import BITS, distance, perceptual_hash
-from imagesvc.processing.quality.planes import luma
+from imagesvc.processing.quality.luma import luma
 from imagesvc.processing.score import PROXY_LONG_SIDE
 
 QUERIES = 60

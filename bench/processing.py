@@ -16,15 +16,15 @@ from PIL import Image
 
 from bench.progress import say
 from bench.servers import Servers
-from imagesvc.processing.colour import to_srgb
+from imagesvc.processing.color import to_srgb
+from imagesvc.processing.contract import Processed, Work
 from imagesvc.processing.decode import decode, open_image
 from imagesvc.processing.headers import READERS, Budget
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.metadata import metadata
-from imagesvc.processing.process import process
+from imagesvc.processing.pipeline import process
 from imagesvc.processing.renditions import encode, resized, within
 from imagesvc.processing.sandbox import Sandbox
-from imagesvc.processing.work import Processed, Work
 from tests.support.profiles import DISPLAY_P3, rgb_profile
 
 T = TypeVar("T")

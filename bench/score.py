@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from bench.photos import Pixels, packaged_photos, packaged_textures, photos_of, pixels
-from imagesvc.processing.quality.planes import luma
+from imagesvc.processing.quality.luma import luma
 from imagesvc.processing.score import PROXY_LONG_SIDE, Score, score, tile_boxes
 
 Damage = Callable[[Pixels, float, np.random.Generator], Pixels]

@@ -22,10 +22,10 @@ from bench.servers import Servers
 from imagesvc.accounts.service import MEMBER_SCOPES, OPERATOR, Caller
 from imagesvc.db import Database
 from imagesvc.images.schemas import as_json
-from imagesvc.images.search.lanes import lanes_of
 from imagesvc.images.search.schemas import ImageSearch
 from imagesvc.images.search.service import MOST_LOOKED, Search
-from imagesvc.images.search.statements import Statement, Way, has_order
+from imagesvc.images.search.sql import Statement, Way, has_order
+from imagesvc.images.search.visibility import lanes_of
 from imagesvc.images.similar.service import Similar
 
 IMAGES, ROUNDS, PAGE = 1_000_000, 7, 50

@@ -11,12 +11,12 @@ from typing import Any
 
 import asyncpg
 
-from imagesvc.cli.ledger import Ledger
+from imagesvc.cli.process_registry import Ledger
 from imagesvc.cli.supervisor import Supervisor
 from imagesvc.db import upgrade
 from imagesvc.embedded import DataFolder, EmbeddedServers
 from imagesvc.settings import Settings
-from imagesvc.storage import Storage
+from imagesvc.storage.bucket import Storage
 from tests.support.servers import with_path
 
 

@@ -5,7 +5,7 @@ import pytest
 import redis.asyncio
 
 from imagesvc.settings import Settings
-from imagesvc.storage import Storage
+from imagesvc.storage.bucket import Storage
 
 
 @pytest.mark.parametrize("turn", range(2))

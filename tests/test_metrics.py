@@ -5,8 +5,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from imagesvc.metrics.page import Page
-from imagesvc.metrics.port import PortTaken, serving
+from imagesvc.metrics.endpoint import PortTaken, serving
+from imagesvc.metrics.exposition import Page
 from imagesvc.settings import Settings
 from tests.support.images import jpeg
 from tests.support.scrape import Scrape, page_of

@@ -11,24 +11,24 @@ import imagesvc.images.router
 import imagesvc.images.search.router
 import imagesvc.images.shares.router
 import imagesvc.images.similar.router
+import imagesvc.jobs.report.router
+import imagesvc.jobs.router
 import imagesvc.links.router
 import imagesvc.operations.router
 import imagesvc.resizes.router
 import imagesvc.stats.router
+import imagesvc.stores.router
 import imagesvc.uploads.batches.router
-import imagesvc.uploads.known.router
-import imagesvc.uploads.resumable.router
+import imagesvc.uploads.check.router
 import imagesvc.uploads.router
-import imagesvc.visits.jobs.router
-import imagesvc.visits.report.router
-import imagesvc.visits.stores.router
+import imagesvc.uploads.tus.router
 import imagesvc.webhooks.router
 from imagesvc import observability
-from imagesvc.http import docs, draining, health, manners, problems
-from imagesvc.http.direct import serve_directly
+from imagesvc.http import docs, graceful_shutdown, health, problems, request_context
+from imagesvc.http.fast_routes import serve_directly
 from imagesvc.settings import Settings
 from imagesvc.uploads.limits import limits_table
-from imagesvc.uploads.resumable import headers as tus_headers
+from imagesvc.uploads.tus import headers as tus_headers
 from imagesvc.wiring import checks_of, open_web
 
 EXPOSED_HEADERS = ("ETag", "Link", "Repr-Digest", "Retry-After", "X-Request-Id")
@@ -45,15 +45,15 @@ ROUTERS = (
     imagesvc.resizes.router.router,
     imagesvc.stats.router.router,
     imagesvc.operations.router.router,
-    imagesvc.uploads.known.router.router,
+    imagesvc.uploads.check.router.router,
     imagesvc.uploads.batches.router.router,
-    imagesvc.uploads.resumable.router.user_router,
-    imagesvc.uploads.resumable.router.link_router,
+    imagesvc.uploads.tus.router.user_router,
+    imagesvc.uploads.tus.router.link_router,
     imagesvc.uploads.router.router,
-    imagesvc.visits.stores.router.router,
+    imagesvc.stores.router.router,
     imagesvc.webhooks.router.router,
-    imagesvc.visits.jobs.router.router,
-    imagesvc.visits.report.router.router,
+    imagesvc.jobs.router.router,
+    imagesvc.jobs.report.router.router,
     health.router,
 )
 
@@ -114,6 +114,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=[*EXPOSED_HEADERS, *tus_headers.EXPOSED],
         )
-    draining.register(app)
-    manners.register(app, max_body_bytes=settings.max_json_bytes)
+    graceful_shutdown.register(app)
+    request_context.register(app, max_body_bytes=settings.max_json_bytes)
     return app

@@ -4,15 +4,15 @@ from imagesvc.accounts.models import ApiKey, LoginFailure, User
 from imagesvc.db import Base
 from imagesvc.http.models import IdempotencyKey
 from imagesvc.images.models import Blob, Image, PerceptualHash, Rendition, Share
+from imagesvc.jobs.models import FetchedUrl, Job, Visit, VisitImage
 from imagesvc.links.models import Link, LinkContent
 from imagesvc.operations.models import Audit, Reprocessing
 from imagesvc.resizes.models import Resize
 from imagesvc.stats.models import StatsCount, StatsDelta
+from imagesvc.stores.models import Store
 from imagesvc.tasks.models import LooseObject, Task
 from imagesvc.uploads.models import Batch, Upload
-from imagesvc.uploads.resumable.models import ResumableUpload
-from imagesvc.visits.jobs.models import FetchedUrl, Job, Visit, VisitImage
-from imagesvc.visits.stores.models import Store
+from imagesvc.uploads.tus.models import ResumableUpload
 from imagesvc.webhooks.models import Webhook, WebhookDelivery
 
 __all__ = [

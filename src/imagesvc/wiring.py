@@ -9,60 +9,60 @@ from imagesvc.accounts import handlers as account_handlers
 from imagesvc.accounts.keys import ApiKeys
 from imagesvc.accounts.logins import Logins
 from imagesvc.accounts.passwords import Passwords
-from imagesvc.accounts.removal import Removal
 from imagesvc.accounts.service import Accounts
 from imagesvc.accounts.users import Users
 from imagesvc.db import Database, require_current_schema
 from imagesvc.fetching import Fetcher
 from imagesvc.http.idempotency import IdempotencyKeys
-from imagesvc.http.pages import Cursors
+from imagesvc.http.pagination import Cursors
 from imagesvc.images import handlers as image_handlers
-from imagesvc.images.changes import Changes
-from imagesvc.images.darkroom import Darkroom
+from imagesvc.images.editing import Changes
+from imagesvc.images.processing_tasks import Darkroom
 from imagesvc.images.search.service import Search
 from imagesvc.images.service import Images
 from imagesvc.images.shares.service import Shares
 from imagesvc.images.similar.service import Similar
-from imagesvc.images.waiting import Waiting
+from imagesvc.jobs import handlers as job_handlers
+from imagesvc.jobs.download_task import Downloads
+from imagesvc.jobs.report.service import Visits
+from imagesvc.jobs.service import Jobs
+from imagesvc.keyring import KeyRing
 from imagesvc.links.service import Links
-from imagesvc.metrics.census import Census
-from imagesvc.metrics.page import Gauges, Page
+from imagesvc.metrics.database_gauges import Census
+from imagesvc.metrics.exposition import Gauges, Page
+from imagesvc.operations.account_removal import Removal
 from imagesvc.operations.dead_letters import Tasks
 from imagesvc.operations.reprocessing import Reprocessings
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.resizes import handlers as resize_handlers
 from imagesvc.resizes.expiry import ResizeExpiry
-from imagesvc.resizes.resizing import Resizing
+from imagesvc.resizes.resize_task import Resizing
 from imagesvc.resizes.service import Resizes
-from imagesvc.secrets import KeyRing
 from imagesvc.settings import Settings
 from imagesvc.stats.service import Statistics
-from imagesvc.storage import Storage
-from imagesvc.tasks.loose import Reaper
+from imagesvc.storage.bucket import Storage
+from imagesvc.storage.loose_objects import Reaper
+from imagesvc.stores.service import Stores
+from imagesvc.tasks.completion import Waiting
+from imagesvc.tasks.fair_queue import Turns
 from imagesvc.tasks.queue import Queue
 from imagesvc.tasks.runner import Kind, Runner
-from imagesvc.tasks.turns import Turns
 from imagesvc.uploads.admission import Admission
 from imagesvc.uploads.batches.service import Batches
-from imagesvc.uploads.entrance import Entrance
-from imagesvc.uploads.known.service import KnownContents
-from imagesvc.uploads.resumable import handlers as resumable_handlers
-from imagesvc.uploads.resumable.afterwork import Afterwork
-from imagesvc.uploads.resumable.ending import Ending
-from imagesvc.uploads.resumable.expiry import Expiry
-from imagesvc.uploads.resumable.finishing import Finishing
-from imagesvc.uploads.resumable.receiving import Tools
-from imagesvc.uploads.resumable.service import Resumables
+from imagesvc.uploads.check.service import KnownContents
+from imagesvc.uploads.concurrency import Entrance
 from imagesvc.uploads.service import Uploads
-from imagesvc.visits.jobs import handlers as job_handlers
-from imagesvc.visits.jobs.downloads import Downloads
-from imagesvc.visits.jobs.service import Jobs
-from imagesvc.visits.report.service import Visits
-from imagesvc.visits.stores.service import Stores
+from imagesvc.uploads.tus import handlers as resumable_handlers
+from imagesvc.uploads.tus.abort import Ending
+from imagesvc.uploads.tus.append import Tools
+from imagesvc.uploads.tus.expiry import Expiry
+from imagesvc.uploads.tus.finish import Finishing
+from imagesvc.uploads.tus.service import Resumables
+from imagesvc.uploads.tus.shielded import Afterwork
 from imagesvc.webhooks import handlers as webhook_handlers
-from imagesvc.webhooks.batches import Announcing, EndedBatches
-from imagesvc.webhooks.delivering import Delivering
+from imagesvc.webhooks.batch_events import Announcing, EndedBatches
+from imagesvc.webhooks.delivery_task import Delivering
 from imagesvc.webhooks.service import Webhooks
 
 

@@ -14,10 +14,10 @@ from arq.worker import Worker, func
 
 from imagesvc import observability
 from imagesvc.errors import ImagesvcError
+from imagesvc.metrics.endpoint import serving
 from imagesvc.metrics.instruments import ROUND_ITEMS, ROUNDS
-from imagesvc.metrics.port import serving
 from imagesvc.settings import Settings
-from imagesvc.tasks.loose import require_tombstones_to_outlast_requests
+from imagesvc.storage.loose_objects import require_tombstones_to_outlast_requests
 from imagesvc.tasks.queue import RUN_TASK, encode, redis_settings
 from imagesvc.tasks.runner import Runner
 from imagesvc.wiring import Background, open_background

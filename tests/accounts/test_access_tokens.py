@@ -8,7 +8,7 @@ import httpx
 import jwt
 import pytest
 
-from imagesvc.secrets import KeyRing
+from imagesvc.keyring import KeyRing
 from tests.support.people import People, Person
 from tests.support.sql import sql
 

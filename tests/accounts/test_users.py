@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from imagesvc.accounts.service import ADMIN_ID
-from imagesvc.secrets import KeyRing
+from imagesvc.keyring import KeyRing
 from tests.support.people import People, Person
 
 GOOD = "a long sentence of my own"

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imagesvc.cli.ledger import Ledger
+from imagesvc.cli.process_registry import Ledger
 from imagesvc.cli.supervisor import PartFailed, Supervisor, bound_log
 from imagesvc.embedded import Part
 from tests.support.process_tree import alive, wait_until
@@ -118,7 +118,7 @@ def supervise_and_print_the_pid(folder: Path) -> subprocess.Popen[str]:
     """A supervisor in a process of its own, with one sleeping part, whose pid it prints."""
     program = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from imagesvc.cli.ledger import Ledger; from imagesvc.cli.supervisor import Supervisor\n"
+        "from imagesvc.cli.process_registry import Ledger; from imagesvc.cli.supervisor import Supervisor\n"
         "from tests.cli.test_supervisor import SLEEPER, part\n"
         "async def main():\n"
         "    folder = Path(sys.argv[1])\n"

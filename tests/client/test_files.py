@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagesvc.client.errors import FileUnusable
+from imagesvc.client.file_reader import Found, look_at, read_hash
 from imagesvc.client.files import find
-from imagesvc.client.reading import Found, look_at, read_hash
 
 
 def names(*named: Path) -> list[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from imagesvc.client import Problem, Sent
+from imagesvc.client.file_reader import look_at
 from imagesvc.client.journal import Journal, journal_for
-from imagesvc.client.reading import look_at
 
 HASH = "ab" * 32
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from imagesvc.metrics.page import Page
-from imagesvc.metrics.port import serving
+from imagesvc.metrics.endpoint import serving
+from imagesvc.metrics.exposition import Page
 from imagesvc.settings import Settings
 from tests.support.nginx import free_ports
 

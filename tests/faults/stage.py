@@ -13,7 +13,7 @@ import httpx
 from sqlalchemy import text
 
 from imagesvc.settings import Settings
-from imagesvc.tasks.loose import Reaper
+from imagesvc.storage.loose_objects import Reaper
 from imagesvc.wiring import Servers, open_servers
 from tests.support.bookkeeping import loose_states, make_due, named_keys, owned_keys, stored_keys
 from tests.support.contract import Contract, openapi_document

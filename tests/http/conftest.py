@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from imagesvc import observability
-from imagesvc.http import manners, problems
+from imagesvc.http import problems, request_context
 
 Lines = Callable[[], list[dict[str, Any]]]
 Serve = Callable[[ASGIApp], int]
@@ -36,7 +36,7 @@ def app(log_lines: Lines) -> FastAPI:
     """Bare, but for the manners; routes are added by the tests."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     problems.register(app)
-    manners.register(app, max_body_bytes=1_000)
+    request_context.register(app, max_body_bytes=1_000)
     return app
 
 

@@ -13,17 +13,17 @@ from sqlalchemy import text
 
 from imagesvc.accounts.service import Caller
 from imagesvc.http.idempotency import Answer, Claim, Done, Fingerprint, IdempotencyKeys
+from imagesvc.keyring import KeyRing
 from imagesvc.links.schemas import NewLink
 from imagesvc.links.service import Links
-from imagesvc.secrets import KeyRing
 from imagesvc.settings import Settings
 from tests.support.images import jpeg
 from tests.support.people import People
 from tests.support.processes import until
 from tests.support.service import Service
 from tests.support.wire import connected
-from tests.uploads.doors import verdict
 from tests.uploads.test_batches import base64_of
+from tests.uploads.ways_in import verdict
 
 LINK = {"expires_in": 3600, "label": "door 1"}
 JSON = {"Content-Type": "application/json"}

@@ -10,8 +10,8 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
 
 from imagesvc.errors import Conflict, ImagesvcError, Invalid, NotFound, Unauthenticated, Unavailable
-from imagesvc.http.manners import accept_large_body
 from imagesvc.http.problems import as_problem, problems
+from imagesvc.http.request_context import accept_large_body
 
 from .conftest import Lines
 

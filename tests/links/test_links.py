@@ -5,8 +5,8 @@ import uuid
 from typing import Any
 
 from imagesvc.accounts.service import ADMIN_ID
-from imagesvc.http.pages import Cursors, fingerprint
-from imagesvc.secrets import KeyRing
+from imagesvc.http.pagination import Cursors, fingerprint
+from imagesvc.keyring import KeyRing
 from tests.links.links import expire, moment, wrong_members
 from tests.support.images import jpeg
 from tests.support.service import Service

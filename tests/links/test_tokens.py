@@ -10,7 +10,7 @@ import httpx
 import jwt
 import pytest
 
-from imagesvc.secrets import KeyRing
+from imagesvc.keyring import KeyRing
 from tests.links.links import disable_owner, expire
 from tests.support.images import jpeg
 from tests.support.service import Service

@@ -13,7 +13,7 @@ from imagesvc.operations.audit import Auditor, Finding
 from imagesvc.operations.audit_queries import key_columns
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.settings import Settings
-from imagesvc.storage import new_key
+from imagesvc.storage.bucket import new_key
 from tests.support.bookkeeping import make_due, owned_keys, stored_keys
 from tests.support.images import jpeg
 from tests.support.processes import environment, until

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from imagesvc.cli import app
-from imagesvc.operations.conditions import BadCondition, Which
+from imagesvc.operations.blob_filter import BadCondition, Which
 from imagesvc.operations.reprocessing import PARTS, Progress
 from tests.support.bookkeeping import make_due, owned_keys, stored_keys
 from tests.support.images import exif, jpeg, png

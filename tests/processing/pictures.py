@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from imagesvc.processing.work import Work
+from imagesvc.processing.contract import Work
 
 FULL = Work(score=False, renditions=(("full", "webp"),))
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from imagesvc.processing.contract import Failed, Outcome, Processed, Resize, Work
 from imagesvc.processing.limits import MIB, Limits
 from imagesvc.processing.sandbox import Sandbox
-from imagesvc.processing.work import Failed, Outcome, Processed, Resize, Work
 from tests.processing import hostile
 from tests.support import images
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from imagesvc.processing.facts import Facts
-from tests.processing.work_on import facts_of
+from tests.processing.run_pipeline import facts_of
 from tests.support import images
 from tests.support.exif_blocks import Tag, block, jpeg_with
 

@@ -11,7 +11,7 @@ import pytest
 from imagesvc.processing.headers import READERS, Budget
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sniff import sniff
-from tests.processing.work_on import NO_PIXELS, attempt, facts_of, refusal_of, work_on
+from tests.processing.run_pipeline import NO_PIXELS, attempt, facts_of, refusal_of, work_on
 from tests.support import images
 from tests.support.exif_blocks import jpeg_with
 

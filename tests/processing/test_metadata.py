@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
+from tests.processing.run_pipeline import facts_of
 from tests.processing.tagged import MAKE, MODEL, ORIGINAL, PLAIN, facts_with, local
-from tests.processing.work_on import facts_of
 from tests.support import images
 from tests.support.exif_blocks import SHORT, UNDEFINED, Tag, block, fractions, jpeg_with, long, packet, short, text
 

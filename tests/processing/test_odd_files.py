@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagesvc.processing.work import Work
+from imagesvc.processing.contract import Work
 from tests.processing.pictures import FULL, corners, is_upright
-from tests.processing.work_on import refusal_of, work_on
+from tests.processing.run_pipeline import refusal_of, work_on
 from tests.support import images
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imagesvc.processing.work import Work
-from tests.processing.work_on import facts_of, refusal_of, work_on
+from imagesvc.processing.contract import Work
+from tests.processing.run_pipeline import facts_of, refusal_of, work_on
 from tests.support import images
 
 FULL = Work(score=False, renditions=(("full", "webp"),))

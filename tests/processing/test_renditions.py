@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from imagesvc.processing import renditions
+from imagesvc.processing.contract import Format, Preset, Work
 from imagesvc.processing.decode import Picture, decode, open_image
 from imagesvc.processing.headers import Header
-from imagesvc.processing.work import Format, Preset, Work
 from tests.processing.pictures import FULL, STORED_AS, colour, corners, is_upright, near
-from tests.processing.work_on import work_on
+from tests.processing.run_pipeline import work_on
 from tests.support import images
 from tests.support.exif_blocks import block, jpeg_with, packet, short
 from tests.support.profiles import ADOBE_RGB, rgb_profile

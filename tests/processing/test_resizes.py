@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from imagesvc.processing.contract import Resize
 from imagesvc.processing.limits import Limits
-from imagesvc.processing.work import Resize
 from tests.processing.pictures import BLUE, RED, STORED_AS, colour, corners, near
-from tests.processing.work_on import refusal_of, work_on
+from tests.processing.run_pipeline import refusal_of, work_on
 from tests.support import images
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from imagesvc.processing.contract import Processed, Rejected, Resize, Work
 from imagesvc.processing.limits import MIB, Limits
 from imagesvc.processing.sandbox import Sandbox
-from imagesvc.processing.work import Processed, Rejected, Resize, Work
 from tests.processing import hostile
 from tests.processing.sandboxes import HOOKS, LIMITS, THUMB, attack, descendants, outcome_of, until, works, zygote_of
 from tests.support import images

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from imagesvc.processing.contract import Processed
 from imagesvc.processing.sandbox import Sandbox
-from imagesvc.processing.work import Processed
 from tests.processing import hostile
 from tests.processing.sandboxes import HOOKS, LIMITS, THUMB, attack, descendants, until, zygote_of
 from tests.support import images

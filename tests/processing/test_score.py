@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagesvc.processing.quality.blocks import blocks
-from imagesvc.processing.quality.edges import edge_variances
-from imagesvc.processing.quality.grain import noise_level
-from imagesvc.processing.quality.planes import luma
+from imagesvc.processing.quality.jpeg_artifacts import blocks
+from imagesvc.processing.quality.luma import luma
+from imagesvc.processing.quality.noise import noise_level
+from imagesvc.processing.quality.sharpness import edge_variances
 from imagesvc.processing.score import HINTS, Score, score, tile_boxes
 from tests.processing.scenes import Pixels, blurred, exposed, flattened, jpeg, noisy, resized, scene, shaken
 

@@ -9,12 +9,12 @@ from typing import Any
 from imagesvc.settings import Settings
 
 STARTS = multiprocessing.get_context("forkserver")
-STARTS.set_forkserver_preload(["imagesvc.main", "imagesvc.worker", "imagesvc.cli.run", "imagesvc.cli.web"])
+STARTS.set_forkserver_preload(["imagesvc.main", "imagesvc.worker", "imagesvc.cli.serve", "imagesvc.cli.http_server"])
 
 
 def _serve(given: dict[str, Any], port: int) -> None:
-    from imagesvc.cli.run import bound_socket
-    from imagesvc.cli.web import WebServer
+    from imagesvc.cli.http_server import WebServer
+    from imagesvc.cli.serve import bound_socket
     from imagesvc.main import create_app
 
     settings = Settings(**given)

@@ -24,7 +24,7 @@ import imagesvc.wiring
 from imagesvc.db import Database
 from imagesvc.main import create_app
 from imagesvc.settings import Settings
-from imagesvc.storage import Storage
+from imagesvc.storage.bucket import Storage
 from tests.support.processes import environment
 
 

@@ -4,9 +4,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from imagesvc.db import Database
 from imagesvc.settings import Settings
-from imagesvc.storage import Storage
+from imagesvc.storage.bucket import Storage
 from imagesvc.tasks.queue import Queue
-from imagesvc.uploads.entrance import Entrance
+from imagesvc.uploads.concurrency import Entrance
 from imagesvc.wiring import Servers, metrics_of_api
 
 

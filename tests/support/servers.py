@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from imagesvc.cli.ledger import Ledger, birth
+from imagesvc.cli.process_registry import Ledger, birth
 from imagesvc.cli.supervisor import Supervisor
 from imagesvc.embedded import ALL, DataFolder, EmbeddedServers
 

@@ -6,7 +6,7 @@ from tests.support.images import jpeg, truncated_jpeg
 from tests.support.service import Service
 from tests.support.traces import NOTHING, traces
 from tests.support.wire import END, connected, field_part, file_part, form, part
-from tests.uploads.doors import multipart_door, verdict
+from tests.uploads.ways_in import multipart_door, verdict
 
 PICTURE = jpeg(seed=1, size=(64, 48))
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><script>alert(1)</script></svg>'

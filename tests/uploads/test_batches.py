@@ -14,7 +14,7 @@ from imagesvc.settings import Settings
 from tests.support.images import jpeg, png
 from tests.support.service import Service, running_service
 from tests.support.traces import NOTHING, traces
-from tests.uploads.doors import verdict
+from tests.uploads.ways_in import verdict
 
 JSON = {"Content-Type": "application/json"}
 

@@ -10,7 +10,7 @@ from tests.support.images import jpeg
 from tests.support.service import Service
 from tests.support.traces import traces
 from tests.support.wire import field_part, file_part, form
-from tests.uploads.doors import multipart_door, verdict
+from tests.uploads.ways_in import multipart_door, verdict
 
 NAMES = {
     b"../../etc/passwd.jpg": "passwd.jpg",

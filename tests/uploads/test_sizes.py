@@ -11,7 +11,7 @@ from tests.support.images import jpeg
 from tests.support.service import Service, running_service
 from tests.support.traces import NOTHING, traces
 from tests.support.wire import MULTIPART, connected, field_part, file_part, form, part
-from tests.uploads.doors import multipart_door, verdict
+from tests.uploads.ways_in import multipart_door, verdict
 
 MOST_BYTES = 100_000
 MIB = 1024 * 1024

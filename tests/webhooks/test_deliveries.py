@@ -5,10 +5,10 @@ import uuid
 
 from imagesvc.accounts.service import ADMIN_ID
 from imagesvc.fetching import Fetcher
-from imagesvc.secrets import KeyRing
+from imagesvc.keyring import KeyRing
 from imagesvc.tasks.runner import Runner
-from imagesvc.webhooks.batches import Announcing
-from imagesvc.webhooks.delivering import Delivering
+from imagesvc.webhooks.batch_events import Announcing
+from imagesvc.webhooks.delivery_task import Delivering
 from imagesvc.webhooks.handlers import kinds
 from tests.support.image_server import ImageServer, answer, endless, image_server, raw
 from tests.support.service import Service

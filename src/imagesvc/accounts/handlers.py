@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from imagesvc.accounts.removal import KIND, Removal
+from imagesvc.operations.account_removal import KIND, Removal
 from imagesvc.settings import Settings
 from imagesvc.tasks.runner import Kind
 

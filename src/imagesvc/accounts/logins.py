@@ -19,7 +19,7 @@ from imagesvc.accounts.passwords import Passwords
 from imagesvc.accounts.schemas import Granted
 from imagesvc.accounts.service import SCOPES_OF_ROLE, access_tokens
 from imagesvc.db import Database
-from imagesvc.secrets import KeyRing
+from imagesvc.keyring import KeyRing
 from imagesvc.settings import Settings
 
 FREE_FAILURES = 5

@@ -26,7 +26,7 @@ from imagesvc.accounts.schemas import Granted, KeyMade, KeyOut, Me, NewKey, NewU
 from imagesvc.accounts.service import Accounts, Caller
 from imagesvc.accounts.users import Users
 from imagesvc.errors import Forbidden, Invalid, Malformed, Unauthenticated
-from imagesvc.http.pages import Cursors, Page, fingerprint, link_next
+from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
 
 MAX_FORM_BYTES = 16 * 1024

@@ -23,9 +23,9 @@ from imagesvc.accounts.errors import (
 )
 from imagesvc.db import Database
 from imagesvc.errors import Forbidden, Unauthenticated
-from imagesvc.secrets import KeyRing
+from imagesvc.keyring import KeyRing
 from imagesvc.settings import Settings
-from imagesvc.signed import Tokens
+from imagesvc.signed_tokens import Tokens
 
 ADMIN_ID = UUID("00000000-0000-7000-8000-000000000001")
 """The built-in account `admin`; the first migration makes its row."""

@@ -15,13 +15,13 @@ from imagesvc.accounts import queries
 from imagesvc.accounts.errors import AccountTaken, BuiltInAccount, UserNotFound
 from imagesvc.accounts.models import User
 from imagesvc.accounts.passwords import Passwords, require_good
-from imagesvc.accounts.removal import KIND, dedupe_key
 from imagesvc.accounts.schemas import NewUser, UserChanges
 from imagesvc.accounts.service import ADMIN_ID, Caller
 from imagesvc.db import Database, new_id
 from imagesvc.errors import Forbidden
-from imagesvc.images.waiting import Waiting
+from imagesvc.operations.account_removal import KIND, dedupe_key
 from imagesvc.settings import Settings
+from imagesvc.tasks.completion import Waiting
 from imagesvc.tasks.leases import new_task
 from imagesvc.tasks.queue import Queue
 

@@ -71,7 +71,7 @@ def up(
 @app.command(epilog=EXAMPLES + "imagesvc serve --host 0.0.0.0 --port 8000")
 def serve(host: Host = None, port: Port = None) -> None:
     """Run the API alone. The servers and secrets are named by IMAGESVC_… in the environment."""
-    from imagesvc.cli.run import run_api
+    from imagesvc.cli.serve import run_api
 
     raise typer.Exit(run_api(host=host, port=port))
 
@@ -79,7 +79,7 @@ def serve(host: Host = None, port: Port = None) -> None:
 @app.command(epilog=EXAMPLES + "imagesvc worker\n\n" + "IMAGESVC_WORKER_CONCURRENCY=4 imagesvc worker")
 def worker() -> None:
     """Run one background worker alone; run as many as there is work for."""
-    from imagesvc.cli.run import run_worker
+    from imagesvc.cli.serve import run_worker
 
     raise typer.Exit(run_worker())
 
@@ -90,6 +90,6 @@ def migrate(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is not there yet")] = 0.0,
 ) -> None:
     """Bring the database to the newest schema. Safe to run again, and from several places at once."""
-    from imagesvc.cli.run import run_migrations
+    from imagesvc.cli.serve import run_migrations
 
     raise typer.Exit(run_migrations(create_bucket=create_bucket, wait_seconds=wait))

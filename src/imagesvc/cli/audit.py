@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagesvc.cli.servers import HERE, DataDir, run_on, settings_for
+from imagesvc.cli.targets import HERE, DataDir, run_on, settings_for
 
 if TYPE_CHECKING:
     from imagesvc.db import Database
@@ -41,9 +41,9 @@ def audit(
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-        from imagesvc.cli.run import EXIT_FAILED, complain
+        from imagesvc.cli.serve import EXIT_FAILED, complain
         from imagesvc.operations.audit import Auditor
-        from imagesvc.storage import Storage
+        from imagesvc.storage.bucket import Storage
 
         console = Console(stderr=True, highlight=False)
         columns = ("comparing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagesvc.cli.door import Server, Token, User, client_as, printable, run
+from imagesvc.cli.connection import Server, Token, User, client_as, printable, run
 
 if TYPE_CHECKING:
     from imagesvc.client import Client

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import typer
 
-from imagesvc.cli.servers import HERE, DataDir, run_on, settings_for
+from imagesvc.cli.targets import HERE, DataDir, run_on, settings_for
 
 if TYPE_CHECKING:
     from imagesvc.db import Database
-    from imagesvc.operations.conditions import Which
+    from imagesvc.operations.blob_filter import Which
     from imagesvc.operations.reprocessing import Progress, Reprocessings
 
 EXAMPLES = (
@@ -54,7 +54,7 @@ def reprocess(
     It is done by the workers, a few at a time, beside everything else. Ctrl-C ends the watching only; the same command
     once more watches again.
     """
-    from imagesvc.cli.run import EXIT_FAILED, complain
+    from imagesvc.cli.serve import EXIT_FAILED, complain
     from imagesvc.operations.reprocessing import Reprocessings
 
     settings = settings_for(data_dir)
@@ -92,8 +92,8 @@ def rescore(
 
 
 def _which(written: list[str]) -> "Which":
-    from imagesvc.cli.run import EXIT_USAGE, complain
-    from imagesvc.operations.conditions import BadCondition, Which
+    from imagesvc.cli.serve import EXIT_USAGE, complain
+    from imagesvc.operations.blob_filter import BadCondition, Which
 
     try:
         return Which.read(written)
@@ -123,7 +123,7 @@ async def _watch(walks: "Reprocessings", walk_id: UUID) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from imagesvc.cli.run import EXIT_FAILED
+    from imagesvc.cli.serve import EXIT_FAILED
 
     console = Console(stderr=True, highlight=False)
     columns = ("reprocessing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from imagesvc.cli.servers import HERE, DataDir, run_on, settings_for
+from imagesvc.cli.targets import HERE, DataDir, run_on, settings_for
 
 if TYPE_CHECKING:
     from imagesvc.db import Database
@@ -28,13 +28,13 @@ def import_stores(
     data_dir: DataDir = HERE,
 ) -> None:
     """Add and change the stores of a CSV file. Bad rows are told by their line and do not stop the others."""
-    from imagesvc.cli.run import EXIT_FAILED, EXIT_USAGE, complain
+    from imagesvc.cli.serve import EXIT_FAILED, EXIT_USAGE, complain
 
     settings = settings_for(data_dir)
 
     async def work(database: "Database") -> int:
         from imagesvc.accounts.service import OPERATOR
-        from imagesvc.visits.stores.service import Stores
+        from imagesvc.stores.service import Stores
 
         with source:
             report = await Stores(settings, database).import_csv(OPERATOR, _chunks(source))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagesvc.cli.ledger import Ledger
+from imagesvc.cli.process_registry import Ledger
 from imagesvc.embedded import Part
 
 PR_SET_PDEATHSIG = 1

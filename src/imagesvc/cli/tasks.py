@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from imagesvc.cli.servers import HERE, DataDir, run_on, settings_for
+from imagesvc.cli.targets import HERE, DataDir, run_on, settings_for
 
 if TYPE_CHECKING:
     from imagesvc.db import Database
@@ -67,7 +67,7 @@ def retry(
     """Try dead letters again, with all their attempts; images that had failed are pending again."""
     from pydantic import ValidationError
 
-    from imagesvc.cli.run import EXIT_USAGE, complain
+    from imagesvc.cli.serve import EXIT_USAGE, complain
     from imagesvc.operations.schemas import DeadLetters
 
     if bool(ids) == everything or (ids and (kind or error)):

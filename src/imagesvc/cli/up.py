@@ -11,14 +11,21 @@ from typing import Any
 
 from rich.markup import escape
 
-from imagesvc.cli.ledger import Ledger
+from imagesvc.cli.process_registry import Ledger
 from imagesvc.cli.progress import Progress
-from imagesvc.cli.run import EXIT_FAILED, EXIT_USAGE, SettingsWrong, bound_socket, complain, require_public_url
-from imagesvc.cli.run import settings_from as validated
+from imagesvc.cli.serve import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    SettingsWrong,
+    bound_socket,
+    complain,
+    require_public_url,
+)
+from imagesvc.cli.serve import settings_from as validated
 from imagesvc.cli.supervisor import PartFailed, Supervisor
 from imagesvc.embedded import ALL, DataFolder, EmbeddedError, EmbeddedServers, Part
-from imagesvc.embedded.folder import write_private
-from imagesvc.embedded.probe import answers_ok
+from imagesvc.embedded.data_folder import write_private
+from imagesvc.embedded.readiness import answers_ok
 from imagesvc.settings import Settings
 
 # which setting names a server of one's own, and what must come with it

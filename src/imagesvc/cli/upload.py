@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagesvc.cli.door import PANEL, Server, Token, User, asked, client_as, run
+from imagesvc.cli.connection import PANEL, Server, Token, User, asked, client_as, run
 
 if TYPE_CHECKING:
     from imagesvc.client import Client
@@ -106,8 +106,8 @@ def upload(
 
     from imagesvc.cli.upload_report import Report
     from imagesvc.client import Context, ServerAway
+    from imagesvc.client.folder_upload import Run
     from imagesvc.client.journal import journal_for
-    from imagesvc.client.run import Run
 
     context = Context(
         visibility=None if public is None else "public" if public else "private",

@@ -25,10 +25,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from imagesvc.cli.door import EXIT_REFUSED, printable
+from imagesvc.cli.connection import EXIT_REFUSED, printable
+from imagesvc.client.file_reader import Found
 from imagesvc.client.files import find
-from imagesvc.client.outcomes import Listeners, Outcome
-from imagesvc.client.reading import Found
+from imagesvc.client.results import Listeners, Outcome
 
 MOST_LINES = 50
 """Of files that failed; a thousand for the same reason are told by their number."""

@@ -110,7 +110,14 @@ def _change(settings: "Settings", account: str, changes: dict[str, object], *, s
 
 def _settings(data_dir: Path) -> "Settings":
     """Nothing but the database is used, so nothing else has to be named."""
-    from imagesvc.cli.run import EXIT_USAGE, FOR_OTHERS, FOR_STORAGE, SettingsWrong, complain, settings_from
+    from imagesvc.cli.serve import (
+        EXIT_USAGE,
+        FOR_OTHERS,
+        FOR_STORAGE,
+        SettingsWrong,
+        complain,
+        settings_from,
+    )
 
     unused = FOR_OTHERS | FOR_STORAGE
     given = {name: value for name, value in unused.items() if f"IMAGESVC_{name.upper()}" not in os.environ}
@@ -128,7 +135,7 @@ def _settings(data_dir: Path) -> "Settings":
 
 
 def _password() -> str:
-    from imagesvc.cli.run import EXIT_USAGE, complain
+    from imagesvc.cli.serve import EXIT_USAGE, complain
 
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
@@ -142,7 +149,7 @@ def _password() -> str:
 def _run(settings: "Settings", work: Callable[["Users"], Awaitable[str]]) -> None:
     from pydantic import ValidationError
 
-    from imagesvc.cli.run import EXIT_FAILED, EXIT_USAGE, NotPossible, complain
+    from imagesvc.cli.serve import EXIT_FAILED, EXIT_USAGE, NotPossible, complain
     from imagesvc.errors import ImagesvcError
 
     try:
@@ -163,9 +170,9 @@ async def _with_users(settings: "Settings", work: Callable[["Users"], Awaitable[
     import imagesvc.models  # noqa: F401 - foreign keys are resolved among all tables
     from imagesvc.accounts.passwords import Passwords
     from imagesvc.accounts.users import Users
-    from imagesvc.cli.run import require_schema
+    from imagesvc.cli.serve import require_schema
     from imagesvc.db import Database
-    from imagesvc.images.waiting import Waiting
+    from imagesvc.tasks.completion import Waiting
     from imagesvc.tasks.queue import Queue
 
     await require_schema(settings)

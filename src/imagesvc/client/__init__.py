@@ -22,9 +22,9 @@ that nothing more is to come (``DoorClosed``), or could not be reached for as lo
             print(image["id"])
 """
 
-from imagesvc.client.answers import Context, Problem, Sent
 from imagesvc.client.client import Client
 from imagesvc.client.errors import ClientError, DoorClosed, FileUnusable, Refused, ServerAway
+from imagesvc.client.models import Context, Problem, Sent
 
 __all__ = [
     "Client",

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import httpx
 
-from imagesvc.client.answers import Context, Sent
 from imagesvc.client.credentials import Account, Credential, Token, link_address
-from imagesvc.client.line import Line
-from imagesvc.client.reading import Contents, look_at, read_hash, read_into_memory
+from imagesvc.client.file_reader import Contents, look_at, read_hash, read_into_memory
+from imagesvc.client.models import Context, Sent
 from imagesvc.client.resumable import ResumableUpload
+from imagesvc.client.transport import Line
 
 CONNECTIONS = 8
 PATIENCE_SECONDS = 60.0

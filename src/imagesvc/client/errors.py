@@ -1,6 +1,6 @@
 """What a call of the client can end in."""
 
-from imagesvc.client.answers import Problem
+from imagesvc.client.models import Problem
 
 
 class ClientError(Exception):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imagesvc.client.errors import FileUnusable
-from imagesvc.client.reading import Found, look_at
+from imagesvc.client.file_reader import Found, look_at
 
 
 def find(named: Sequence[Path]) -> Iterator[Found | tuple[Path, FileUnusable]]:

@@ -17,8 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from imagesvc.client.answers import Problem, Sent
-from imagesvc.client.reading import Found
+from imagesvc.client.file_reader import Found
+from imagesvc.client.models import Problem, Sent
 
 COMMIT_SECONDS = 0.5
 VERSION = 1

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
-from imagesvc.client.answers import Context, Problem, Sent
 from imagesvc.client.errors import FileUnusable, Refused
-from imagesvc.client.line import Line, TryAgain
-from imagesvc.client.reading import Contents, look_at
+from imagesvc.client.file_reader import Contents, look_at
+from imagesvc.client.models import Context, Problem, Sent
+from imagesvc.client.transport import Line, TryAgain
 
 VERSION = {"Tus-Resumable": "1.0.0"}
 CHUNK_BYTES = 256 * 1024

@@ -15,11 +15,11 @@ their environment. What a crash leaves: stale sockets, pid files and orphans, al
 import asyncio
 import secrets
 
-from imagesvc.embedded.folder import DataFolder, FolderInUse
-from imagesvc.embedded.part import EmbeddedError, Part, ServiceUser
+from imagesvc.embedded.data_folder import DataFolder, FolderInUse
 from imagesvc.embedded.postgres import Postgres
+from imagesvc.embedded.process_spec import EmbeddedError, Part, ServiceUser
+from imagesvc.embedded.seaweedfs import Weed
 from imagesvc.embedded.valkey import Valkey
-from imagesvc.embedded.weed import Weed
 
 __all__ = ["DataFolder", "EmbeddedError", "EmbeddedServers", "FolderInUse", "Part", "Postgres", "ServiceUser", "Valkey"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from imagesvc.embedded import reach
-from imagesvc.embedded.part import EmbeddedError, Part, ServiceUser, plain_environment, wheel
+from imagesvc.embedded.process_spec import EmbeddedError, Part, ServiceUser, plain_environment, wheel
 
 NAME = "postgres"
 ADMIN, ROLE, DATABASE = "postgres", "imagesvc", "imagesvc"

@@ -11,7 +11,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from imagesvc.embedded.part import EmbeddedError, ServiceUser
+from imagesvc.embedded.process_spec import EmbeddedError, ServiceUser
 
 ACL = "system.posix_acl_access"
 VERSION = 2

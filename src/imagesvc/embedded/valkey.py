@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from imagesvc.embedded.folder import write_private
-from imagesvc.embedded.part import Part, plain_environment, wheel
+from imagesvc.embedded.data_folder import write_private
+from imagesvc.embedded.process_spec import Part, plain_environment, wheel
 
 NAME = "valkey"
 

@@ -12,8 +12,8 @@ import httpcore
 
 from imagesvc.fetching.addresses import Allowed, OwnServers, Resolve
 from imagesvc.fetching.errors import FetchFailed, FetchRefused
+from imagesvc.fetching.limits import Pace, Places
 from imagesvc.fetching.network import GuardedNetwork, resolve_name
-from imagesvc.fetching.pace import Pace, Places
 from imagesvc.fetching.urls import Target, parse_url
 from imagesvc.settings import Settings
 

@@ -15,7 +15,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from imagesvc.errors import NotFound, Unavailable
 from imagesvc.http.problems import problems
-from imagesvc.metrics.page import MEDIA_TYPE, Page
+from imagesvc.metrics.exposition import MEDIA_TYPE, Page
 from imagesvc.settings import Settings
 
 CHECK_SECONDS = 2.0

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from imagesvc.db import Database, new_id
 from imagesvc.errors import Conflict, ImagesvcError, Invalid
-from imagesvc.secrets import KeyRing
+from imagesvc.keyring import KeyRing
 from imagesvc.settings import Settings
 
 KEPT_HOURS = 24

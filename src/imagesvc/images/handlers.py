@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from imagesvc.images.darkroom import Darkroom
+from imagesvc.images.processing_tasks import Darkroom
 from imagesvc.settings import Settings
 from imagesvc.tasks.runner import Kind
 

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.service import Caller
 from imagesvc.images.models import Blob, Image, PerceptualHash, Rendition, Share
+from imagesvc.stores.models import Store
 from imagesvc.tasks.models import Task
 from imagesvc.uploads.models import Upload
-from imagesvc.visits.stores.models import Store
 
 MOST_UPLOADS = 100
 """How many of an image's uploads its answer shows, the newest first."""
@@ -97,13 +97,6 @@ RECEIPT_THUMB = """
     JOIN renditions r ON r.blob_id = i.blob_id AND r.preset = 'thumb' AND r.format = 'webp'
     WHERE u.id = $2 AND u.link_id = $1 AND u.settled AND i.state = 'ready'
 """
-
-ENDED_IMAGES = """
-    -- those that are processed, and those that were deleted meanwhile
-    SELECT array_agg(asked) AS ids FROM unnest($1::uuid[]) AS asked
-    WHERE NOT EXISTS (SELECT FROM images WHERE id = asked AND state = 'pending')
-"""
-LIVE_TASKS = "SELECT array_agg(dedupe_key) AS ids FROM tasks WHERE dedupe_key = ANY($1) AND state <> 'dead'"
 
 
 async def blob_of_image(session: AsyncSession, caller: Caller, image_id: UUID) -> UUID | None:

@@ -9,17 +9,17 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from imagesvc.accounts.router import CurrentCaller, OptionalCaller, needs_bearer
 from imagesvc.errors import Forbidden, PreconditionFailed
 from imagesvc.http.conditional import is_unchanged, strong_etag
+from imagesvc.http.file_response import StoredBytes
 from imagesvc.http.problems import problems
 from imagesvc.http.ranges import RangeNotSatisfiable
-from imagesvc.http.stored import StoredBytes
-from imagesvc.images.changes import Changes
+from imagesvc.images.editing import Changes
 from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
 from imagesvc.images.schemas import ImageChanges, ImageOut, Receipt, UploadWithImage, as_json, etag_of
 from imagesvc.images.service import LONGEST_WAIT_SECONDS, Images, StoredRendition
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
+from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
 from imagesvc.processing.sniff import EXTENSION_OF
-from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT
-from imagesvc.storage import ObjectGone, Storage, StorageAway
+from imagesvc.storage.bucket import ObjectGone, Storage, StorageAway
 from imagesvc.uploads.router import TheLink
 
 router = APIRouter(tags=["images"])

@@ -10,9 +10,9 @@ from imagesvc.db import Database, new_id
 from imagesvc.images import queries
 from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
 from imagesvc.images.schemas import Row, image_out, moment, upload_out
-from imagesvc.images.waiting import Waiting
-from imagesvc.processing.work import EAGER_RENDITIONS, LONG_SIDE
-from imagesvc.storage import ObjectGone
+from imagesvc.processing.contract import EAGER_RENDITIONS, LONG_SIDE
+from imagesvc.storage.bucket import ObjectGone
+from imagesvc.tasks.completion import Waiting
 from imagesvc.tasks.queue import Queue
 
 FORMATS = ("webp", "jpg", "avif")

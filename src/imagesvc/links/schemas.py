@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from imagesvc.http.moments import Moment
+from imagesvc.http.timestamps import Moment
 from imagesvc.links import examples
 from imagesvc.links.models import Link
 from imagesvc.uploads.limits import UploadLimits

@@ -9,11 +9,11 @@ from sqlalchemy import func
 
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
+from imagesvc.keyring import KeyRing
 from imagesvc.links import queries, tokens
 from imagesvc.links.errors import LinkExpired, LinkLifetime, LinkLimitBelowUse, LinkNotFound, LinkRevoked
 from imagesvc.links.models import Link
 from imagesvc.links.schemas import LinkChanges, NewLink, Room
-from imagesvc.secrets import KeyRing
 from imagesvc.settings import Settings
 
 IN_THE_PAST = "This lies in the past."

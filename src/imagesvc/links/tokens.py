@@ -9,8 +9,8 @@ from uuid import UUID
 
 import jwt
 
+from imagesvc.keyring import KeyRing
 from imagesvc.links.errors import BadLinkToken, LinkExpired
-from imagesvc.secrets import KeyRing
 
 ISSUER, AUDIENCE, TYPE, ALGORITHM = "imagesvc", "link", "link+jwt", "HS256"
 REMEMBERED = 1024

@@ -25,7 +25,7 @@ from imagesvc.db import Database, new_id
 from imagesvc.operations import audit_queries as queries
 from imagesvc.operations.audit_queries import OwnedKey
 from imagesvc.operations.models import Audit
-from imagesvc.storage import ObjectGone, Storage
+from imagesvc.storage.bucket import ObjectGone, Storage
 
 T = TypeVar("T")
 SIDE_BY_SIDE = 8

@@ -15,8 +15,8 @@ from imagesvc.db import Base, new_id
 from imagesvc.images import queries as images
 from imagesvc.images.models import Rendition
 from imagesvc.operations.models import Audit
-from imagesvc.processing.work import EAGER_RENDITIONS
-from imagesvc.tasks import loose
+from imagesvc.processing.contract import EAGER_RENDITIONS
+from imagesvc.storage import loose_objects
 from imagesvc.tasks.models import LooseObject, Task
 
 Owner = Literal["original", "rendition"]
@@ -123,7 +123,7 @@ async def remake_rendition(session: AsyncSession, owned: OwnedKey) -> None:
             dedupe_key=f"rendition:{owned.blob_id}:{owned.preset}:{owned.format}",
         )
         await session.execute(task.on_conflict_do_nothing(index_elements=[Task.dedupe_key]))
-    await loose.let_go(session, [owned.key])
+    await loose_objects.let_go(session, [owned.key])
 
 
 async def let_go_unnamed(session: AsyncSession, key: str) -> bool:

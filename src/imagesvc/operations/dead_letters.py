@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.images import queries as images
-from imagesvc.images.reopening import reopen
+from imagesvc.images.retry import reopen
 from imagesvc.operations import queries
 from imagesvc.operations.errors import TaskNotDead, TaskNotFound
 from imagesvc.operations.schemas import DeadLetters, Retried, TaskState
-from imagesvc.tasks import loose
+from imagesvc.storage import loose_objects
 from imagesvc.tasks.leases import revive
 from imagesvc.tasks.models import Task
 from imagesvc.tasks.queue import Queue
@@ -98,7 +98,7 @@ class Tasks:
             await session.delete(locked)
             await session.flush()
             if blob_id is not None:
-                await loose.let_go(session, await images.delete_blobs_nobody_needs(session, [blob_id]))
+                await loose_objects.let_go(session, await images.delete_blobs_nobody_needs(session, [blob_id]))
 
     async def _dead_letter(self, session: AsyncSession, task_id: UUID) -> Task:
         """Only looked at: the lock on a task comes after others."""

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import Database, new_id
 from imagesvc.images.models import Blob
-from imagesvc.operations.conditions import Which
+from imagesvc.operations.blob_filter import Which
 from imagesvc.operations.models import Reprocessing
 from imagesvc.settings import Settings
 from imagesvc.tasks.models import Task

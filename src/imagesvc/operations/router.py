@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
-from imagesvc.http.pages import Cursors, Page, fingerprint, link_next
+from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
 from imagesvc.operations.dead_letters import Tasks
 from imagesvc.operations.errors import TaskNotDead, TaskNotFound

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from imagesvc.http.moments import Moment
+from imagesvc.http.timestamps import Moment
 from imagesvc.tasks.models import Task
 
 MOST_AT_ONCE = 1_000

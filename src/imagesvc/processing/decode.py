@@ -24,9 +24,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imagesvc.processing.headers import Broken, Header, Refusal, Source
+from imagesvc.processing.png_color import stated_profile
 from imagesvc.processing.rasters import misread_by_pillow, raster
 from imagesvc.processing.rasters.samples import eight_bits, eight_bits_of_floats
-from imagesvc.processing.stated_colours import stated_profile
 
 _PLUGINS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
     "image/jpeg": JpegImageFile,

@@ -12,7 +12,7 @@ would be near-duplicates of each other.
 import numpy as np
 from numpy.typing import NDArray
 
-from imagesvc.processing.quality.planes import Pixels, luma
+from imagesvc.processing.quality.luma import Pixels, luma
 
 BITS = 64
 _WINDOW_POWER = 0.7

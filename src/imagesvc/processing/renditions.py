@@ -13,9 +13,9 @@ from typing import Any
 from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image
 
-from imagesvc.processing.colour import to_srgb
+from imagesvc.processing.color import to_srgb
+from imagesvc.processing.contract import LONG_SIDE, Format, Preset, Resize
 from imagesvc.processing.decode import Picture
-from imagesvc.processing.work import LONG_SIDE, Format, Preset, Resize
 
 Size = tuple[int, int]
 

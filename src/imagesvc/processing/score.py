@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from imagesvc.processing.quality.blocks import Blocks, blocks
-from imagesvc.processing.quality.edges import edge_variances
-from imagesvc.processing.quality.grain import noise_level
-from imagesvc.processing.quality.planes import Pixels, Stack, luma
+from imagesvc.processing.quality.exposure import Tones, tones
+from imagesvc.processing.quality.jpeg_artifacts import Blocks, blocks
+from imagesvc.processing.quality.luma import Pixels, Stack, luma
+from imagesvc.processing.quality.noise import noise_level
+from imagesvc.processing.quality.sharpness import edge_variances
 from imagesvc.processing.quality.tiles import Box, tile_boxes
-from imagesvc.processing.quality.tones import Tones, tones
 
 __all__ = ["DEFECT_BELOW", "HINTS", "PROXY_LONG_SIDE", "SCORE_VERSION", "Box", "Score", "score", "tile_boxes"]
 

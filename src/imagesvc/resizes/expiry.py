@@ -3,7 +3,7 @@
 from imagesvc.db import Database
 from imagesvc.resizes import queries
 from imagesvc.settings import Settings
-from imagesvc.tasks import loose
+from imagesvc.storage import loose_objects
 
 AT_ONCE = 100
 
@@ -21,6 +21,6 @@ class ResizeExpiry:
             expired, keys = await queries.expire_some(
                 session, most=AT_ONCE, remembered_seconds=self._remembered_seconds
             )
-            await loose.let_go(session, keys)
+            await loose_objects.let_go(session, keys)
         forgotten = await self._database.fetch_row(queries.FORGET, AT_ONCE)
         return max(expired, int(forgotten["count"]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from imagesvc.resizes.resizing import Resizing
+from imagesvc.resizes.resize_task import Resizing
 from imagesvc.resizes.service import KIND
 from imagesvc.settings import Settings
 from imagesvc.tasks.runner import Kind

@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.conditional import strong_etag
-from imagesvc.http.manners import accept_large_body
+from imagesvc.http.file_response import StoredBytes
 from imagesvc.http.problems import problems
-from imagesvc.http.stored import StoredBytes
+from imagesvc.http.request_context import accept_large_body
+from imagesvc.http.slow_clients import UploadStalled
 from imagesvc.images.errors import ImageNotFound
 from imagesvc.images.router import BINARY, CONDITIONS, PRIVATE, opener
-from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT
+from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
 from imagesvc.resizes.errors import (
     NoResult,
     NotAResize,
@@ -23,10 +24,10 @@ from imagesvc.resizes.errors import (
     TooManyResizes,
     UnknownBody,
 )
-from imagesvc.resizes.request import reader
+from imagesvc.resizes.request_reader import reader
 from imagesvc.resizes.schemas import RESIZE_BODY, ResizeOut, ResizeTaken
 from imagesvc.resizes.service import Resizes
-from imagesvc.storage import ObjectGone, StorageAway
+from imagesvc.storage.bucket import ObjectGone, StorageAway
 from imagesvc.uploads.errors import (
     Base64Broken,
     BrokenJson,
@@ -38,7 +39,6 @@ from imagesvc.uploads.errors import (
     NotAnImage,
     RequestTooLarge,
     TooManyUploads,
-    UploadStalled,
 )
 from imagesvc.uploads.router import declared_bytes, pace_of
 

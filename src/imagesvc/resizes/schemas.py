@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imagesvc.processing.work import MAX_RESIZE_SIDE, Resize
+from imagesvc.processing.contract import MAX_RESIZE_SIDE, Resize
 
 _TOKEN = "8f14e45f-ceea-5a67-8a36-dedd4bea2543"  # noqa: S105 - an example
 _STATUS_URL = f"/v1/resizes/{_TOKEN}"

@@ -12,21 +12,21 @@ from imagesvc.accounts.errors import AccountGone
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.images.errors import ImageNotFound
-from imagesvc.processing.work import as_json
+from imagesvc.processing.contract import as_json
 from imagesvc.resizes import queries
 from imagesvc.resizes.errors import NoResult, NotAResize, ResizeExpired, ResizeNotFound, TooManyResizes
 from imagesvc.resizes.models import Resize
-from imagesvc.resizes.request import Read
+from imagesvc.resizes.request_reader import Read
 from imagesvc.resizes.schemas import NewResize, ResizeOut, ResizeProblem
 from imagesvc.settings import Settings
-from imagesvc.storage import Storage, new_key
-from imagesvc.tasks import loose
+from imagesvc.storage import loose_objects
+from imagesvc.storage.bucket import Storage, new_key
 from imagesvc.tasks.leases import new_task
 from imagesvc.tasks.queue import Queue
-from imagesvc.uploads.body import Body, StoredKeys
-from imagesvc.uploads.door import Door
-from imagesvc.uploads.entrance import Entrance
+from imagesvc.uploads.concurrency import Entrance
 from imagesvc.uploads.errors import NoFile
+from imagesvc.uploads.incoming_file import Body, StoredKeys
+from imagesvc.uploads.source import Door
 
 KIND = "resize"
 NAMESPACE = UUID("3f1b6f0a-5a0e-5f6e-9d6b-2f1c1f1a7c55")
@@ -99,8 +99,8 @@ class Resizes:
     async def _store(self, body: Body) -> str:
         key, begun = new_key("z"), time.monotonic()
         async with self._database.sessions.begin() as session:
-            await loose.hold(session, [key], seconds=self._settings.hold_seconds)
-        until = loose.hold_until(self._settings, since=begun)
+            await loose_objects.hold(session, [key], seconds=self._settings.hold_seconds)
+        until = loose_objects.hold_until(self._settings, since=begun)
         try:
             await self._storage.put(key, body.tail, media_type=body.media_type, until=until)
         except BaseException:
@@ -124,15 +124,15 @@ class Resizes:
             task = new_task(kind=KIND, blob_id=blob_id, payload={"token": str(token), "work": as_json(wanted.work)})
             row = await self._row_to_start(session, caller, token, wanted, task.id, blob_id=blob_id)
             if row is None:
-                await loose.release(session, [key] if key else [])
+                await loose_objects.release(session, [key] if key else [])
                 return token
             freed = [old for old in (row.source_key, row.key) if old is not None]
             row.source_key, row.key = key, None
             session.add_all([row, task])
             await session.flush()
-            await loose.let_go(session, freed)
+            await loose_objects.let_go(session, freed)
             if key is not None:
-                await loose.take(session, [key])
+                await loose_objects.take(session, [key])
         await self._queue.wake(task.id, is_urgent=True)
         return token
 

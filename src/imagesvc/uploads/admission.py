@@ -19,14 +19,14 @@ from imagesvc.errors import ImagesvcError
 from imagesvc.links.errors import REFUSALS
 from imagesvc.metrics.instruments import count_accepted
 from imagesvc.settings import Settings
-from imagesvc.storage import Storage
-from imagesvc.tasks.loose import KeyReaped
+from imagesvc.storage.bucket import Storage
+from imagesvc.storage.loose_objects import KeyReaped
 from imagesvc.tasks.queue import Queue
 from imagesvc.uploads import queries
-from imagesvc.uploads.body import Body, StoredKeys
-from imagesvc.uploads.context import FileContext
-from imagesvc.uploads.door import Door
 from imagesvc.uploads.errors import AlreadyAdmitted, DigestMismatch, NotAdmitted
+from imagesvc.uploads.file_context import FileContext
+from imagesvc.uploads.incoming_file import Body, StoredKeys
+from imagesvc.uploads.source import Door
 
 ROUNDS = 5
 """How often admission goes round when the same content is deleted and stored by others at the same time."""

@@ -55,12 +55,6 @@ class BadContext(Invalid):
     slug, title = "invalid-context", "A field about the file is not valid"
 
 
-class UploadStalled(ImagesvcError):
-    """Nothing came for a while, or too little in all. Send it again; a resumable upload outlives a bad line."""
-
-    status, slug, title = 408, "upload-stalled", "The upload came too slowly"
-
-
 class TooManyUploads(ImagesvcError):
     """So many uploads through this link, or by this account, are under way. The same request may go through later."""
 

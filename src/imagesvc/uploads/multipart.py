@@ -7,8 +7,8 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 
 from imagesvc.http.filenames import clean_filename
 from imagesvc.settings import Settings
-from imagesvc.uploads.context import FIELDS
 from imagesvc.uploads.errors import BrokenMultipart, NotMultipart, RequestTooLarge
+from imagesvc.uploads.file_context import FIELDS
 
 FILE_FIELDS = frozenset({"file", "files"})
 NEXT_FILE_FIELDS = frozenset({"sha256"})

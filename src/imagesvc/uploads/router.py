@@ -8,9 +8,10 @@ from pydantic_core import to_json
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed, Unauthenticated
-from imagesvc.http.manners import accept_large_body
 from imagesvc.http.openapi import multipart_files, raw_file
 from imagesvc.http.problems import problems
+from imagesvc.http.request_context import accept_large_body
+from imagesvc.http.slow_clients import Pace, UploadStalled
 from imagesvc.links.errors import (
     BadLinkToken,
     LinkExpired,
@@ -23,8 +24,7 @@ from imagesvc.links.schemas import LinkInvitation
 from imagesvc.links.service import Links, OpenLink
 from imagesvc.processing.sniff import EXTENSION_OF
 from imagesvc.settings import Settings
-from imagesvc.storage import StorageAway
-from imagesvc.uploads.door import Door
+from imagesvc.storage.bucket import StorageAway
 from imagesvc.uploads.errors import (
     BadContext,
     BrokenMultipart,
@@ -37,13 +37,12 @@ from imagesvc.uploads.errors import (
     NotMultipart,
     RequestTooLarge,
     TooManyUploads,
-    UploadStalled,
 )
 from imagesvc.uploads.limits import UploadLimits
-from imagesvc.uploads.pace import Pace
 from imagesvc.uploads.results import Results
 from imagesvc.uploads.schemas import CONTEXT_FIELDS, CONTEXT_QUERY, UploadAnswer
 from imagesvc.uploads.service import Uploads
+from imagesvc.uploads.source import Door
 
 router = APIRouter(tags=["upload"])
 

@@ -8,16 +8,16 @@ from imagesvc.db import new_id
 from imagesvc.errors import ImagesvcError
 from imagesvc.http.digests import parse_digest
 from imagesvc.http.filenames import clean_filename
+from imagesvc.http.slow_clients import Pace, UploadStalled
 from imagesvc.links.service import OpenLink
 from imagesvc.settings import Settings
 from imagesvc.uploads.admission import Admission
-from imagesvc.uploads.context import parse_context
-from imagesvc.uploads.door import Door
-from imagesvc.uploads.entrance import Entrance
-from imagesvc.uploads.errors import BadContext, BrokenMultipart, NoFile, RequestTooLarge, UploadStalled
+from imagesvc.uploads.concurrency import Entrance
+from imagesvc.uploads.errors import BadContext, BrokenMultipart, NoFile, RequestTooLarge
+from imagesvc.uploads.file_context import parse_context
 from imagesvc.uploads.multipart import MultipartBody
-from imagesvc.uploads.pace import Pace
 from imagesvc.uploads.results import Results
+from imagesvc.uploads.source import Door
 
 MOST_SKIPPED_BYTES = 16 * 1024 * 1024
 """How much of a file that was refused is read past to reach its neighbours; then the request is given up."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from imagesvc.settings import Settings
 from imagesvc.tasks.runner import Kind
-from imagesvc.webhooks.batches import Announcing
-from imagesvc.webhooks.delivering import Delivering
+from imagesvc.webhooks.batch_events import Announcing
+from imagesvc.webhooks.delivery_task import Delivering
 from imagesvc.webhooks.queries import DELIVER
 
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
-from imagesvc.http.once import ONCE_PROBLEMS, IdempotencyKey, json_once
-from imagesvc.http.pages import Cursors, Page, fingerprint, link_next
+from imagesvc.http.idempotent_routes import ONCE_PROBLEMS, IdempotencyKey, json_once
+from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
 from imagesvc.webhooks.errors import (
     DeliveryNotFound,

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from imagesvc.fetching import MAX_URL_LENGTH
-from imagesvc.http.moments import Moment
+from imagesvc.http.timestamps import Moment
 from imagesvc.webhooks.models import Webhook, WebhookDelivery
 
 Event = Literal["image.ready", "image.rejected", "image.failed", "batch.finished", "job.finished"]

@@ -11,7 +11,7 @@ from imagesvc.accounts.errors import AccountGone
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.fetching import Fetcher, FetchFailed, FetchRefused
-from imagesvc.secrets import KeyRing
+from imagesvc.keyring import KeyRing
 from imagesvc.settings import Settings
 from imagesvc.webhooks import queries
 from imagesvc.webhooks.errors import (

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 
 from imagesvc.accounts.router import OptionalCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
-from imagesvc.http.pages import Cursors, Page, fingerprint, link_next
+from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
 from imagesvc.images.schemas import ImageOut, as_json
 from imagesvc.images.search.schemas import ImageSearch
 from imagesvc.images.search.service import Search
-from imagesvc.images.search.statements import After
+from imagesvc.images.search.sql import After
 
 router = APIRouter(tags=["images"])
 

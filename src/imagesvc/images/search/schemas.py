@@ -21,8 +21,8 @@ from pydantic import (
     field_validator,
 )
 
-from imagesvc.http.moments import Moment
-from imagesvc.images.search.places import Circle
+from imagesvc.http.timestamps import Moment
+from imagesvc.images.search.geo_index import Circle
 from imagesvc.processing.sniff import EXTENSION_OF
 
 ME = "me"

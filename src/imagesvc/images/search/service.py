@@ -8,9 +8,9 @@ from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.errors import Unauthenticated
 from imagesvc.images.schemas import image_out
-from imagesvc.images.search.lanes import Lane, lanes_of
 from imagesvc.images.search.schemas import ME, ImageSearch
-from imagesvc.images.search.statements import After, Statement, Way, has_order
+from imagesvc.images.search.sql import After, Statement, Way, has_order
+from imagesvc.images.search.visibility import Lane, lanes_of
 from imagesvc.images.service import sees_all
 
 MOST_LOOKED = 4000

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Query, Request, Response
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.conditional import strong_etag
-from imagesvc.http.pages import Cursors, Page, fingerprint, link_next
+from imagesvc.http.file_response import StoredBytes
+from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
-from imagesvc.http.stored import StoredBytes
 from imagesvc.images.errors import ImageNotFound, NoRendition, RenditionNotReady
 from imagesvc.images.router import BINARY, CONDITIONS, ORIGINAL_HEADERS, PRIVATE, opener
 from imagesvc.images.shares.errors import BadShareToken, ShareEnded, ShareExpired, ShareLifetime, ShareNotFound
 from imagesvc.images.shares.schemas import NewShare, ShareOut
 from imagesvc.images.shares.service import Shares
-from imagesvc.storage import StorageAway
+from imagesvc.storage.bucket import StorageAway
 
 router = APIRouter(tags=["shares"])
 

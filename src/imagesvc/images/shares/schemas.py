@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imagesvc.images.models import Share
 from imagesvc.images.service import FORMATS
-from imagesvc.processing.work import LONG_SIDE
+from imagesvc.processing.contract import LONG_SIDE
 
 ORIGINAL = "original"
 DEFAULT_FORMAT = "webp"

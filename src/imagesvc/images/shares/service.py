@@ -16,11 +16,11 @@ from imagesvc.images.service import Images
 from imagesvc.images.shares import queries
 from imagesvc.images.shares.errors import BadShareToken, ShareEnded, ShareExpired, ShareLifetime, ShareNotFound
 from imagesvc.images.shares.schemas import NewShare, ShareOut
+from imagesvc.keyring import KeyRing
+from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
 from imagesvc.processing.sniff import EXTENSION_OF
-from imagesvc.processing.work import MEDIA_TYPE_OF_FORMAT
-from imagesvc.secrets import KeyRing
 from imagesvc.settings import Settings
-from imagesvc.signed import Tokens
+from imagesvc.signed_tokens import Tokens
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

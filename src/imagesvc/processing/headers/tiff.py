@@ -1,7 +1,7 @@
 """The header of a TIFF or BigTIFF: its pages, and what each would take in memory."""
 
-from imagesvc.processing.headers.directories import Directory, Structure
 from imagesvc.processing.headers.header import Broken, Budget, Header, Refusal, Source
+from imagesvc.processing.headers.tiff_directory import Directory, Structure
 
 _MAX_ENTRIES = 200_000
 """of all directories together, which may overlap in a hostile file"""

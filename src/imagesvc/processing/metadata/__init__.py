@@ -7,7 +7,7 @@ Bad metadata is never an error: the field is absent and a note says so. ``tags.p
 from dataclasses import dataclass
 
 from imagesvc.processing.headers import Header, Source
-from imagesvc.processing.headers.directories import Directory, Structure
+from imagesvc.processing.headers.tiff_directory import Directory, Structure
 from imagesvc.processing.metadata.camera import Camera, camera
 from imagesvc.processing.metadata.capture import Capture, capture
 from imagesvc.processing.metadata.exposure import Exposure, exposure

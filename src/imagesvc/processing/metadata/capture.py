@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal
 
-from imagesvc.processing.headers.directories import Directory
+from imagesvc.processing.headers.tiff_directory import Directory
 from imagesvc.processing.metadata.tags import Notes, numbers, text
 from imagesvc.processing.metadata.xmp import Properties
 

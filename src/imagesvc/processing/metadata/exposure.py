@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from imagesvc.processing.headers.directories import Directory
+from imagesvc.processing.headers.tiff_directory import Directory
 from imagesvc.processing.metadata.tags import Notes, fraction, number
 from imagesvc.processing.metadata.xmp import Properties
 

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from imagesvc.processing.headers.directories import Directory
+from imagesvc.processing.headers.tiff_directory import Directory
 from imagesvc.processing.metadata.tags import Notes, fraction, numbers, text
 from imagesvc.processing.metadata.xmp import Properties
 

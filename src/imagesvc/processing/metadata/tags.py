@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from imagesvc.processing.facts import MAX_NOTES, MAX_TEXT
-from imagesvc.processing.headers.directories import Directory, Fraction
+from imagesvc.processing.headers.tiff_directory import Directory, Fraction
 
 _MAX_BYTES = 4_096
 

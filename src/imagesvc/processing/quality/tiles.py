@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imagesvc.processing.quality.planes import Pixels, gradient, luma
+from imagesvc.processing.quality.luma import Pixels, gradient, luma
 
 TILE_SIDE = 128
 _BUSIEST, _CALMEST = 4, 4

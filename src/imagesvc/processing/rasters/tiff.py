@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imagesvc.processing.headers import Broken, Source
-from imagesvc.processing.headers.directories import Directory, Structure
+from imagesvc.processing.headers.tiff_directory import Directory, Structure
 from imagesvc.processing.rasters.samples import eight_bits, eight_bits_of_floats, unpacked
 
 _PLAIN, _DEFLATE, _OLD_DEFLATE, _PACKBITS = 1, 8, 32_946, 32_773

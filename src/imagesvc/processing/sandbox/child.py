@@ -15,11 +15,11 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
+from imagesvc.processing.contract import MAX_REPLY_BYTES, REQUEST, FailedReply, Reply, Resize, Work
 from imagesvc.processing.limits import Limits
-from imagesvc.processing.process import Write, process
+from imagesvc.processing.pipeline import Write, process
 from imagesvc.processing.sandbox import confinement, libraries, system_calls
 from imagesvc.processing.sandbox.protocol import Start
-from imagesvc.processing.work import MAX_REPLY_BYTES, REQUEST, FailedReply, Reply, Resize, Work
 
 _LIBRARIES = [sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), "/usr", "/lib", "/lib64"]
 """what may still be read: code that is imported or loaded late"""

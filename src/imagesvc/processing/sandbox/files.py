@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from imagesvc.processing.limits import Limits
-from imagesvc.processing.sniff import SNIFF_BYTES, sniff
-from imagesvc.processing.work import (
+from imagesvc.processing.contract import (
     MAX_REPLY_BYTES,
     MEDIA_TYPE_OF_FORMAT,
     REPLY,
@@ -25,6 +23,8 @@ from imagesvc.processing.work import (
     Work,
     output_names,
 )
+from imagesvc.processing.limits import Limits
+from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 
 _REPLY = "reply.json"
 

@@ -6,9 +6,9 @@ import io
 import pillow_heif
 from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, PngImagePlugin
 
+from imagesvc.processing.contract import REPLY, Work
 from imagesvc.processing.limits import Limits
-from imagesvc.processing.process import process
-from imagesvc.processing.work import REPLY, Work
+from imagesvc.processing.pipeline import process
 
 
 def prepare() -> None:

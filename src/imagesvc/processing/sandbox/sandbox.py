@@ -15,11 +15,11 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from imagesvc.processing.contract import Failed, Outcome, Resize, Work, as_json
 from imagesvc.processing.limits import MIB, Limits
 from imagesvc.processing.sandbox.files import Files
 from imagesvc.processing.sandbox.protocol import Ended, Ready, Start, Stop, receive, send
 from imagesvc.processing.sandbox.scratch import Room, default_parent
-from imagesvc.processing.work import Failed, Outcome, Resize, Work, as_json
 
 ORIGINAL = "original"
 """the name of the file to work on, in a scratch folder"""

@@ -11,8 +11,8 @@ from imagesvc.links.service import OpenLink
 from imagesvc.settings import Settings
 from imagesvc.uploads.admission import Told
 from imagesvc.uploads.batches.json_stream import JsonStream, Unreadable, skip_string
-from imagesvc.uploads.context import FIELDS, parse_context
 from imagesvc.uploads.errors import BadContext, Base64Broken, NoFile, NotABatch
+from imagesvc.uploads.file_context import FIELDS, parse_context
 from imagesvc.uploads.service import expected_sha256
 
 MOST_MEMBERS = 100

@@ -9,10 +9,10 @@ from fastapi.responses import JSONResponse
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Invalid, Malformed
-from imagesvc.http.manners import accept_large_body
-from imagesvc.http.once import ONCE_PROBLEMS, IdempotencyKey, stream_once
-from imagesvc.http.pages import Cursors, Page, fingerprint, link_next, link_next_page
+from imagesvc.http.idempotent_routes import ONCE_PROBLEMS, IdempotencyKey, stream_once
+from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next, link_next_page
 from imagesvc.http.problems import problems
+from imagesvc.http.request_context import accept_large_body
 from imagesvc.uploads.batches.schemas import BATCH_BODY, BatchOut
 from imagesvc.uploads.batches.service import Batches
 from imagesvc.uploads.errors import (

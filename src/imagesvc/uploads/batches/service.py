@@ -8,15 +8,15 @@ from uuid import UUID
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database, new_id
 from imagesvc.errors import ImagesvcError
+from imagesvc.http.slow_clients import Pace, UploadStalled
 from imagesvc.settings import Settings
 from imagesvc.uploads.admission import Admission, Admitted, Told
 from imagesvc.uploads.batches import queries
 from imagesvc.uploads.batches.items import JsonBatchBody, JsonItem
-from imagesvc.uploads.door import Door
-from imagesvc.uploads.entrance import Entrance
-from imagesvc.uploads.errors import BatchNotFound, BrokenJson, NoFile, NotABatch, RequestTooLarge, UploadStalled
-from imagesvc.uploads.pace import Pace
+from imagesvc.uploads.concurrency import Entrance
+from imagesvc.uploads.errors import BatchNotFound, BrokenJson, NoFile, NotABatch, RequestTooLarge
 from imagesvc.uploads.results import Results
+from imagesvc.uploads.source import Door
 
 MOST_SHOWN_IN_A_PAGE = 25
 """How many uploads of each batch a page of batches shows; the batch itself shows ``MOST_SHOWN``."""

@@ -1,0 +1,125 @@
+"""Keyset pages: ``{items, next_cursor}`` and ``Link: <…>; rel="next"``.
+
+A cursor holds the sort values of the last row seen. It is opaque and signed, and it is good for one query only: the
+signature covers a fingerprint of the filters, the order and the caller, so no cursor can be used to look at what
+another query hides, and none can be made up.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+from fastapi import Request, Response
+from pydantic import BaseModel, Field
+
+from imagesvc.errors import Malformed
+from imagesvc.keyring import KeyRing
+
+MAX_CURSOR_CHARS = 2_000
+_MAC_BYTES = 16
+
+Value = str | int | float | datetime | UUID | None
+
+T = TypeVar("T")
+
+_READERS: dict[str, Callable[[Any], Value]] = {
+    "d": datetime.fromisoformat,
+    "f": float.fromhex,
+    "i": int,
+    "n": lambda _: None,
+    "s": str,
+    "u": UUID,
+}
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    next_cursor: str | None = Field(None, description="for `?cursor=`; null on the last page")
+
+
+class Cursors:
+    """Writes and reads the cursors of one process."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+
+    def encode(self, fingerprint: bytes, last: Sequence[Value]) -> str:
+        """The cursor that goes on after the row with these sort values."""
+        kid, key = self._keys.signing("cursor")
+        payload = json.dumps([kid, [_tagged(value) for value in last]], separators=(",", ":")).encode()
+        return _base64(_mac(key, fingerprint, payload) + payload)
+
+    def decode(self, cursor: str, fingerprint: bytes) -> tuple[Value, ...]:
+        """The sort values in `cursor`. Raises Malformed when it is not ours, or was made for another query."""
+        try:
+            if len(cursor) > MAX_CURSOR_CHARS:
+                raise ValueError
+            raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+            kid, values = json.loads(payload)
+            key = self._keys.verifying("cursor", kid)
+            if key is None or not hmac.compare_digest(mac, _mac(key, fingerprint, payload)):
+                raise ValueError
+            return tuple(_READERS[tag](written) for tag, written in values)
+        except (ValueError, TypeError, KeyError, binascii.Error, RecursionError) as error:
+            raise Malformed("This cursor does not belong to this query: begin again without it.") from error
+
+
+def fingerprint(query: str, caller: object, conditions: Mapping[str, Any]) -> bytes:
+    """What makes a query the same query: its name, who asks, every filter and the order; not the size of a page."""
+    text = json.dumps([query, str(caller), sorted((k, str(v)) for k, v in conditions.items() if v is not None)])
+    return hashlib.sha256(text.encode(errors="backslashreplace")).digest()
+
+
+def link_next(request: Request, response: Response, cursor: str | None) -> None:
+    """Put the ``Link`` to the next page on `response`.
+
+    It is a reference relative to our own root, like every URL we give out, so no ``Host`` header has a say in it.
+    """
+    if cursor is not None:
+        _link(request, response, "cursor", cursor)
+
+
+def link_next_page(request: Request, response: Response, page: int) -> None:
+    """The same for the few lists that are also paged by number."""
+    _link(request, response, "page", str(page))
+
+
+def _link(request: Request, response: Response, name: str, value: str) -> None:
+    parameters = [(known, sent) for known, sent in request.query_params.multi_items() if known != name]
+    target = f"{quote(request.scope['path'])}?{urlencode([*parameters, (name, value)], errors='replace')}"
+    response.headers.append("Link", f'<{target}>; rel="next"')
+
+
+def _tagged(value: Value) -> tuple[str, str | int | None]:
+    """One letter for the type, so that a value comes back as what it was."""
+    match value:
+        case None:
+            return "n", None
+        case str():
+            return "s", value
+        case int():
+            return "i", value
+        case float():
+            return "f", value.hex()
+        case datetime():
+            return "d", value.isoformat()
+        case UUID():
+            return "u", str(value)
+
+
+def _mac(key: bytes, fingerprint: bytes, payload: bytes) -> bytes:
+    return hmac.digest(key, fingerprint + payload, hashlib.sha256)[:_MAC_BYTES]
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

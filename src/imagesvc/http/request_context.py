@@ -1,0 +1,185 @@
+"""What every answer has, whatever the route: a request id, safe headers, one line in the access log, no bare 500.
+
+Pure ASGI, because Starlette's `BaseHTTPMiddleware` stands between a route and its stream. The request id is always made
+here: one that a caller chose could be made to collide. What the caller sent as ``X-Request-Id`` is logged beside it.
+"""
+
+import os
+import re
+from time import perf_counter
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imagesvc.errors import ImagesvcError
+from imagesvc.http.early_response import EarlyRefusal
+from imagesvc.http.problems import answer_for
+from imagesvc.metrics.instruments import count_request
+
+_SAFE_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_SANE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+# Asked every few seconds by probes and scrapers.
+_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+def register(
+    app: FastAPI,
+    *,
+    max_body_bytes: int | None = None,
+    max_discard_bytes: int = 16 << 20,
+    max_discard_seconds: float = 3,
+) -> None:
+    """Put the manners, and the early refusal around them, around everything that `app` has so far.
+
+    A body over `max_body_bytes` is 413 on every route that does not call `accept_large_body`.
+    """
+    app.add_middleware(Manners, max_body_bytes=max_body_bytes)
+    app.add_middleware(EarlyRefusal, max_bytes=max_discard_bytes, max_seconds=max_discard_seconds)
+
+
+def accept_large_body(request: Request) -> None:
+    """Lift the limit on the body for this request: the route streams it and keeps limits of its own."""
+    request.scope["state"]["accepts_large_body"] = True
+
+
+def accept_body(request: Request, *, max_bytes: int) -> None:
+    """Another limit on the body for this request."""
+    request.scope["state"]["max_body_bytes"] = max_bytes
+
+
+class Manners:
+    """The middleware. Sets ``request.state.request_id``; logs ``request.state.caller_id`` when a route has set it."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int | None = None) -> None:
+        self.app = app
+        self.max_body_bytes = max_body_bytes
+        self.log = structlog.get_logger("imagesvc.http").bind()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = os.urandom(16).hex()
+        scope.setdefault("state", {})["request_id"] = request_id
+        # Not taken back at the end: the server logs what escapes from here in the same context.
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        exchange = _Exchange(scope, receive, send, request_id, self.max_body_bytes)
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except Exception:
+            if exchange.status is not None:
+                raise  # half an answer is out: the server cuts the connection, so that nobody takes it for a whole one
+            self.log.exception("request failed unexpectedly", method=scope["method"], route=route_template(scope))
+            await answer_for(ImagesvcError(), scope)(scope, exchange.receive, exchange.send)
+        finally:
+            self._log_access(scope, exchange)
+
+    def _log_access(self, scope: Scope, exchange: "_Exchange") -> None:
+        state, client, route = scope["state"], scope.get("client"), route_template(scope)
+        ended_at = exchange.ended_at or perf_counter()
+        count_request(
+            scope["method"],
+            route,
+            status=exchange.status,
+            first_byte_seconds=exchange.first_byte_at - exchange.began_at if exchange.first_byte_at else None,
+            seconds=ended_at - exchange.began_at,
+        )
+        facts: dict[str, Any] = {
+            "method": scope["method"],
+            "route": route,
+            "status": exchange.status,
+            "milliseconds": round((ended_at - exchange.began_at) * 1000, 2),
+            "bytes_in": exchange.bytes_in,
+            "bytes_out": exchange.bytes_out,
+            "client": client[0] if client else None,
+        }
+        if caller_id := state.get("caller_id"):
+            facts["caller"] = str(caller_id)
+        if problem := state.get("problem"):
+            facts["problem"] = problem
+        if exchange.ended_at is None:
+            facts["unfinished"] = "client went away" if exchange.is_disconnected else "cut"
+        if (callers_own := exchange.callers_request_id) is not None:
+            facts["caller_request_id"] = callers_own
+        (self.log.debug if route in _QUIET_ROUTES else self.log.info)("request", **facts)
+
+
+class _Exchange:
+    """One request and its answer, counted while they pass."""
+
+    __slots__ = (
+        "_declared_bytes",
+        "_headers",
+        "_max_body_bytes",
+        "_receive",
+        "_send",
+        "_state",
+        "began_at",
+        "bytes_in",
+        "bytes_out",
+        "callers_request_id",
+        "ended_at",
+        "first_byte_at",
+        "is_disconnected",
+        "status",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, max_body_bytes: int | None) -> None:
+        self.began_at = perf_counter()
+        self.first_byte_at: float | None = None
+        self.ended_at: float | None = None
+        self.status: int | None = None
+        self.bytes_in = self.bytes_out = 0
+        self.is_disconnected = False
+        self.callers_request_id: str | None = None
+        self._receive, self._send = receive, send
+        self._state = scope["state"]
+        self._headers = (*_SAFE_HEADERS, (b"x-request-id", request_id.encode()))
+        self._max_body_bytes = max_body_bytes
+        self._declared_bytes = 0
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                self._declared_bytes = int(value[:20])
+            elif name == b"x-request-id" and _SANE_ID.fullmatch(value):
+                self.callers_request_id = value.decode()
+
+    async def receive(self) -> Message:
+        if self._max_body_bytes is not None:
+            self._refuse_large_body(self._declared_bytes)
+        message = await self._receive()
+        if body := message.get("body"):
+            self.bytes_in += len(body)
+            if self._max_body_bytes is not None:
+                self._refuse_large_body(self.bytes_in)
+        elif message["type"] == "http.disconnect":
+            self.is_disconnected = True
+        return message
+
+    def _refuse_large_body(self, size: int) -> None:
+        limit = self._state.get("max_body_bytes", self._max_body_bytes)
+        if limit is not None and size > limit and not self._state.get("accepts_large_body"):
+            # FastAPI turns whatever else is raised while it reads a body into 400.
+            raise HTTPException(413, f"This route takes {limit} bytes at most.")
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.first_byte_at = message["status"], perf_counter()
+            message["headers"] = [*message.get("headers", ()), *self._headers]
+        else:
+            self.bytes_out += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                # Taken before sending: what follows the last byte (early refusal) is not this route's time.
+                self.ended_at = perf_counter()
+        await self._send(message)
+
+
+def route_template(scope: Scope) -> str | None:
+    """The route as it was declared, ``/u/{token}``; None when no route matched. A raw path is never logged."""
+    # A router that was included under a prefix keeps the whole path only here.
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    template: str | None = getattr(route, "path_format", None)
+    return template

@@ -1,0 +1,13 @@
+"""The kind of task that this room handles, with its retry policy."""
+
+from collections.abc import Mapping
+
+from imagesvc.jobs.download_task import Downloads
+from imagesvc.jobs.service import KIND
+from imagesvc.settings import Settings
+from imagesvc.tasks.runner import Kind
+
+
+def kinds(settings: Settings, downloads: Downloads) -> Mapping[str, Kind]:
+    most = settings.task_max_attempts
+    return {KIND: Kind(handler=downloads.download, last_words=downloads.give_up, max_attempts=most)}

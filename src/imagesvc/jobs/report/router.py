@@ -1,0 +1,50 @@
+"""Route: what visits came to."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from imagesvc.accounts.router import CurrentCaller, needs_bearer
+from imagesvc.errors import Forbidden, Invalid, Malformed
+from imagesvc.http.pagination import Cursors, fingerprint, link_next
+from imagesvc.http.problems import problems
+from imagesvc.jobs.report.schemas import Day
+from imagesvc.jobs.report.schemas import Visits as VisitsOut
+from imagesvc.jobs.report.service import Filters, Visits
+from imagesvc.stores.errors import StoreNotFound
+from imagesvc.stores.schemas import Text
+
+router = APIRouter(prefix="/v1/visits", tags=["visits"], dependencies=[needs_bearer])
+
+PRIVATE = {"Cache-Control": "private, no-cache"}
+
+
+@router.get("", response_model=VisitsOut, responses=problems(Forbidden, Malformed, Invalid, StoreNotFound))
+async def list_visits(
+    request: Request,
+    caller: CurrentCaller,
+    area: Annotated[Text | None, Query(description="the stores of this area")] = None,
+    store_id: Annotated[Text | None, Query(description="one store")] = None,
+    start_date: Annotated[Day | None, Query(description="the first day, in the store's time zone")] = None,
+    end_date: Annotated[Day | None, Query(description="the last day, included")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="how many stores at the most")] = 1000,
+    cursor: str | None = None,
+) -> Response:
+    """Images of your jobs by store and day: how many, their perimeters together, how long each took, how good they are.
+
+    An admin sees everybody's. Days are those of the store's time zone, UTC where it has none.
+    """
+    visits: Visits = request.app.state.visits
+    cursors: Cursors = request.app.state.cursors
+    filters = Filters(area=area, store_id=store_id, first_day=start_date, last_day=end_date)
+    query = fingerprint(
+        "visits", caller.user_id, {"area": area, "store": store_id, "first": start_date, "last": end_date}
+    )
+    after = cursors.decode(cursor, query)[0] if cursor else ""
+    found = await visits.report(caller, filters, after=str(after), limit=limit)
+    following = cursors.encode(query, [found.last_id]) if found.last_id else None
+    body = f'{{"results":{found.results},"next_cursor":{json.dumps(following)}}}'
+    response = Response(body, headers=PRIVATE, media_type="application/json")
+    link_next(request, response, following)
+    return response

@@ -1,0 +1,46 @@
+"""Statements about stores."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from imagesvc.stores.models import Store
+
+PUT_STORE = """
+    INSERT INTO stores (id, name, area, time_zone) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (id) DO UPDATE
+    SET name = excluded.name, area = excluded.area, time_zone = excluded.time_zone, updated_at = now()
+    RETURNING (xmax = 0) AS is_new
+"""
+
+SAVE_STORES = """
+    -- $1 ids, $2 names, $3 areas, $4 time zones, $5 whether those are told; what is the same already is not written
+    WITH saved AS (
+        INSERT INTO stores AS s (id, name, area, time_zone)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, area = excluded.area, updated_at = now(),
+            time_zone = CASE WHEN $5 THEN excluded.time_zone ELSE s.time_zone END
+        WHERE (s.name, s.area) IS DISTINCT FROM (excluded.name, excluded.area)
+           OR ($5 AND s.time_zone IS DISTINCT FROM excluded.time_zone)
+        RETURNING (xmax = 0) AS is_new
+    )
+    SELECT count(*) FILTER (WHERE is_new) AS created, count(*) FILTER (WHERE NOT is_new) AS updated FROM saved
+"""
+
+IS_TIME_ZONE = "SELECT now() AT TIME ZONE $1::text"
+"""Raises unless the database knows it."""
+
+
+async def store(session: AsyncSession, store_id: str) -> Store | None:
+    return await session.get(Store, store_id)
+
+
+async def page_of_stores(session: AsyncSession, *, area: str | None, after: str | None, limit: int) -> Sequence[Store]:
+    """By their ids."""
+    query = select(Store).order_by(Store.id).limit(limit)
+    if area is not None:
+        query = query.where(Store.area == area)
+    if after is not None:
+        query = query.where(Store.id > after)
+    return (await session.execute(query)).scalars().all()

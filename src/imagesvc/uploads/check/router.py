@@ -1,0 +1,58 @@
+"""Routes: what need not be sent."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from imagesvc.accounts.router import CurrentCaller, needs_bearer
+from imagesvc.errors import Forbidden
+from imagesvc.http.problems import problems
+from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
+from imagesvc.uploads.check.service import KnownContents
+from imagesvc.uploads.router import TheLink
+
+router = APIRouter(tags=["upload"])
+
+MOST_HASHES = 1000
+EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+
+
+class Hashes(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"sha256": [EXAMPLE]}]})
+
+    sha256: Annotated[list[Sha256], Field(max_length=MOST_HASHES, description="hexadecimal, in either case")]
+
+
+class HaveOfCaller(BaseModel):
+    """Hash, in lower case -> your image. What is not in it has to be sent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"have": {EXAMPLE: "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13"}}]}
+    )
+
+    have: dict[str, UUID]
+
+
+class HaveOfLink(BaseModel):
+    """Hashes, in lower case, of what was sent through this link and arrived. What is not in it has to be sent."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"have": [EXAMPLE]}]})
+
+    have: list[str]
+
+
+@router.post("/v1/images/check", responses=problems(Forbidden), dependencies=[needs_bearer])
+async def check_images(request: Request, body: Hashes, caller: CurrentCaller) -> HaveOfCaller:
+    """Which of these files you have already. Only your own images count, whoever else has the same picture."""
+    known: KnownContents = request.app.state.known_contents
+    return HaveOfCaller(have=await known.of_caller(caller, body.sha256))
+
+
+@router.post("/u/{token}/check", responses=problems(BadLinkToken, LinkExpired, LinkRevoked))
+async def check_link(request: Request, body: Hashes, link: TheLink) -> HaveOfLink:
+    """Which of these files were sent through this link already. Sending them again would be free, and of no use."""
+    known: KnownContents = request.app.state.known_contents
+    return HaveOfLink(have=await known.of_link(link, body.sha256))

@@ -1,0 +1,12 @@
+"""The kind of task that this room handles, with its retry policy."""
+
+from collections.abc import Mapping
+
+from imagesvc.settings import Settings
+from imagesvc.tasks.runner import Kind
+from imagesvc.uploads.tus.finish import Finishing
+
+
+def kinds(settings: Settings, finishing: Finishing) -> Mapping[str, Kind]:
+    most = settings.task_max_attempts
+    return {"finish_resumable": Kind(handler=finishing.finish, last_words=finishing.give_up, max_attempts=most)}

@@ -1,0 +1,114 @@
+"""What tus says in headers, read and written. Knows no request: routes pass the values."""
+
+import base64
+import binascii
+from email.utils import format_datetime
+from typing import Any
+
+from imagesvc.uploads.tus.checksum import ALGORITHMS
+from imagesvc.uploads.tus.errors import TusHeader, TusVersion
+
+VERSION = "1.0.0"
+EXTENSIONS = ("creation", "creation-with-upload", "expiration", "termination", "checksum")
+OFFSET_STREAM = "application/offset+octet-stream"
+MOST_METADATA_BYTES = 48 * 1024
+"""Every context field at its longest, in a script of four bytes a letter, as base64."""
+MOST_DIGITS = 18
+
+EVERY_ANSWER = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
+EXPOSED = (
+    "Location",
+    "Tus-Resumable",
+    "Tus-Version",
+    "Tus-Extension",
+    "Tus-Max-Size",
+    "Tus-Checksum-Algorithm",
+    "Upload-Offset",
+    "Upload-Length",
+    "Upload-Expires",
+    "Upload-Metadata",
+    "Imagesvc-Status",
+    "Imagesvc-Upload-Id",
+    "Imagesvc-Image-Id",
+    "Imagesvc-Url",
+    "Imagesvc-Problem",
+)
+"""What a client in a browser has to see of an answer from another origin."""
+
+
+def capabilities(*, max_file_bytes: int) -> dict[str, str]:
+    """The answer to OPTIONS."""
+    return EVERY_ANSWER | {
+        "Tus-Version": VERSION,
+        "Tus-Extension": ",".join(EXTENSIONS),
+        "Tus-Max-Size": str(max_file_bytes),
+        "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+    }
+
+
+def require_version(value: str | None) -> None:
+    """Raises TusVersion."""
+    if value != VERSION:
+        said = "no Tus-Resumable header" if value is None else "another version"
+        raise TusVersion(
+            f"The request has {said}: `Tus-Resumable: {VERSION}` is needed.", headers={"Tus-Version": VERSION}
+        )
+
+
+def upload_length(value: str | None, *, deferred: str | None) -> int:
+    """Raises TusHeader."""
+    if deferred is not None:
+        raise TusHeader("Upload-Defer-Length is not offered: say Upload-Length when the upload is created.")
+    return _count("Upload-Length", value)
+
+
+def upload_offset(value: str | None) -> int:
+    """Raises TusHeader."""
+    return _count("Upload-Offset", value)
+
+
+def _count(name: str, value: str | None) -> int:
+    if value is None:
+        raise TusHeader(f"{name} is needed.")
+    if not (value.isascii() and value.isdigit()) or len(value) > MOST_DIGITS:
+        raise TusHeader(f"{name} is not a number of bytes.")
+    return int(value)
+
+
+def parse_metadata(value: str) -> dict[str, str]:
+    """``Upload-Metadata``: keys, each with base64 of UTF-8 or nothing. Raises TusHeader."""
+    if len(value) > MOST_METADATA_BYTES:
+        raise TusHeader(f"Upload-Metadata: at most {MOST_METADATA_BYTES} bytes.")
+    fields: dict[str, str] = {}
+    for pair in value.split(",") if value.strip() else ():
+        name, _, encoded = pair.strip().partition(" ")
+        if not name or not name.isascii() or name in fields:
+            raise TusHeader("Upload-Metadata: each pair needs a key of its own, in ASCII.")
+        try:
+            fields[name] = base64.b64decode(encoded.strip(), validate=True).decode("utf-8", "replace")
+        except (binascii.Error, ValueError) as error:
+            raise TusHeader(f"Upload-Metadata: the value of {name!r} is not base64.") from error
+    return fields
+
+
+def progress(upload: Any) -> dict[str, str]:
+    """Where an unfinished upload stands, and until when it can be gone on with."""
+    return {
+        "Upload-Offset": str(upload["upload_offset"]),
+        "Upload-Expires": format_datetime(upload["expires_at"], usegmt=True),
+    }
+
+
+def result(upload: Any, *, link_path: str | None) -> dict[str, str]:
+    """What a finished upload has led to. Through a link no image id is told."""
+    headers = {
+        "Upload-Offset": str(upload["length"]),
+        "Imagesvc-Status": upload["status"],
+        "Imagesvc-Upload-Id": str(upload["upload_id"]),
+    }
+    if link_path is not None:
+        return headers | {"Imagesvc-Url": f"{link_path}/uploads/{upload['upload_id']}"}
+    return headers | {
+        "Imagesvc-Image-Id": str(upload["image_id"]),
+        "Imagesvc-Url": f"/v1/images/{upload['image_id']}",
+    }

@@ -1,0 +1,100 @@
+"""Direct routes answer as FastAPI's would, and leave everything else to it."""
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import JSONResponse, Response
+
+from imagesvc.errors import Conflict
+from imagesvc.http import problems, request_context
+from imagesvc.http.fast_routes import DirectRoute, serve_directly
+from tests.http.conftest import Lines
+
+router = APIRouter(prefix="/things")
+
+
+@router.put("/{name}/{rest:path}")
+async def put_thing(request: Request, name: str, rest: str) -> Response:
+    if name == "taken":
+        raise Conflict("It is taken.")
+    if name == "broken":
+        raise RuntimeError("secret words")
+    body = b"".join([chunk async for chunk in request.stream()])
+    return JSONResponse({"name": name, "rest": rest, "body": body.decode(), "route": _is_direct(request)}, 201)
+
+
+@router.get("/{name}/{rest:path}")
+async def get_thing(request: Request, name: str, rest: str) -> dict[str, Any]:
+    return {"name": name, "rest": rest, "route": _is_direct(request)}
+
+
+def _is_direct(request: Request) -> bool:
+    return isinstance(request.scope["route"], DirectRoute)
+
+
+@pytest.fixture
+def app(log_lines: Lines) -> FastAPI:
+    """Put together in the order of the real one."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(router)
+    problems.register(app)
+    serve_directly(app, put_thing)
+    request_context.register(app, max_body_bytes=1_000)
+    return app
+
+
+async def test_a_direct_route_gets_the_request_and_the_parameters_of_its_path(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/things/a%20b/c/d%2Fe.jpg", content=b"body")
+
+    assert answer.status_code == 201
+    assert answer.json() == {"name": "a b", "rest": "c/d/e.jpg", "body": "body", "route": True}
+
+
+async def test_what_a_direct_route_raises_is_answered_as_a_problem(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/things/taken/x", content=b"body")
+
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "It is taken."
+
+
+async def test_what_nobody_expected_is_a_problem_without_a_word_about_it(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/things/broken/x", content=b"body")
+
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "/problems/internal"
+    assert "secret words" not in answer.text
+
+
+async def test_other_methods_of_the_same_path_are_left_to_their_own_routes(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/things/a/b")
+
+    assert answer.json() == {"name": "a", "rest": "b", "route": False}
+
+
+async def test_a_method_that_the_path_does_not_have_is_405_and_names_all_that_it_has(client: httpx.AsyncClient) -> None:
+    answer = await client.delete("/things/a/b")
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, PUT"
+
+
+async def test_the_log_names_the_template_of_a_direct_route(client: httpx.AsyncClient, log_lines: Lines) -> None:
+    await client.put("/things/secret/x", content=b"body")
+
+    (line,) = [line for line in log_lines() if line["event"] == "request"]
+    assert line["route"] == "/things/{name}/{rest}"
+
+
+async def test_a_direct_route_stays_documented(app: FastAPI) -> None:
+    assert set(app.openapi()["paths"]["/things/{name}/{rest}"]) == {"get", "put"}
+
+
+def test_a_function_that_is_no_route_cannot_be_served_directly(app: FastAPI) -> None:
+    async def stranger(request: Request) -> Response:
+        return Response()
+
+    with pytest.raises(ValueError, match="stranger"):
+        serve_directly(app, stranger)

@@ -1,0 +1,145 @@
+"""Every depth and colour space comes out as 8-bit sRGB."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from tests.processing.pictures import FULL, colour, near
+from tests.processing.run_pipeline import work_on
+from tests.support import images
+from tests.support.profiles import ADOBE_RGB, DISPLAY_P3, grey_profile, rgb_profile
+
+
+def test_wide_gamut_comes_out_in_srgb() -> None:
+    profile = rgb_profile(DISPLAY_P3)
+    for format in ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"):
+        data = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), format, icc_profile=profile, quality=95)
+        done = work_on(data, FULL)
+        assert done.facts.has_icc_profile
+        assert near(colour(done.picture()), (214, 96, 48), 8), format
+
+
+def test_an_srgb_profile_changes_nothing() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = images.png(size=(64, 64))
+    tagged = images.encode(images.picture(size=(64, 64)), "PNG", icc_profile=profile, compress_level=1)
+    assert work_on(tagged, FULL).files == work_on(data, FULL).files
+
+
+@pytest.mark.parametrize("profile", [b"junk", b"\0" * 128, rgb_profile(ADOBE_RGB)[:200]])
+def test_a_profile_that_cannot_be_read_is_passed_over(profile: bytes) -> None:
+    data = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), "JPEG", icc_profile=profile, quality=95)
+    assert near(colour(work_on(data, FULL).picture()), (200, 100, 60))
+
+
+def test_a_profile_of_another_colour_space_is_passed_over() -> None:
+    data = images.encode(Image.new("L", (64, 64), 100), "JPEG", icc_profile=rgb_profile(ADOBE_RGB), quality=95)
+    assert near(colour(work_on(data, FULL).picture().convert("RGB")), (100, 100, 100))
+
+
+def test_grey_with_a_profile_is_brought_to_the_same_lightness() -> None:
+    data = images.encode(Image.new("L", (64, 64), 100), "PNG", icc_profile=grey_profile(gamma=1.0))
+    assert colour(work_on(data, FULL).picture().convert("RGB"))[0] > 160
+
+
+def test_code_points_of_a_png_are_followed_like_a_profile() -> None:
+    plain = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), "PNG")
+    display_p3 = plain[:33] + images.png_chunk(b"cICP", bytes((12, 13, 0, 1))) + plain[33:]
+    assert near(colour(work_on(display_p3, FULL).picture()), (214, 96, 48), 8)
+
+
+def png_stating(image: Image.Image, *, gamma: int | None = None, points: tuple[int, ...] | None = None) -> bytes:
+    """As the chunks have it: in hundred thousandths."""
+    plain, stated = images.encode(image, "PNG"), b""
+    if gamma is not None:
+        stated += images.png_chunk(b"gAMA", gamma.to_bytes(4, "big"))
+    if points is not None:
+        stated += images.png_chunk(b"cHRM", b"".join(point.to_bytes(4, "big") for point in points))
+    return plain[:33] + stated + plain[33:]
+
+
+COLOUR, GREY = Image.new("RGB", (64, 64), (200, 100, 60)), Image.new("L", (64, 64), 100)
+SRGB_POINTS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
+P3_POINTS = (31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
+
+
+def test_gamma_and_primaries_that_a_png_states_are_followed_like_a_profile() -> None:
+    wide = colour(work_on(png_stating(COLOUR, gamma=45_455, points=P3_POINTS), FULL).picture())
+    dark = colour(work_on(png_stating(COLOUR, gamma=100_000), FULL).picture())
+    grey = colour(work_on(png_stating(GREY, gamma=100_000), FULL).picture().convert("RGB"))
+
+    assert near(wide, (214, 96, 48), 8)
+    assert near(dark, (229, 168, 133), 8)
+    assert near(grey, (168, 168, 168), 8)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "points"),
+    [
+        (45_455, None),
+        (45_000, SRGB_POINTS),
+        (None, P3_POINTS),
+        (0, None),
+        (2**32 - 1, None),
+        (100_000, (31_270, 32_900) * 4),
+        (100_000, (0,) * 8),
+        (100_000, (2**32 - 1,) * 8),
+        (100_000, (31_270, 32_900, 0, 1, 0, 2, 0, 3)),
+    ],
+)
+def test_what_a_png_states_is_passed_over_when_it_is_srgb_or_senseless(
+    gamma: int | None, points: tuple[int, ...] | None
+) -> None:
+    assert near(colour(work_on(png_stating(COLOUR, gamma=gamma, points=points), FULL).picture()), (200, 100, 60))
+
+
+def test_of_several_statements_about_colours_the_stronger_one_counts() -> None:
+    stated = png_stating(COLOUR, gamma=100_000)
+    is_srgb = stated[:33] + images.png_chunk(b"sRGB", b"\0") + stated[33:]
+    code_points = stated[:33] + images.png_chunk(b"cICP", bytes((12, 13, 0, 1))) + stated[33:]
+
+    assert near(colour(work_on(is_srgb, FULL).picture()), (200, 100, 60))
+    assert near(colour(work_on(code_points, FULL).picture()), (214, 96, 48), 8)
+
+
+def test_light_beyond_white_is_rolled_off_and_not_cut() -> None:
+    plain = images.encode(images.picture(size=(64, 64)), "PNG")
+    for transfer in (16, 18):
+        data = plain[:33] + images.png_chunk(b"cICP", bytes((9, transfer, 0, 1))) + plain[33:]
+        pixels = np.asarray(work_on(data, FULL).picture())
+        assert len(np.unique(pixels)) > 50
+
+
+DEEP = np.linspace(0, 65_535, 64 * 64).reshape(64, 64)
+MODES: dict[str, tuple[Image.Image, str]] = {
+    "1 bit": (Image.fromarray(DEEP > 32_768), "PNG"),
+    "8 bit grey": (Image.fromarray((DEEP / 257).astype(np.uint8)), "PNG"),
+    "16 bit grey": (Image.fromarray(DEEP.astype(np.uint16)), "PNG"),
+    "16 bit grey TIFF": (Image.fromarray(DEEP.astype(np.uint16)), "TIFF"),
+    "32 bit grey TIFF": (Image.fromarray((DEEP * 30_000).astype(np.int32)), "TIFF"),
+    "float from 0 to 1": (Image.fromarray((DEEP / 65_535).astype(np.float32)), "TIFF"),
+    "float from 0 to 255": (Image.fromarray((DEEP / 257).astype(np.float32)), "TIFF"),
+    "palette": (Image.fromarray((DEEP / 257).astype(np.uint8)).convert("P"), "PNG"),
+    "CMYK": (Image.fromarray((DEEP / 257).astype(np.uint8)).convert("CMYK"), "JPEG"),
+    "CMYK TIFF": (Image.fromarray((DEEP / 257).astype(np.uint8)).convert("CMYK"), "TIFF"),
+    "YCbCr": (Image.fromarray((DEEP / 257).astype(np.uint8)).convert("RGB"), "JPEG"),
+}
+
+
+@pytest.mark.parametrize(("image", "format"), MODES.values(), ids=MODES)
+def test_every_depth_goes_from_black_to_white(image: Image.Image, format: str) -> None:
+    pixels = np.asarray(work_on(images.encode(image, format), FULL).picture().convert("L"))
+    assert pixels[0, 0] < 12
+    assert pixels[-1, -1] > 243
+    assert abs(int(pixels[32, 0]) - 128) < 14 or image.mode == "1"
+
+
+def test_lab_is_understood() -> None:
+    lab = ImageCms.profileToProfile(
+        Image.new("RGB", (64, 64), (200, 100, 60)),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.createProfile("LAB"),
+        outputMode="LAB",
+    )
+    assert lab is not None
+    assert near(colour(work_on(images.encode(lab, "TIFF"), FULL).picture()), (200, 100, 60), 8)
