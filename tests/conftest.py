@@ -14,6 +14,7 @@ from imagesvc.settings import Settings
 from tests.support import servers as support
 from tests.support.buckets import Buckets
 from tests.support.databases import Databases, drop_template
+from tests.support.people import People
 from tests.support.servers import Servers
 from tests.support.service import Service, running_service
 
@@ -147,3 +148,17 @@ async def idle_service(settings_with: Callable[..., Settings], sandbox: Sandbox)
     settings = settings_with(account_removal_wait_seconds=0.1)  # nobody comes to remove anything
     async with running_service(settings, sandbox, with_worker=False) as running:
         yield running
+
+
+@pytest.fixture
+async def people(service: Service) -> AsyncIterator[People]:
+    """Accounts on a service with a worker."""
+    async with People(service) as people:
+        yield people
+
+
+@pytest.fixture
+async def idle_people(idle_service: Service) -> AsyncIterator[People]:
+    """Accounts on a service without a worker."""
+    async with People(idle_service) as people:
+        yield people

@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import imagesvc.models  # noqa: F401 - foreign keys are resolved among all tables
-from imagesvc.accounts import handlers as account_handlers
 from imagesvc.accounts.keys import ApiKeys
 from imagesvc.accounts.logins import Logins
 from imagesvc.accounts.passwords import Passwords
@@ -30,7 +29,8 @@ from imagesvc.keyring import KeyRing
 from imagesvc.links.service import Links
 from imagesvc.metrics.database_gauges import Census
 from imagesvc.metrics.exposition import Gauges, Page
-from imagesvc.operations.account_removal import Removal
+from imagesvc.operations import handlers as operation_handlers
+from imagesvc.operations.account_removal import AccountRemoval
 from imagesvc.operations.dead_letters import Tasks
 from imagesvc.operations.reprocessing import Reprocessings
 from imagesvc.processing.limits import Limits
@@ -211,7 +211,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
         kinds = {
             **image_handlers.kinds(settings, darkroom),
             **resize_handlers.kinds(settings, Resizing(settings, database, storage, sandbox)),
-            **account_handlers.kinds(settings, Removal(settings, database)),
+            **operation_handlers.kinds(settings, AccountRemoval(settings, database)),
             **_finishing(servers, ending),
             **_downloading(servers, fetcher),
             **webhook_handlers.kinds(settings, Delivering(settings, database, keys, fetcher), Announcing(database)),

@@ -1,15 +1,19 @@
 """Deleting an account: it is gone for everybody at once, and nothing of it is left once the worker has been."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 
-from imagesvc.operations.account_removal import IMAGES_AT_ONCE
+from imagesvc.images.account_data import MAX_IMAGES
+from imagesvc.operations.account_removal import ACCOUNT_DATA
+from imagesvc.processing.sandbox import Sandbox
+from imagesvc.settings import Settings
 from tests.support.images import jpeg, png
 from tests.support.people import People, Person
 from tests.support.processes import until
-from tests.support.service import Service
+from tests.support.service import Service, running_service
 from tests.support.sql import sql
 from tests.support.traces import NOTHING, pass_time, traces
 from tests.support.wire import connected
@@ -106,7 +110,7 @@ async def test_the_same_content_of_others_stays(people: People) -> None:
 async def test_more_images_than_one_transaction_takes_are_all_removed(people: People) -> None:
     service, ann = people.service, await people.new("ann")
     await service.stop_worker()
-    await send(ann, *(png(seed=seed, size=(8, 8)) for seed in range(IMAGES_AT_ONCE + 5)))
+    await send(ann, *(png(seed=seed, size=(8, 8)) for seed in range(MAX_IMAGES + 5)))
 
     service.start_worker()
     await delete(people, ann)
@@ -188,27 +192,84 @@ async def test_an_unfinished_resumable_upload_is_ended_and_its_parts_are_freed(p
     assert await traces(service) == NOTHING
 
 
-async def test_every_table_that_belongs_to_accounts_is_emptied_with_them(idle_people: People) -> None:
-    """A new table with an owner fails here until ``accounts/removal.py`` removes its rows and it is listed."""
-    referring = await sql(
-        idle_people.service,
-        "SELECT conrelid::regclass::text AS name FROM pg_constraint WHERE contype = 'f'"
-        " AND confrelid IN ('users'::regclass, 'links'::regclass, 'images'::regclass, 'batches'::regclass)",
-    )
+OWNED = """
+    SELECT DISTINCT c.relname AS name FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid WHERE f.contype = 'f'
+    AND f.confrelid IN ('users'::regclass, 'links'::regclass, 'images'::regclass, 'batches'::regclass,
+                        'jobs'::regclass, 'visits'::regclass, 'webhooks'::regclass)
+    UNION SELECT table_name FROM information_schema.columns
+    WHERE table_schema = 'public' AND column_name = 'owner_id' AND table_name <> 'stats_all'
+"""
+"""Tables whose rows name an account, or something that belongs to one."""
 
-    assert {row["name"] for row in referring} == {
-        "api_keys",
-        "batches",
-        "fetched_urls",
-        "idempotency_keys",
-        "images",
-        "jobs",
-        "link_contents",
-        "links",
-        "loose_objects",
-        "resizes",
-        "resumable_uploads",
-        "shares",
-        "uploads",
-        "webhooks",
-    }
+
+async def test_every_table_that_names_an_account_is_registered_for_removal(idle_people: People) -> None:
+    owned = {row["name"] for row in await sql(idle_people.service, OWNED)}
+
+    registered = {table for data in ACCOUNT_DATA for table in data.tables}
+
+    assert owned - registered == set()
+    assert registered - owned == {"tasks"}
+
+
+async def test_removal_leaves_no_row_in_any_table_that_names_the_account(
+    settings_with: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    settings = settings_with(fetch_allow="127.0.0.1/32")
+    async with running_service(settings, sandbox) as service, People(service) as people:
+        ann = await people.new("ann")
+        await people.new_key(ann, "read")
+        await fill_every_table(service, ann)
+        await require_all_removed(people, ann)
+
+
+async def require_all_removed(people: People, ann: Person) -> None:
+    service = people.service
+    tables = sorted({row["name"] for row in await sql(service, OWNED)})
+    filled = [table for table in tables if await sql(service, f"SELECT 1 FROM {table} LIMIT 1")]
+
+    await delete(people, ann)
+
+    await until(lambda: no_task_is_left(service))
+    left = [
+        table for table in tables if await sql(service, f"SELECT 1 FROM {table} WHERE {table}::text LIKE '%{ann.id}%'")
+    ]
+    assert filled == tables
+    assert left == []
+    assert await sql(service, "SELECT account FROM users") == [{"account": "admin"}]
+    emptied = [table for table in tables if table != "loose_objects" and await sql(service, f"SELECT 1 FROM {table}")]
+    assert emptied == []
+
+
+async def fill_every_table(service: Service, person: Person) -> None:
+    """One row at least in every table that names an account."""
+    client, anyone = person.client, service.anyone
+    image = (await send(person, PICTURE))[0]
+    await client.get(f"{image['url']}?wait=30")
+    link = (await client.post("/v1/links", json={"expires_in": 60}, headers={"Idempotency-Key": "once"})).json()
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "100000"}
+    visit = {"store_id": "S1", "image_url": ["http://127.0.0.1:9/a.jpg"], "visit_time": "2026-11-01T10:00:00Z"}
+    made = [
+        await anyone.put(f"/u/{link['token']}/b.jpg", content=jpeg(seed=2, size=(64, 48))),
+        await client.post(f"{image['url']}/shares", json={"expires_in": 60}),
+        await client.post("/v1/tus", headers=tus),
+        await client.post("/v1/resizes", json={"image_id": image["image_id"], "width": 20, "height": 20}),
+        await client.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/hook", "events": ["image.ready"]}),
+    ]
+    assert [answer.status_code for answer in made] == [201, 201, 201, 202, 201], [answer.text for answer in made]
+    await service.owner.put("/v1/stores/S1", json={"store_name": "One", "area": "A"})
+    assert (await client.post("/v1/jobs", json={"count": 1, "visits": [visit]})).status_code == 201
+    await sql(
+        service,
+        "INSERT INTO fetched_urls (owner_id, url_sha256, image_id)"
+        " VALUES (CAST(:owner AS uuid), '\\x00', CAST(:image AS uuid))",
+        owner=person.id,
+        image=image["image_id"],
+    )
+    await sql(
+        service,
+        "INSERT INTO loose_objects (key, state, not_before, link_id)"
+        " VALUES ('o/held', 'held', now() + interval '1h', CAST(:link AS uuid))",
+        link=link["id"],
+    )
+    event = (await send(person, jpeg(seed=3, size=(64, 48))))[0]
+    await client.get(f"{event['url']}?wait=30")

@@ -178,7 +178,7 @@ import asyncio, sys
 from pathlib import Path
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sandbox import Sandbox
-from imagesvc.processing.work import Work
+from imagesvc.processing.contract import Work
 
 async def main():
     async with Sandbox(Limits(), parent=Path(sys.argv[1]), hooks=Path(sys.argv[2])) as sandbox:

@@ -19,11 +19,18 @@ from imagesvc.accounts.schemas import NewUser, UserChanges
 from imagesvc.accounts.service import ADMIN_ID, Caller
 from imagesvc.db import Database, new_id
 from imagesvc.errors import Forbidden
-from imagesvc.operations.account_removal import KIND, dedupe_key
 from imagesvc.settings import Settings
 from imagesvc.tasks.completion import Waiting
 from imagesvc.tasks.leases import new_task
 from imagesvc.tasks.queue import Queue
+
+REMOVE_ACCOUNT = "remove_account"
+"""The kind of the task that removes an account (``operations/account_removal.py``)."""
+
+
+def removal_key(user_id: UUID) -> str:
+    """The dedupe key of the task that removes this account."""
+    return f"{REMOVE_ACCOUNT}:{user_id}"
 
 
 class Users:
@@ -104,7 +111,7 @@ class Users:
             raise BuiltInAccount
         if user_id == caller.user_id:
             caller.require_fresh_login()
-        task = new_task(kind=KIND, payload={"user_id": str(user_id)}, dedupe_key=dedupe_key(user_id))
+        task = new_task(kind=REMOVE_ACCOUNT, payload={"user_id": str(user_id)}, dedupe_key=removal_key(user_id))
         async with self._sessions.begin() as session:
             user = await queries.lock_user(session, user_id)
             if user is None:
@@ -116,7 +123,7 @@ class Users:
             await queries.delete_keys_of(session, user_id)
             session.add(task)
         await self._queue.wake(task.id, is_urgent=True)
-        await self._waiting.for_task(dedupe_key(user_id), seconds=self._removal_wait_seconds)
+        await self._waiting.for_task(removal_key(user_id), seconds=self._removal_wait_seconds)
 
     async def _hashed(self, password: SecretStr, *, account: str) -> str:
         return await self._passwords.hash(require_good(password.get_secret_value(), account=account))

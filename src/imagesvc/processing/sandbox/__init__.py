@@ -4,7 +4,7 @@
 
     worker process                     zygote                             one process an image
     sandbox.py   keeps a zygote  --->  zygote.py   forks, watches   --->  child.py   confines itself (confinement.py),
-    scratch.py   folders in memory     the clock, buries                  then runs imagesvc.processing.process
+    scratch.py   folders in memory     the clock, buries                  then runs imagesvc.processing.pipeline
 
 The zygote is started by exec with an empty environment and one descriptor, its control socket. It imports the imaging
 libraries once, so that a fork costs milliseconds, and never reads a byte of an image. Each request arrives as a small
