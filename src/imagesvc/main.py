@@ -1,6 +1,7 @@
 """The web process: one FastAPI application. `imagesvc serve` runs it."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
@@ -26,10 +27,12 @@ import imagesvc.webhooks.router
 from imagesvc import observability
 from imagesvc.http import docs, graceful_shutdown, health, problems, request_context
 from imagesvc.http.fast_routes import serve_directly
+from imagesvc.http.health import HealthChecks
+from imagesvc.http.web_parts import WebParts, set_parts
 from imagesvc.settings import Settings
 from imagesvc.uploads.limits import limits_table
 from imagesvc.uploads.tus import headers as tus_headers
-from imagesvc.wiring import checks_of, open_web
+from imagesvc.wiring import Web, checks_of, open_web
 
 EXPOSED_HEADERS = ("ETag", "Link", "Repr-Digest", "Retry-After", "X-Request-Id")
 """What pages of other origins may see of an answer, besides what resumable uploads need."""
@@ -65,6 +68,12 @@ Send `Authorization: Bearer <token>` everywhere under `/v1`. Failures are `appli
 """
 
 
+def parts_of(web: Web) -> WebParts:
+    """Everything that a route may ask for."""
+    services = [getattr(web, field.name) for field in dataclasses.fields(web) if field.name != "servers"]
+    return WebParts(web.servers.settings, web.servers.storage, HealthChecks(checks_of(web.servers)), *services)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without ``settings`` they are read from the environment."""
     settings = settings or Settings()
@@ -73,20 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_web(settings) as web:
-            state = app.state
-            state.settings, state.storage = settings, web.servers.storage
-            state.accounts, state.links, state.uploads = web.accounts, web.links, web.uploads
-            state.batches, state.known_contents = web.batches, web.known_contents
-            state.idempotency = web.idempotency
-            state.resumables = web.resumables
-            state.users, state.api_keys, state.logins = web.users, web.api_keys, web.logins
-            state.images, state.stats, state.cursors = web.images, web.stats, web.cursors
-            state.search, state.changes, state.shares = web.search, web.changes, web.shares
-            state.similar = web.similar
-            state.stores, state.jobs, state.visits = web.stores, web.jobs, web.visits
-            state.resizes, state.webhooks = web.resizes, web.webhooks
-            state.tasks = web.tasks
-            state.checks, state.metrics = checks_of(web.servers), web.metrics
+            set_parts(app, parts_of(web))
             yield
 
     app = FastAPI(

@@ -9,8 +9,9 @@ from imagesvc.links.models import Link, LinkContent
 from imagesvc.operations.models import Audit, Reprocessing
 from imagesvc.resizes.models import Resize
 from imagesvc.stats.models import StatsCount, StatsDelta
+from imagesvc.storage.models import LooseObject
 from imagesvc.stores.models import Store
-from imagesvc.tasks.models import LooseObject, Task
+from imagesvc.tasks.models import Task
 from imagesvc.uploads.models import Batch, Upload
 from imagesvc.uploads.tus.models import ResumableUpload
 from imagesvc.webhooks.models import Webhook, WebhookDelivery

@@ -44,19 +44,19 @@ async def work(parts: Background) -> None:
     jobs = [
         asyncio.create_task(_take_jobs(settings, parts.runner)),
         asyncio.create_task(parts.turns.take()),
-        asyncio.create_task(_every(settings.sweep_seconds, parts.turns.recover)),
-        asyncio.create_task(_every(settings.sweep_seconds, parts.servers.queue.sweep)),
-        asyncio.create_task(_every(settings.reap_seconds, parts.expiry.expire)),
-        asyncio.create_task(_every(settings.reap_seconds, parts.resize_expiry.expire)),
-        asyncio.create_task(_every(settings.sweep_seconds, parts.reprocessings.plan)),
-        asyncio.create_task(_every(FOLD_SECONDS, parts.stats.fold)),
-        asyncio.create_task(_every(FORGET_SECONDS, parts.idempotency.forget)),
-        asyncio.create_task(_every(FORGET_SECONDS, parts.webhooks.forget)),
+        asyncio.create_task(_repeat("Turns.recover", parts.turns.recover, seconds=settings.sweep_seconds)),
+        asyncio.create_task(_repeat("Queue.sweep", parts.servers.queue.sweep, seconds=settings.sweep_seconds)),
+        asyncio.create_task(_repeat("Expiry.expire", parts.expiry.expire, seconds=settings.reap_seconds)),
+        asyncio.create_task(_repeat("ResizeExpiry.expire", parts.resize_expiry.expire, seconds=settings.reap_seconds)),
+        asyncio.create_task(_repeat("Reprocessings.plan", parts.reprocessings.plan, seconds=settings.sweep_seconds)),
+        asyncio.create_task(_repeat("Statistics.fold", parts.stats.fold, seconds=FOLD_SECONDS)),
+        asyncio.create_task(_repeat("IdempotencyKeys.forget", parts.idempotency.forget, seconds=FORGET_SECONDS)),
+        asyncio.create_task(_repeat("Webhooks.forget", parts.webhooks.forget, seconds=FORGET_SECONDS)),
     ]
     if settings.reaper_paused:
         log.warning("reaper paused")
     else:
-        jobs.append(asyncio.create_task(_every(settings.reap_seconds, parts.reaper.reap)))
+        jobs.append(asyncio.create_task(_repeat("Reaper.reap", parts.reaper.reap, seconds=settings.reap_seconds)))
     try:
         await asyncio.gather(*jobs)
     finally:
@@ -120,9 +120,11 @@ async def _end(worker: Worker) -> None:
         await worker.close()
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[int]]) -> None:
-    """Again at once while there is plenty, else after ``seconds``."""
-    name = work.__qualname__
+async def _repeat(name: str, work: Callable[[], Awaitable[int]], *, seconds: float) -> None:
+    """Run ``work`` again and again: at once while it returns 100 or more, else after ``seconds``.
+
+    ``name`` is the value of the metric label ``work``, which dashboards and alerts use: never rename it.
+    """
     while True:
         result = "ok"
         try:

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from imagesvc.http import health
+from imagesvc.http.web_parts import WebParts, set_parts
 
 from .conftest import Lines
 
@@ -23,15 +24,21 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
+def check_with(app: FastAPI, **checks: health.Check) -> None:
+    """Replace the checks of these dependencies; the others answer."""
+    found: dict[str, health.Check] = {"database": fine, "storage": fine, "queue": fine, **checks}
+    set_parts(app, WebParts(health.HealthChecks(found)))
+
+
 @pytest.fixture
 def app(app: FastAPI) -> FastAPI:
     app.include_router(health.router)
-    app.state.checks = {"database": fine, "storage": fine, "queue": fine}
+    check_with(app)
     return app
 
 
 async def test_a_process_is_alive_whatever_is_away(app: FastAPI, client: httpx.AsyncClient) -> None:
-    app.state.checks["database"] = refuse
+    check_with(app, database=refuse)
 
     assert (await client.get("/livez")).status_code == 200
 
@@ -46,13 +53,13 @@ async def test_it_is_ready_when_every_dependency_answers(client: httpx.AsyncClie
 async def test_a_dependency_that_is_away_is_named_and_nothing_else_is_told(
     app: FastAPI, client: httpx.AsyncClient, log_lines: Lines
 ) -> None:
-    app.state.checks["database"] = refuse
+    check_with(app, database=refuse)
 
     answer = await client.get("/readyz")
 
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
-    states = {name: answer.json()[name] for name in app.state.checks}
+    states = {name: answer.json()[name] for name in ("database", "storage", "queue")}
     assert states == {"database": "away", "storage": "ok", "queue": "ok"}
     assert "10.0.0.7" not in answer.text
     assert "ConnectionRefusedError" in str(log_lines())
@@ -61,7 +68,7 @@ async def test_a_dependency_that_is_away_is_named_and_nothing_else_is_told(
 
 async def test_dependencies_are_asked_at_the_same_time(app: FastAPI, client: httpx.AsyncClient) -> None:
     together = asyncio.Barrier(3)
-    app.state.checks = dict.fromkeys(("database", "storage", "queue"), together.wait)
+    check_with(app, database=together.wait, storage=together.wait, queue=together.wait)
 
     assert (await client.get("/readyz")).status_code == 200
 
@@ -69,7 +76,7 @@ async def test_dependencies_are_asked_at_the_same_time(app: FastAPI, client: htt
 async def test_a_dependency_that_does_not_answer_is_not_waited_for_without_end(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
-    app.state.checks["storage"] = never
+    check_with(app, storage=never)
 
     answer = await client.get("/readyz")
 

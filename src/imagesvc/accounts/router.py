@@ -1,10 +1,11 @@
 """The caller of a request, as routes of every feature ask for it; and the routes for accounts, keys and tokens."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer, OAuth2PasswordBearer
 
 from imagesvc.accounts.errors import (
@@ -22,12 +23,14 @@ from imagesvc.accounts.errors import (
 )
 from imagesvc.accounts.keys import ApiKeys
 from imagesvc.accounts.logins import Logins
+from imagesvc.accounts.models import ApiKey, User
 from imagesvc.accounts.schemas import Granted, KeyMade, KeyOut, Me, NewKey, NewUser, UserChanges, UserOut
 from imagesvc.accounts.service import Accounts, Caller
 from imagesvc.accounts.users import Users
 from imagesvc.errors import Forbidden, Invalid, Malformed, Unauthenticated
-from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
+from imagesvc.http.pagination import Page, PagingPart
 from imagesvc.http.problems import problems
+from imagesvc.http.web_parts import part, web_part
 
 MAX_FORM_BYTES = 16 * 1024
 LOGIN_FORM: dict[str, Any] = {
@@ -59,7 +62,7 @@ by_password = OAuth2PasswordBearer(
 
 async def optional_caller(request: Request) -> Caller | None:
     """Nobody when no credential was sent; a bad credential is 401 on public routes too."""
-    accounts: Accounts = request.app.state.accounts
+    accounts = web_part(request, Accounts)
     caller = await accounts.caller_of(request.headers.get("authorization"))
     if caller is not None:
         request.scope.setdefault("state", {})["caller_id"] = str(caller.user_id)
@@ -83,7 +86,9 @@ needs_bearer = Depends(_either)
 """Shows the padlock in the OpenAPI page; the check itself is ``current_caller``."""
 
 router = APIRouter(prefix="/v1")
-Limit = Annotated[int, Query(ge=1, le=200)]
+LoginsPart = Annotated[Logins, Depends(part(Logins))]
+UsersPart = Annotated[Users, Depends(part(Users))]
+ApiKeysPart = Annotated[ApiKeys, Depends(part(ApiKeys))]
 
 
 @router.post(
@@ -92,9 +97,8 @@ Limit = Annotated[int, Query(ge=1, le=200)]
     responses=problems(WrongPassword, Malformed, Invalid, TooManyFailures, TooManyLogins),
     openapi_extra=LOGIN_FORM,
 )
-async def log_in(request: Request, response: Response) -> Granted:
+async def log_in(request: Request, response: Response, logins: LoginsPart) -> Granted:
     """An access token for account and password (OAuth 2.0 password form). Failures are slowed down."""
-    logins: Logins = request.app.state.logins
     form = await _form(request)
     wrong = [{"pointer": f"/{name}", "detail": "Required."} for name in ("username", "password") if not form.get(name)]
     if form.get("grant_type", "password") != "password":
@@ -128,40 +132,31 @@ async def _form(request: Request) -> dict[str, str]:
     responses=problems(Forbidden, AccountTaken, WeakPassword),
     dependencies=[needs_bearer],
 )
-async def create_user(request: Request, body: NewUser, caller: CurrentCaller) -> UserOut:
+async def create_user(request: Request, body: NewUser, caller: CurrentCaller, users: UsersPart) -> UserOut:
     """Make an account. Admins only."""
-    users: Users = request.app.state.users
     return UserOut.of(await users.create(caller, body))
 
 
 @router.get("/users", tags=["accounts"], responses=problems(Forbidden, Malformed), dependencies=[needs_bearer])
-async def list_users(
-    request: Request, response: Response, caller: CurrentCaller, limit: Limit = 50, cursor: str | None = None
-) -> Page[UserOut]:
+async def list_users(caller: CurrentCaller, users: UsersPart, paging: PagingPart) -> Page[UserOut]:
     """All accounts, the oldest first. Admins only."""
-    users: Users = request.app.state.users
-    cursors: Cursors = request.app.state.cursors
-    query = fingerprint("users", caller.user_id, {})
-    after = cursors.decode(cursor, query)[0] if cursor else None
-    found = await users.page(caller, after=after if isinstance(after, UUID) else None, limit=limit + 1)
-    shown = found[:limit]
-    next_cursor = cursors.encode(query, [shown[-1].id]) if len(found) > limit else None
-    link_next(request, response, next_cursor)
-    return Page(items=[UserOut.of(user) for user in shown], next_cursor=next_cursor)
+
+    async def rows(last: UUID | None, limit: int) -> Sequence[User]:
+        return await users.page(caller, after=last, limit=limit)
+
+    return await paging.page("users", caller.user_id, rows, key=(UUID, lambda user: user.id), item=UserOut.of)
 
 
 @router.get("/users/me", tags=["accounts"], dependencies=[needs_bearer])
-async def who_am_i(request: Request, caller: CurrentCaller) -> Me:
+async def who_am_i(request: Request, caller: CurrentCaller, users: UsersPart) -> Me:
     """Your account, and what the credential you sent may do."""
-    users: Users = request.app.state.users
     user = UserOut.of(await users.get(caller, caller.user_id))
     return Me(**user.model_dump(), scopes=sorted(caller.scopes))
 
 
 @router.get("/users/{user_id}", tags=["accounts"], responses=problems(UserNotFound), dependencies=[needs_bearer])
-async def get_user(request: Request, user_id: UUID, caller: CurrentCaller) -> UserOut:
+async def get_user(request: Request, user_id: UUID, caller: CurrentCaller, users: UsersPart) -> UserOut:
     """One account: your own, or any for an admin."""
-    users: Users = request.app.state.users
     return UserOut.of(await users.get(caller, user_id))
 
 
@@ -171,13 +166,14 @@ async def get_user(request: Request, user_id: UUID, caller: CurrentCaller) -> Us
     responses=problems(Forbidden, NotWithAKey, LoginTooOld, BuiltInAccount, UserNotFound, WeakPassword),
     dependencies=[needs_bearer],
 )
-async def change_user(request: Request, user_id: UUID, body: UserChanges, caller: CurrentCaller) -> UserOut:
+async def change_user(
+    request: Request, user_id: UUID, body: UserChanges, caller: CurrentCaller, users: UsersPart
+) -> UserOut:
     """Set a new password (your own after a fresh login), or, as an admin, the role, or disable and enable.
 
     A new password and being disabled end all access tokens of the account; while it is disabled, its keys, links and
     shares stop as well.
     """
-    users: Users = request.app.state.users
     return UserOut.of(await users.change(caller, user_id, body))
 
 
@@ -188,9 +184,8 @@ async def change_user(request: Request, user_id: UUID, body: UserChanges, caller
     responses=problems(NotWithAKey, LoginTooOld, BuiltInAccount, UserNotFound),
     dependencies=[needs_bearer],
 )
-async def delete_user(request: Request, user_id: UUID, caller: CurrentCaller) -> None:
+async def delete_user(request: Request, user_id: UUID, caller: CurrentCaller, users: UsersPart) -> None:
     """Delete an account with all its images. Nobody sees them from now on; files are freed in the background."""
-    users: Users = request.app.state.users
     await users.delete(caller, user_id)
 
 
@@ -201,28 +196,23 @@ async def delete_user(request: Request, user_id: UUID, caller: CurrentCaller) ->
     responses=problems(NotWithAKey, ScopeBeyondRole),
     dependencies=[needs_bearer],
 )
-async def create_key(request: Request, response: Response, body: NewKey, caller: CurrentCaller) -> KeyMade:
+async def create_key(
+    request: Request, response: Response, body: NewKey, caller: CurrentCaller, keys: ApiKeysPart
+) -> KeyMade:
     """Make a key for a device or a script. It is shown this once. A key cannot make keys."""
-    keys: ApiKeys = request.app.state.api_keys
     row, key = await keys.create(caller, body)
     response.headers["Cache-Control"] = "no-store"
     return KeyMade(**KeyOut.of(row).model_dump(), key=key)
 
 
 @router.get("/api-keys", tags=["accounts"], responses=problems(NotWithAKey, Malformed), dependencies=[needs_bearer])
-async def list_keys(
-    request: Request, response: Response, caller: CurrentCaller, limit: Limit = 50, cursor: str | None = None
-) -> Page[KeyOut]:
+async def list_keys(caller: CurrentCaller, keys: ApiKeysPart, paging: PagingPart) -> Page[KeyOut]:
     """Your keys, the newest first: how each begins, what it may do, and when it was last used."""
-    keys: ApiKeys = request.app.state.api_keys
-    cursors: Cursors = request.app.state.cursors
-    query = fingerprint("api-keys", caller.user_id, {})
-    before = cursors.decode(cursor, query)[0] if cursor else None
-    found = await keys.page(caller, before=before if isinstance(before, UUID) else None, limit=limit + 1)
-    shown = found[:limit]
-    next_cursor = cursors.encode(query, [shown[-1].id]) if len(found) > limit else None
-    link_next(request, response, next_cursor)
-    return Page(items=[KeyOut.of(key) for key in shown], next_cursor=next_cursor)
+
+    async def rows(last: UUID | None, limit: int) -> Sequence[ApiKey]:
+        return await keys.page(caller, before=last, limit=limit)
+
+    return await paging.page("api-keys", caller.user_id, rows, key=(UUID, lambda key: key.id), item=KeyOut.of)
 
 
 @router.delete(
@@ -232,7 +222,6 @@ async def list_keys(
     responses=problems(NotWithAKey, KeyNotFound),
     dependencies=[needs_bearer],
 )
-async def revoke_key(request: Request, key_id: UUID, caller: CurrentCaller) -> None:
+async def revoke_key(request: Request, key_id: UUID, caller: CurrentCaller, keys: ApiKeysPart) -> None:
     """Stop a key at once."""
-    keys: ApiKeys = request.app.state.api_keys
     await keys.revoke(caller, key_id)

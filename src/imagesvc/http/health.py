@@ -5,6 +5,7 @@ two to itself (deploy/).
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from imagesvc.errors import NotFound, Unavailable
 from imagesvc.http.problems import problems
+from imagesvc.http.web_parts import web_part
 from imagesvc.metrics.exposition import MEDIA_TYPE, Page
 from imagesvc.settings import Settings
 
@@ -25,6 +27,13 @@ State = Literal["ok", "slow", "away"]
 
 log = structlog.get_logger("imagesvc.http")
 router = APIRouter(tags=["health"])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HealthChecks:
+    """Each dependency by name, with a check that raises when it is away."""
+
+    checks: Mapping[str, Check]
 
 
 class NotReady(Unavailable):
@@ -47,9 +56,9 @@ READY: dict[int | str, Any] = {
 @router.get("/readyz", responses={**READY, **problems(NotReady)})
 async def is_ready(request: Request) -> dict[str, State]:
     """Whether requests can be served: each dependency by name, `ok`, `slow` or `away`."""
-    checks: Mapping[str, Check] = request.app.state.checks
-    states = await asyncio.gather(*(_state(name, check) for name, check in checks.items()))
-    found = dict(zip(checks, states, strict=True))
+    health = web_part(request, HealthChecks)
+    states = await asyncio.gather(*(_state(name, check) for name, check in health.checks.items()))
+    found = dict(zip(health.checks, states, strict=True))
     if any(state != "ok" for state in states):
         raise NotReady(extra=found)
     return found
@@ -72,10 +81,10 @@ async def _state(name: str, check: Check) -> State:
 async def metrics(request: Request) -> Response:
     """The service in numbers, in the Prometheus text format; to `IMAGESVC_METRICS_NETWORKS` only, this machine by
     default. For others there is nothing here: the counts would tell strangers what came in."""
-    settings: Settings = request.app.state.settings
+    settings = web_part(request, Settings)
     if not _is_among(settings.metrics_networks, request):
         raise NotFound
-    page: Page = request.app.state.metrics
+    page = web_part(request, Page)
     return Response(await page.text(), media_type=MEDIA_TYPE)
 
 

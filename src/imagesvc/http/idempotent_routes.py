@@ -21,6 +21,7 @@ from imagesvc.http.idempotency import (
     KeyInUse,
     KeyReused,
 )
+from imagesvc.http.web_parts import web_part
 
 ONCE_PROBLEMS = (KeyInUse, KeyReused, AnswerUnreadable)
 """For the ``responses=`` of a route that takes the header."""
@@ -54,7 +55,7 @@ async def json_once(
     """
     if key is None:
         return _json(await work(new_id()), status)
-    keys: IdempotencyKeys = request.app.state.idempotency
+    keys = web_part(request, IdempotencyKeys)
     fingerprint = Fingerprint(_operation(request))
     fingerprint.update(await request.body())
     begun = await keys.begin(caller_id, key, fingerprint=fingerprint.digest())
@@ -83,7 +84,7 @@ async def stream_once(
     """
     if key is None:
         return await work(stream)
-    keys: IdempotencyKeys = request.app.state.idempotency
+    keys = web_part(request, IdempotencyKeys)
     begun = await keys.begin(caller_id, key, fingerprint=None)
     if isinstance(begun, Done):
         await _require_same(begun, request, stream)

@@ -7,19 +7,21 @@ another query hides, and none can be made up.
 
 import base64
 import binascii
+import dataclasses
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from imagesvc.errors import Malformed
+from imagesvc.http.web_parts import part
 from imagesvc.keyring import KeyRing
 
 MAX_CURSOR_CHARS = 2_000
@@ -28,6 +30,11 @@ _MAC_BYTES = 16
 Value = str | int | float | datetime | UUID | None
 
 T = TypeVar("T")
+Row = TypeVar("Row")
+Item = TypeVar("Item")
+Key = TypeVar("Key", str, UUID)
+
+Limit = Annotated[int, Query(ge=1, le=200)]
 
 _READERS: dict[str, Callable[[Any], Value]] = {
     "d": datetime.fromisoformat,
@@ -72,6 +79,54 @@ class Cursors:
             return tuple(_READERS[tag](written) for tag, written in values)
         except (ValueError, TypeError, KeyError, binascii.Error, RecursionError) as error:
             raise Malformed("This cursor does not belong to this query: begin again without it.") from error
+
+
+CursorsPart = Annotated[Cursors, Depends(part(Cursors))]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Paging:
+    """The page that a request asks for, and the answer with it."""
+
+    request: Request
+    response: Response
+    cursors: Cursors
+    limit: int
+    cursor: str | None
+
+    async def page(
+        self,
+        query: str,
+        caller_id: UUID,
+        rows_after: Callable[[Key | None, int], Awaitable[Sequence[Row]]],
+        *,
+        key: tuple[type[Key], Callable[[Row], Key]],
+        item: Callable[[Row], Item],
+        filters: Mapping[str, object] | None = None,
+    ) -> Page[Item]:
+        """One page of a list that is sorted by one key.
+
+        ``rows_after`` gets the key of the last row seen (None for the first page) and how many rows it returns at most.
+        ``key`` is the key's type and how to read it from a row. Raises Malformed for a cursor of another query.
+        """
+        key_type, key_of = key
+        mark = fingerprint(query, caller_id, filters or {})
+        last = self.cursors.decode(self.cursor, mark)[0] if self.cursor else None
+        rows = await rows_after(last if isinstance(last, key_type) else None, self.limit + 1)
+        shown = rows[: self.limit]
+        next_cursor = self.cursors.encode(mark, [key_of(shown[-1])]) if len(rows) > self.limit else None
+        link_next(self.request, self.response, next_cursor)
+        return Page(items=[item(row) for row in shown], next_cursor=next_cursor)
+
+
+async def _paging(
+    request: Request, response: Response, cursors: CursorsPart, limit: Limit = 50, cursor: str | None = None
+) -> Paging:
+    return Paging(request, response, cursors, limit, cursor)
+
+
+PagingPart = Annotated[Paging, Depends(_paging)]
+"""Adds the query parameters ``limit`` and ``cursor`` to a route."""
 
 
 def fingerprint(query: str, caller: object, conditions: Mapping[str, Any]) -> bytes:

@@ -8,7 +8,10 @@ import time
 from collections.abc import AsyncIterator
 from typing import Self
 
-from imagesvc.errors import ImagesvcError
+from starlette.requests import Request
+
+from imagesvc.errors import ImagesvcError, Malformed
+from imagesvc.http.web_parts import web_part
 from imagesvc.settings import Settings
 
 
@@ -106,3 +109,18 @@ class Pace:
             f"A file may take {self._most_seconds:g} seconds, pause for {self._idle_seconds:g}, "
             f"and has to come at {self._least} bytes a second."
         )
+
+
+def pace_of(request: Request) -> Pace:
+    """The body, from a client that has to keep up."""
+    return Pace(web_part(request, Settings), request.stream())
+
+
+def declared_bytes(request: Request) -> int | None:
+    """Content-Length; None for a chunked body. Raises Malformed."""
+    value = request.headers.get("content-length")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise Malformed("Content-Length is not a number.")
+    return int(value)

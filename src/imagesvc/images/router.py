@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, OptionalCaller, needs_bearer
 from imagesvc.errors import Forbidden, PreconditionFailed
@@ -12,17 +12,20 @@ from imagesvc.http.conditional import is_unchanged, strong_etag
 from imagesvc.http.file_response import StoredBytes
 from imagesvc.http.problems import problems
 from imagesvc.http.ranges import RangeNotSatisfiable
+from imagesvc.http.web_parts import part, web_part
 from imagesvc.images.editing import Changes
 from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
 from imagesvc.images.schemas import ImageChanges, ImageOut, Receipt, UploadWithImage, as_json, etag_of
 from imagesvc.images.service import LONGEST_WAIT_SECONDS, Images, StoredRendition
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
+from imagesvc.links.router import CurrentLink
 from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
 from imagesvc.processing.sniff import EXTENSION_OF
 from imagesvc.storage.bucket import ObjectGone, Storage, StorageAway
-from imagesvc.uploads.router import TheLink
 
 router = APIRouter(tags=["images"])
+ImagesPart = Annotated[Images, Depends(part(Images))]
+ChangesPart = Annotated[Changes, Depends(part(Changes))]
 
 Wait = Annotated[
     float,
@@ -46,9 +49,10 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: BINARY[304]}
     response_model=ImageOut,
     dependencies=[needs_bearer],
 )
-async def image(request: Request, image_id: UUID, caller: OptionalCaller, wait: Wait = 0) -> Response:
+async def image(
+    request: Request, image_id: UUID, caller: OptionalCaller, images: ImagesPart, wait: Wait = 0
+) -> Response:
     """Everything about one image for its owner and admins; the public view of a public image for anyone."""
-    images: Images = request.app.state.images
     return _json(request, await images.image(caller, image_id, wait_seconds=wait))
 
 
@@ -58,9 +62,10 @@ async def image(request: Request, image_id: UUID, caller: OptionalCaller, wait: 
     response_model=UploadWithImage,
     dependencies=[needs_bearer],
 )
-async def upload(request: Request, upload_id: UUID, caller: CurrentCaller, wait: Wait = 0) -> Response:
+async def upload(
+    request: Request, upload_id: UUID, caller: CurrentCaller, images: ImagesPart, wait: Wait = 0
+) -> Response:
     """An arrival and the image that it led to; this is how a link's owner gets from a receipt to the image."""
-    images: Images = request.app.state.images
     return _json(request, await images.upload(caller, upload_id, wait_seconds=wait))
 
 
@@ -70,9 +75,10 @@ async def upload(request: Request, upload_id: UUID, caller: CurrentCaller, wait:
     response_model=ImageOut,
     dependencies=[needs_bearer],
 )
-async def change_image(request: Request, image_id: UUID, body: ImageChanges, caller: CurrentCaller) -> Response:
+async def change_image(
+    request: Request, image_id: UUID, body: ImageChanges, caller: CurrentCaller, changes: ChangesPart
+) -> Response:
     """Change title, description or visibility. With `If-Match`, only if it still is as the `GET` with that tag said."""
-    changes: Changes = request.app.state.changes
     return _json(request, await changes.change(caller, image_id, body, request.headers))
 
 
@@ -82,9 +88,8 @@ async def change_image(request: Request, image_id: UUID, body: ImageChanges, cal
     responses=problems(Forbidden, ImageNotFound, PreconditionFailed),
     dependencies=[needs_bearer],
 )
-async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller) -> None:
+async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller, changes: ChangesPart) -> None:
     """Delete an image, its uploads and shares. The stored file goes when no other image needs it. `If-Match` counts."""
-    changes: Changes = request.app.state.changes
     await changes.delete(caller, image_id, request.headers)
 
 
@@ -95,9 +100,8 @@ async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller) 
     responses={**BINARY, **problems(ImageNotFound, *CONDITIONS, ObjectGone, StorageAway)},
     dependencies=[needs_bearer],
 )
-async def original(request: Request, image_id: UUID, caller: CurrentCaller) -> Response:
+async def original(request: Request, image_id: UUID, caller: CurrentCaller, images: ImagesPart) -> Response:
     """The bytes as they were sent. The ETag is their SHA-256; ranges and conditions work."""
-    images: Images = request.app.state.images
     found = await images.original(caller, image_id)
     filename = found["filename"] or f"{found['title']}.{EXTENSION_OF[found['media_type']]}"
     return StoredBytes(
@@ -128,9 +132,9 @@ async def rendition(
     preset: Annotated[str, Path(description="`thumb` 320, `medium` 1024, `large` 2048 px on the long side, or `full`")],
     form: Annotated[str, Path(description="`webp`, `jpg` or `avif`")],
     caller: OptionalCaller,
+    images: ImagesPart,
 ) -> Response:
     """A derived picture: upright, sRGB, without metadata, never enlarged. Made on the first request if need be."""
-    images: Images = request.app.state.images
     found = await images.rendition(caller, image_id, preset, form)
     return _rendition(request, found, MEDIA_TYPE_OF_FORMAT[form])
 
@@ -141,9 +145,8 @@ async def rendition(
     responses={**UNCHANGED, **problems(BadLinkToken, LinkExpired, LinkRevoked, UploadNotFound)},
     response_model=Receipt,
 )
-async def receipt(request: Request, token: str, upload_id: UUID, link: TheLink) -> Response:
+async def receipt(request: Request, token: str, upload_id: UUID, link: CurrentLink, images: ImagesPart) -> Response:
     """How a file fared that was sent through this link."""
-    images: Images = request.app.state.images
     return _json(request, await images.receipt(link.id, upload_id, link_path=f"/u/{token}"))
 
 
@@ -157,14 +160,15 @@ async def receipt(request: Request, token: str, upload_id: UUID, link: TheLink) 
         **problems(BadLinkToken, LinkExpired, LinkRevoked, NoSuchRendition, *CONDITIONS, ObjectGone, StorageAway),
     },
 )
-async def receipt_thumb(request: Request, token: str, upload_id: UUID, link: TheLink) -> Response:
+async def receipt_thumb(
+    request: Request, token: str, upload_id: UUID, link: CurrentLink, images: ImagesPart
+) -> Response:
     """A small picture of a file that was sent through this link."""
-    images: Images = request.app.state.images
     return _rendition(request, await images.receipt_thumb(link.id, upload_id), "image/webp")
 
 
 def opener(request: Request, key: str) -> Any:
-    storage: Storage = request.app.state.storage
+    storage = web_part(request, Storage)
 
     def open_bytes(start: int, stop: int) -> AsyncIterator[bytes]:
         return storage.read(key, start, stop)

@@ -1,27 +1,27 @@
 """Routes: jobs, and how their images fare."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.idempotent_routes import ONCE_PROBLEMS, IdempotencyKey, json_once
-from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
+from imagesvc.http.pagination import CursorsPart, Limit, Page, PagingPart, fingerprint, link_next
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_body
+from imagesvc.http.web_parts import SettingsPart, part
 from imagesvc.jobs.errors import BadJob, JobNotFound
 from imagesvc.jobs.schemas import JOB_BODY, JobCounts, JobImage, JobMade, JobOut, NewJob, read_job
 from imagesvc.jobs.service import Jobs
-from imagesvc.settings import Settings
 
 router = APIRouter(prefix="/v1/jobs", tags=["visits"], dependencies=[needs_bearer])
-
-Limit = Annotated[int, Query(ge=1, le=200)]
+JobsPart = Annotated[Jobs, Depends(part(Jobs))]
 
 
 @router.post(
@@ -31,13 +31,13 @@ Limit = Annotated[int, Query(ge=1, le=200)]
     responses=problems(Forbidden, BadJob, *ONCE_PROBLEMS),
     openapi_extra=JOB_BODY,
 )
-async def submit_job(request: Request, caller: CurrentCaller, key: IdempotencyKey = None) -> Response:
+async def submit_job(
+    request: Request, caller: CurrentCaller, settings: SettingsPart, jobs: JobsPart, key: IdempotencyKey = None
+) -> Response:
     """Have pictures of visits downloaded, kept as your images, and measured. The answer does not wait for that.
 
     A URL that stands several times in one job is fetched once. Host by host only a few are fetched at a time.
     """
-    jobs: Jobs = request.app.state.jobs
-    settings: Settings = request.app.state.settings
     caller.require("upload")
     accept_body(request, max_bytes=settings.max_job_bytes)
     wanted = await _wanted(await request.body())
@@ -57,25 +57,18 @@ async def _wanted(body: bytes) -> NewJob:
 
 
 @router.get("", responses=problems(Forbidden, Malformed))
-async def list_jobs(
-    request: Request, response: Response, caller: CurrentCaller, limit: Limit = 50, cursor: str | None = None
-) -> Page[JobCounts]:
+async def list_jobs(caller: CurrentCaller, jobs: JobsPart, paging: PagingPart) -> Page[JobCounts]:
     """Your jobs, the newest first; an admin sees all."""
-    jobs: Jobs = request.app.state.jobs
-    cursors: Cursors = request.app.state.cursors
-    query = fingerprint("jobs", caller.user_id, {})
-    before = cursors.decode(cursor, query)[0] if cursor else None
-    found = await jobs.page(caller, before=before if isinstance(before, UUID) else None, limit=limit + 1)
-    shown = found[:limit]
-    next_cursor = cursors.encode(query, [shown[-1].job_id]) if len(found) > limit else None
-    link_next(request, response, next_cursor)
-    return Page(items=list(shown), next_cursor=next_cursor)
+
+    async def rows(last: UUID | None, limit: int) -> Sequence[JobCounts]:
+        return await jobs.page(caller, before=last, limit=limit)
+
+    return await paging.page("jobs", caller.user_id, rows, key=(UUID, lambda job: job.job_id), item=lambda job: job)
 
 
 @router.get("/{job_id}", responses=problems(Forbidden, JobNotFound))
-async def get_job(request: Request, job_id: UUID, caller: CurrentCaller) -> JobOut:
+async def get_job(request: Request, job_id: UUID, caller: CurrentCaller, jobs: JobsPart) -> JobOut:
     """How a job goes: `ongoing`; `completed` when all images are done, `failed` when any is not; `cancelled`."""
-    jobs: Jobs = request.app.state.jobs
     return await jobs.get(caller, job_id)
 
 
@@ -85,12 +78,12 @@ async def list_job_images(
     response: Response,
     job_id: UUID,
     caller: CurrentCaller,
+    cursors: CursorsPart,
+    jobs: JobsPart,
     limit: Limit = 50,
     cursor: str | None = None,
 ) -> Page[JobImage]:
     """A job's images in the order of the request, with what each came to."""
-    jobs: Jobs = request.app.state.jobs
-    cursors: Cursors = request.app.state.cursors
     query = fingerprint("job-images", caller.user_id, {"job": job_id})
     after = cursors.decode(cursor, query) if cursor else ()
     place = (after[0], after[1]) if len(after) == 2 else (0, -1)
@@ -102,7 +95,6 @@ async def list_job_images(
 
 
 @router.delete("/{job_id}", responses=problems(Forbidden, JobNotFound))
-async def cancel_job(request: Request, job_id: UUID, caller: CurrentCaller) -> JobOut:
+async def cancel_job(request: Request, job_id: UUID, caller: CurrentCaller, jobs: JobsPart) -> JobOut:
     """Stop what has not begun. What is under way still ends, and is counted; images that are done stay."""
-    jobs: Jobs = request.app.state.jobs
     return await jobs.cancel(caller, job_id)

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from imagesvc.http.timestamps import Moment
 from imagesvc.links import examples
 from imagesvc.links.models import Link
-from imagesvc.uploads.limits import UploadLimits
 
 ShortText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")
@@ -98,17 +97,3 @@ class Room(BaseModel):
 
     files: int | None
     bytes: int | None
-
-
-class LinkInvitation(BaseModel):
-    """A link as whoever holds it sees it."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.INVITATION]})
-
-    label: str | None
-    expires_at: dt.datetime
-    remaining: Room
-    max_file_bytes: int
-    max_parts_per_request: int
-    limits: UploadLimits
-    accepted: list[str]

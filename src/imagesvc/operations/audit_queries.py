@@ -17,7 +17,8 @@ from imagesvc.images.models import Rendition
 from imagesvc.operations.models import Audit
 from imagesvc.processing.contract import EAGER_RENDITIONS
 from imagesvc.storage import loose_objects
-from imagesvc.tasks.models import LooseObject, Task
+from imagesvc.storage.models import LooseObject
+from imagesvc.tasks.models import Task
 
 Owner = Literal["original", "rendition"]
 

@@ -1,8 +1,9 @@
 """Routes: ask for a resize, see how far it is, get it."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
@@ -12,7 +13,8 @@ from imagesvc.http.conditional import strong_etag
 from imagesvc.http.file_response import StoredBytes
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
-from imagesvc.http.slow_clients import UploadStalled
+from imagesvc.http.slow_clients import UploadStalled, declared_bytes, pace_of
+from imagesvc.http.web_parts import SettingsPart, part
 from imagesvc.images.errors import ImageNotFound
 from imagesvc.images.router import BINARY, CONDITIONS, PRIVATE, opener
 from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
@@ -40,9 +42,9 @@ from imagesvc.uploads.errors import (
     RequestTooLarge,
     TooManyUploads,
 )
-from imagesvc.uploads.router import declared_bytes, pace_of
 
 router = APIRouter(prefix="/v1/resizes", tags=["resizes"], dependencies=[needs_bearer])
+ResizesPart = Annotated[Resizes, Depends(part(Resizes))]
 
 FILE_PROBLEMS = (FileTooLarge, NotAnImage, EmptyFile, Base64Broken, NoFile, ImageNotFound)
 BODY_PROBLEMS = (UnknownBody, BrokenJson, BrokenMultipart, RequestTooLarge, UploadStalled, Malformed)
@@ -55,11 +57,12 @@ BUSY = (TooManyResizes, TooManyUploads, NoRoom, StorageAway)
     responses=problems(Forbidden, NotAResize, *FILE_PROBLEMS, *BODY_PROBLEMS, *BUSY),
     openapi_extra=RESIZE_BODY,
 )
-async def ask_for_resize(request: Request, caller: CurrentCaller) -> ResizeTaken:
+async def ask_for_resize(
+    request: Request, caller: CurrentCaller, settings: SettingsPart, resizes: ResizesPart
+) -> ResizeTaken:
     """One size of a picture that comes along, or of an image of yours. The same request again does no work again."""
-    resizes: Resizes = request.app.state.resizes
     accept_large_body(request)
-    read = reader(request.app.state.settings, request.headers.get("content-type"), pace_of(request))
+    read = reader(settings, request.headers.get("content-type"), pace_of(request))
     try:
         token = await resizes.ask(caller, read, declared_bytes=declared_bytes(request))
     except ValidationError as error:
@@ -69,9 +72,10 @@ async def ask_for_resize(request: Request, caller: CurrentCaller) -> ResizeTaken
 
 
 @router.get("/{token}", responses=problems(Forbidden, ResizeNotFound, ResizeExpired))
-async def resize_status(request: Request, response: Response, token: UUID, caller: CurrentCaller) -> ResizeOut:
+async def resize_status(
+    request: Request, response: Response, token: UUID, caller: CurrentCaller, resizes: ResizesPart
+) -> ResizeOut:
     """How far it is, and where the result is."""
-    resizes: Resizes = request.app.state.resizes
     response.headers["Cache-Control"] = "no-store"
     return await resizes.status(caller, token)
 
@@ -85,9 +89,8 @@ async def resize_status(request: Request, response: Response, token: UUID, calle
         **problems(Forbidden, ResizeNotFound, ResizeExpired, NoResult, *CONDITIONS, ObjectGone, StorageAway),
     },
 )
-async def resized_image(request: Request, token: UUID, caller: CurrentCaller) -> Response:
+async def resized_image(request: Request, token: UUID, caller: CurrentCaller, resizes: ResizesPart) -> Response:
     """The resized picture, until it expires."""
-    resizes: Resizes = request.app.state.resizes
     found = await resizes.result(caller, token)
     return StoredBytes(
         opener(request, found["key"]),

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden
 from imagesvc.http.problems import problems
+from imagesvc.http.web_parts import web_part
 from imagesvc.stats.schemas import Cameras, Formats, Report, UploadsPerDay
 from imagesvc.stats.service import Statistics
 
@@ -16,7 +17,7 @@ Zone = Annotated[str, Query(max_length=64, description="whose days are counted",
 
 
 async def _report(request: Request, caller: CurrentCaller, zone: str = "UTC") -> dict[str, Any]:
-    stats: Statistics = request.app.state.stats
+    stats = web_part(request, Statistics)
     return await stats.report(caller, zone=zone)
 
 

@@ -19,7 +19,7 @@ from imagesvc.db import Database
 from imagesvc.errors import Unavailable
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import LONGEST_REQUEST_SECONDS, Storage, StorageAway
-from imagesvc.tasks.models import LooseObject
+from imagesvc.storage.models import LooseObject
 
 log = structlog.get_logger(__name__)
 

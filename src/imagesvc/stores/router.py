@@ -1,21 +1,24 @@
 """Routes: the store master."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
-from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
+from imagesvc.http.pagination import Page, PagingPart
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
-from imagesvc.http.slow_clients import UploadStalled
+from imagesvc.http.slow_clients import UploadStalled, pace_of
+from imagesvc.http.web_parts import part
 from imagesvc.stores.errors import NotAStoreFile, NotCsv, StoreFileTooLarge, StoreNotFound
+from imagesvc.stores.models import Store
 from imagesvc.stores.schemas import CSV_BODY, Imported, NewStore, StoreOut, Text
 from imagesvc.stores.service import Stores
-from imagesvc.uploads.router import pace_of
 
 router = APIRouter(prefix="/v1/stores", tags=["visits"], dependencies=[needs_bearer])
+StoresPart = Annotated[Stores, Depends(part(Stores))]
 
 StoreId = Annotated[Text, Path(description="the store's id")]
 
@@ -25,9 +28,8 @@ StoreId = Annotated[Text, Path(description="the store's id")]
     responses=problems(Forbidden, NotCsv, NotAStoreFile, StoreFileTooLarge, UploadStalled),
     openapi_extra=CSV_BODY,
 )
-async def import_stores(request: Request, caller: CurrentCaller) -> Imported:
+async def import_stores(request: Request, caller: CurrentCaller, stores: StoresPart) -> Imported:
     """Add and change many stores. Bad rows are told by their line and do not stop the others. Admins only."""
-    stores: Stores = request.app.state.stores
     caller.require("admin")
     kind = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
     if kind != "text/csv":
@@ -46,38 +48,32 @@ async def import_stores(request: Request, caller: CurrentCaller) -> Imported:
     },
 )
 async def put_store(
-    request: Request, response: Response, store_id: StoreId, body: NewStore, caller: CurrentCaller
+    request: Request, response: Response, store_id: StoreId, body: NewStore, caller: CurrentCaller, stores: StoresPart
 ) -> StoreOut:
     """Add a store, or replace what is known of it. Admins only."""
-    stores: Stores = request.app.state.stores
     store, is_new = await stores.put(caller, store_id, body)
     response.status_code = 201 if is_new else 200
     return StoreOut.of(store)
 
 
 @router.get("/{store_id}", responses=problems(Forbidden, StoreNotFound))
-async def get_store(request: Request, store_id: StoreId, caller: CurrentCaller) -> StoreOut:
+async def get_store(request: Request, store_id: StoreId, caller: CurrentCaller, stores: StoresPart) -> StoreOut:
     """One store."""
-    stores: Stores = request.app.state.stores
     return StoreOut.of(await stores.get(caller, store_id))
 
 
 @router.get("", responses=problems(Forbidden, Malformed))
 async def list_stores(
-    request: Request,
-    response: Response,
     caller: CurrentCaller,
+    stores: StoresPart,
+    paging: PagingPart,
     area: Annotated[Text | None, Query(description="only those of this area")] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: str | None = None,
 ) -> Page[StoreOut]:
     """All stores, by their ids."""
-    stores: Stores = request.app.state.stores
-    cursors: Cursors = request.app.state.cursors
-    query = fingerprint("stores", caller.user_id, {"area": area})
-    after = cursors.decode(cursor, query)[0] if cursor else None
-    found = await stores.page(caller, area=area, after=after if isinstance(after, str) else None, limit=limit + 1)
-    shown = found[:limit]
-    next_cursor = cursors.encode(query, [shown[-1].id]) if len(found) > limit else None
-    link_next(request, response, next_cursor)
-    return Page(items=[StoreOut.of(store) for store in shown], next_cursor=next_cursor)
+
+    async def rows(last: str | None, limit: int) -> Sequence[Store]:
+        return await stores.page(caller, area=area, after=last, limit=limit)
+
+    return await paging.page(
+        "stores", caller.user_id, rows, key=(str, lambda store: store.id), item=StoreOut.of, filters={"area": area}
+    )

@@ -11,7 +11,8 @@ from imagesvc.errors import Forbidden, Malformed, Unauthenticated
 from imagesvc.http.openapi import multipart_files, raw_file
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
-from imagesvc.http.slow_clients import Pace, UploadStalled
+from imagesvc.http.slow_clients import UploadStalled, declared_bytes, pace_of
+from imagesvc.http.web_parts import SettingsPart, part, web_part
 from imagesvc.links.errors import (
     BadLinkToken,
     LinkExpired,
@@ -20,10 +21,8 @@ from imagesvc.links.errors import (
     LinkRoomTooSmall,
     LinkUsedUp,
 )
-from imagesvc.links.schemas import LinkInvitation
-from imagesvc.links.service import Links, OpenLink
+from imagesvc.links.router import CurrentLink, open_link
 from imagesvc.processing.sniff import EXTENSION_OF
-from imagesvc.settings import Settings
 from imagesvc.storage.bucket import StorageAway
 from imagesvc.uploads.errors import (
     BadContext,
@@ -40,11 +39,12 @@ from imagesvc.uploads.errors import (
 )
 from imagesvc.uploads.limits import UploadLimits
 from imagesvc.uploads.results import Results
-from imagesvc.uploads.schemas import CONTEXT_FIELDS, CONTEXT_QUERY, UploadAnswer
+from imagesvc.uploads.schemas import CONTEXT_FIELDS, CONTEXT_QUERY, LinkInvitation, UploadAnswer
 from imagesvc.uploads.service import Uploads
 from imagesvc.uploads.source import Door
 
 router = APIRouter(tags=["upload"])
+UploadsPart = Annotated[Uploads, Depends(part(Uploads))]
 
 FILE_PROBLEMS = (
     *(FileTooLarge, NotAnImage, EmptyFile, DigestMismatch, BadContext),
@@ -58,32 +58,14 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def open_link(request: Request, token: str) -> OpenLink:
-    """The link of the path, or of the Authorization header when the path has `-` in the token's place."""
-    return await link_behind(request, token, is_expired_allowed=False)
-
-
-async def link_behind(request: Request, token: str, *, is_expired_allowed: bool) -> OpenLink:
-    links: Links = request.app.state.links
-    if token == "-":  # noqa: S105 - a placeholder
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("Send the link's token as `Authorization: Bearer <token>`.")
-    return await links.open(token.strip(), is_expired_allowed=is_expired_allowed)
-
-
-TheLink = Annotated[OpenLink, Depends(open_link)]
-
-
 @router.get(
     "/u/{token}",
     summary="What a link still takes",
     response_model=LinkInvitation,
     responses=problems(BadLinkToken, LinkExpired, LinkRevoked),
 )
-async def invitation(request: Request, link: TheLink) -> LinkInvitation:
+async def invitation(request: Request, link: CurrentLink, settings: SettingsPart) -> LinkInvitation:
     """For whoever holds the link: its label, what it still allows, the limits, and which formats are taken."""
-    settings: Settings = request.app.state.settings
     return LinkInvitation(
         label=link.label,
         expires_at=link.expires_at,
@@ -105,7 +87,7 @@ async def invitation(request: Request, link: TheLink) -> LinkInvitation:
 )
 async def upload_through_link(request: Request, token: str) -> Response:
     """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
-    uploads: Uploads = request.app.state.uploads
+    uploads = web_part(request, Uploads)
     link = await open_link(request, token)
     return await _multipart(request, uploads, uploads.door_of_link(link), link_path=f"/u/{token}")
 
@@ -120,7 +102,7 @@ async def upload_through_link(request: Request, token: str) -> Response:
 )
 async def upload_raw_through_link(request: Request, token: str, filename: str) -> Response:
     """The body is the file (`curl -T picture.jpg $LINK/picture.jpg`); the context goes into the query."""
-    uploads: Uploads = request.app.state.uploads
+    uploads = web_part(request, Uploads)
     door = uploads.door_of_link(await open_link(request, token))
     accept_large_body(request)
     results = _results(door, link_path=f"/u/{token}")
@@ -145,9 +127,8 @@ async def upload_raw_through_link(request: Request, token: str, filename: str) -
     responses={**ANSWERS, **problems(Unauthenticated, Forbidden, *FILE_PROBLEMS, *BODY_PROBLEMS)},
     openapi_extra=multipart_files(CONTEXT_FIELDS, file="the pictures"),
 )
-async def upload_images(request: Request, caller: CurrentCaller) -> Response:
+async def upload_images(request: Request, caller: CurrentCaller, uploads: UploadsPart) -> Response:
     """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
-    uploads: Uploads = request.app.state.uploads
     return await _multipart(request, uploads, uploads.door_of_user(caller), link_path=None)
 
 
@@ -168,18 +149,3 @@ def _results(door: Door, *, link_path: str | None) -> Results:
 def _answer(results: Results) -> Response:
     status, body = results.answer()
     return Response(to_json(body), status, media_type="application/json")
-
-
-def pace_of(request: Request) -> Pace:
-    """The body, from a client that has to keep up."""
-    return Pace(request.app.state.settings, request.stream())
-
-
-def declared_bytes(request: Request) -> int | None:
-    """Content-Length; None for a chunked body. Raises Malformed."""
-    value = request.headers.get("content-length")
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdigit()):
-        raise Malformed("Content-Length is not a number.")
-    return int(value)

@@ -1,9 +1,14 @@
 """What goes in and out of the upload routes, for the OpenAPI page: the routes themselves stream."""
 
+import datetime as dt
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
+
+from imagesvc.links import examples
+from imagesvc.links.schemas import Room
+from imagesvc.uploads.limits import UploadLimits
 
 
 class FileResult(BaseModel):
@@ -66,3 +71,17 @@ CONTEXT_QUERY: list[dict[str, Any]] = [
     {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
     for name, text in CONTEXT_FIELDS.items()
 ]
+
+
+class LinkInvitation(BaseModel):
+    """A link as whoever holds it sees it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.INVITATION]})
+
+    label: str | None
+    expires_at: dt.datetime
+    remaining: Room
+    max_file_bytes: int
+    max_parts_per_request: int
+    limits: UploadLimits
+    accepted: list[str]

@@ -1,15 +1,17 @@
 """Routes: webhooks, their log, and sending again."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.idempotent_routes import ONCE_PROBLEMS, IdempotencyKey, json_once
-from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
+from imagesvc.http.pagination import Page, PagingPart
 from imagesvc.http.problems import problems
+from imagesvc.http.web_parts import part
 from imagesvc.webhooks.errors import (
     DeliveryNotFound,
     SecretUnreadable,
@@ -30,8 +32,7 @@ from imagesvc.webhooks.schemas import (
 from imagesvc.webhooks.service import Webhooks
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], dependencies=[needs_bearer])
-
-Limit = Annotated[int, Query(ge=1, le=200)]
+WebhooksPart = Annotated[Webhooks, Depends(part(Webhooks))]
 
 
 @router.post(
@@ -40,13 +41,14 @@ Limit = Annotated[int, Query(ge=1, le=200)]
     response_model=MadeWebhook,
     responses=problems(Forbidden, WebhookUrlRefused, TooManyWebhooks, SecretUnreadable, *ONCE_PROBLEMS),
 )
-async def subscribe(request: Request, body: NewWebhook, caller: CurrentCaller, key: IdempotencyKey = None) -> Response:
+async def subscribe(
+    request: Request, body: NewWebhook, caller: CurrentCaller, webhooks: WebhooksPart, key: IdempotencyKey = None
+) -> Response:
     """Have events of your images, batches and jobs sent to a URL, signed by Standard Webhooks with the `secret`.
 
     Each comes at least once, with the same `webhook-id` when it comes again; what a URL does not take with a 2xx is
     sent again for about a day.
     """
-    webhooks: Webhooks = request.app.state.webhooks
 
     async def create(webhook_id: UUID) -> MadeWebhook:
         return await webhooks.create(caller, body, webhook_id=webhook_id)
@@ -55,64 +57,60 @@ async def subscribe(request: Request, body: NewWebhook, caller: CurrentCaller, k
 
 
 @router.get("", responses=problems(Forbidden, Malformed))
-async def list_webhooks(
-    request: Request, response: Response, caller: CurrentCaller, limit: Limit = 50, cursor: str | None = None
-) -> Page[WebhookOut]:
+async def list_webhooks(caller: CurrentCaller, webhooks: WebhooksPart, paging: PagingPart) -> Page[WebhookOut]:
     """Your webhooks, the newest first; an admin sees all."""
-    webhooks: Webhooks = request.app.state.webhooks
-    cursors: Cursors = request.app.state.cursors
-    query = fingerprint("webhooks", caller.user_id, {})
-    before = cursors.decode(cursor, query)[0] if cursor else None
-    found = await webhooks.page(caller, before=before if isinstance(before, UUID) else None, limit=limit + 1)
-    next_cursor = cursors.encode(query, [found[limit - 1].id]) if len(found) > limit else None
-    link_next(request, response, next_cursor)
-    return Page(items=list(found[:limit]), next_cursor=next_cursor)
+
+    async def rows(last: UUID | None, limit: int) -> Sequence[WebhookOut]:
+        return await webhooks.page(caller, before=last, limit=limit)
+
+    return await paging.page(
+        "webhooks", caller.user_id, rows, key=(UUID, lambda webhook: webhook.id), item=lambda webhook: webhook
+    )
 
 
 @router.get("/{webhook_id}", responses=problems(Forbidden, WebhookNotFound))
-async def get_webhook(request: Request, webhook_id: UUID, caller: CurrentCaller) -> WebhookOut:
+async def get_webhook(request: Request, webhook_id: UUID, caller: CurrentCaller, webhooks: WebhooksPart) -> WebhookOut:
     """One webhook; its `note` says why it was disabled."""
-    webhooks: Webhooks = request.app.state.webhooks
     return await webhooks.get(caller, webhook_id)
 
 
 @router.patch("/{webhook_id}", responses=problems(Forbidden, WebhookNotFound))
-async def change_webhook(request: Request, webhook_id: UUID, body: WebhookChanges, caller: CurrentCaller) -> WebhookOut:
+async def change_webhook(
+    request: Request, webhook_id: UUID, body: WebhookChanges, caller: CurrentCaller, webhooks: WebhooksPart
+) -> WebhookOut:
     """Change which events it hears, disable it, or enable it again."""
-    webhooks: Webhooks = request.app.state.webhooks
     return await webhooks.change(caller, webhook_id, body)
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=problems(Forbidden, WebhookNotFound))
-async def unsubscribe(request: Request, webhook_id: UUID, caller: CurrentCaller) -> None:
+async def unsubscribe(request: Request, webhook_id: UUID, caller: CurrentCaller, webhooks: WebhooksPart) -> None:
     """Delete a webhook with its log; nothing more is sent."""
-    webhooks: Webhooks = request.app.state.webhooks
     await webhooks.delete(caller, webhook_id)
 
 
 @router.get("/{webhook_id}/deliveries", responses=problems(Forbidden, WebhookNotFound, Malformed))
 async def list_deliveries(
-    request: Request,
-    response: Response,
     webhook_id: UUID,
     caller: CurrentCaller,
+    webhooks: WebhooksPart,
+    paging: PagingPart,
     state: Annotated[
         Literal["pending", "delivered", "failed"] | None, Query(description="only those in this state")
     ] = None,
-    limit: Limit = 50,
-    cursor: str | None = None,
 ) -> Page[DeliveryOut]:
     """What was sent or is to be sent, the newest first, and how it went; kept for a month."""
-    webhooks: Webhooks = request.app.state.webhooks
-    cursors: Cursors = request.app.state.cursors
-    query = fingerprint("deliveries", caller.user_id, {"webhook": webhook_id, "state": state})
-    before = cursors.decode(cursor, query)[0] if cursor else None
-    found = await webhooks.deliveries(
-        caller, webhook_id, state=state, before=before if isinstance(before, UUID) else None, limit=limit + 1
+
+    async def rows(last: UUID | None, limit: int) -> Sequence[DeliveryOut]:
+        return await webhooks.deliveries(caller, webhook_id, state=state, before=last, limit=limit)
+
+    return await paging.page(
+        "deliveries",
+        caller.user_id,
+        rows,
+        key=(UUID, lambda delivery: delivery.id),
+        item=lambda delivery: delivery,
+        filters={"webhook": webhook_id, "state": state},
     )
-    next_cursor = cursors.encode(query, [found[limit - 1].id]) if len(found) > limit else None
-    link_next(request, response, next_cursor)
-    return Page(items=list(found[:limit]), next_cursor=next_cursor)
 
 
 @router.post(
@@ -123,9 +121,9 @@ async def redeliver_failed(
     webhook_id: UUID,
     caller: CurrentCaller,
     body: Annotated[Redelivery, Body(default_factory=Redelivery)],
+    webhooks: WebhooksPart,
 ) -> Redelivered:
     """Send again what has failed, all or since a moment; 500 at a time."""
-    webhooks: Webhooks = request.app.state.webhooks
     return await webhooks.redeliver_failed(caller, webhook_id, body)
 
 
@@ -134,7 +132,8 @@ async def redeliver_failed(
     status_code=202,
     responses=problems(Forbidden, WebhookNotFound, DeliveryNotFound, WebhookDisabled),
 )
-async def redeliver(request: Request, webhook_id: UUID, delivery_id: UUID, caller: CurrentCaller) -> DeliveryOut:
+async def redeliver(
+    request: Request, webhook_id: UUID, delivery_id: UUID, caller: CurrentCaller, webhooks: WebhooksPart
+) -> DeliveryOut:
     """Send one again, under the same `webhook-id`."""
-    webhooks: Webhooks = request.app.state.webhooks
     return await webhooks.redeliver(caller, webhook_id, delivery_id)

@@ -4,18 +4,20 @@ import datetime as dt
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from imagesvc.accounts.router import OptionalCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
-from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next
+from imagesvc.http.pagination import Cursors, CursorsPart, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
+from imagesvc.http.web_parts import part
 from imagesvc.images.schemas import ImageOut, as_json
 from imagesvc.images.search.schemas import ImageSearch
 from imagesvc.images.search.service import Search
 from imagesvc.images.search.sql import After
 
 router = APIRouter(tags=["images"])
+SearchPart = Annotated[Search, Depends(part(Search))]
 
 PRIVATE = "private, no-cache"
 
@@ -26,14 +28,18 @@ PRIVATE = "private, no-cache"
     response_model=Page[ImageOut],
     dependencies=[needs_bearer],
 )
-async def search_images(request: Request, wanted: Annotated[ImageSearch, Query()], caller: OptionalCaller) -> Response:
+async def search_images(
+    request: Request,
+    wanted: Annotated[ImageSearch, Query()],
+    caller: OptionalCaller,
+    cursors: CursorsPart,
+    search: SearchPart,
+) -> Response:
     """Images that you may see, the newest first: public ones for anyone, your own, all for an admin.
 
     All filters have to hold. What others do not see of an image (place, time, camera, where it came from) is looked for
     among your own images only.
     """
-    search: Search = request.app.state.search
-    cursors: Cursors = request.app.state.cursors
     query = fingerprint("images", caller.user_id if caller else None, wanted.conditions())
     after = _after(cursors, wanted.cursor, query) if wanted.cursor else None
     found = await search.page(caller, wanted, after=after, rows=wanted.limit + 1)

@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from imagesvc.accounts.router import OptionalCaller, needs_bearer
 from imagesvc.http.problems import problems
+from imagesvc.http.web_parts import part
 from imagesvc.images.errors import ImageNotFound
 from imagesvc.images.router import PRIVATE
 from imagesvc.images.schemas import as_json
@@ -15,6 +16,7 @@ from imagesvc.images.similar.service import Similar
 from imagesvc.processing.hash_bands import DEFAULT_MAX_DISTANCE
 
 router = APIRouter(tags=["images"])
+SimilarPart = Annotated[Similar, Depends(part(Similar))]
 
 
 @router.get(
@@ -27,6 +29,7 @@ async def similar_images(
     request: Request,
     image_id: UUID,
     caller: OptionalCaller,
+    similar: SimilarPart,
     max_distance: Annotated[
         int,
         Query(
@@ -38,6 +41,5 @@ async def similar_images(
     ] = DEFAULT_MAX_DISTANCE,
 ) -> Response:
     """Near-duplicates among the images that you may see, the nearest first; at most 12."""
-    similar: Similar = request.app.state.similar
     body = as_json({"items": await similar.to(caller, image_id, max_distance=max_distance)})
     return Response(body, headers={"Cache-Control": PRIVATE}, media_type="application/json")

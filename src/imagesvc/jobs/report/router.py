@@ -3,12 +3,13 @@
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Invalid, Malformed
-from imagesvc.http.pagination import Cursors, fingerprint, link_next
+from imagesvc.http.pagination import CursorsPart, fingerprint, link_next
 from imagesvc.http.problems import problems
+from imagesvc.http.web_parts import part
 from imagesvc.jobs.report.schemas import Day
 from imagesvc.jobs.report.schemas import Visits as VisitsOut
 from imagesvc.jobs.report.service import Filters, Visits
@@ -16,6 +17,7 @@ from imagesvc.stores.errors import StoreNotFound
 from imagesvc.stores.schemas import Text
 
 router = APIRouter(prefix="/v1/visits", tags=["visits"], dependencies=[needs_bearer])
+VisitsPart = Annotated[Visits, Depends(part(Visits))]
 
 PRIVATE = {"Cache-Control": "private, no-cache"}
 
@@ -24,6 +26,8 @@ PRIVATE = {"Cache-Control": "private, no-cache"}
 async def list_visits(
     request: Request,
     caller: CurrentCaller,
+    cursors: CursorsPart,
+    visits: VisitsPart,
     area: Annotated[Text | None, Query(description="the stores of this area")] = None,
     store_id: Annotated[Text | None, Query(description="one store")] = None,
     start_date: Annotated[Day | None, Query(description="the first day, in the store's time zone")] = None,
@@ -35,8 +39,6 @@ async def list_visits(
 
     An admin sees everybody's. Days are those of the store's time zone, UTC where it has none.
     """
-    visits: Visits = request.app.state.visits
-    cursors: Cursors = request.app.state.cursors
     filters = Filters(area=area, store_id=store_id, first_day=start_date, last_day=end_date)
     query = fingerprint(
         "visits", caller.user_id, {"area": area, "store": store_id, "first": start_date, "last": end_date}

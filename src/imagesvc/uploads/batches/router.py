@@ -4,15 +4,17 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Invalid, Malformed
 from imagesvc.http.idempotent_routes import ONCE_PROBLEMS, IdempotencyKey, stream_once
-from imagesvc.http.pagination import Cursors, Page, fingerprint, link_next, link_next_page
+from imagesvc.http.pagination import CursorsPart, Page, fingerprint, link_next, link_next_page
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
+from imagesvc.http.slow_clients import declared_bytes, pace_of
+from imagesvc.http.web_parts import part
 from imagesvc.uploads.batches.schemas import BATCH_BODY, BatchOut
 from imagesvc.uploads.batches.service import Batches
 from imagesvc.uploads.errors import (
@@ -25,10 +27,11 @@ from imagesvc.uploads.errors import (
     RequestTooLarge,
 )
 from imagesvc.uploads.results import Results
-from imagesvc.uploads.router import FILE_PROBLEMS, declared_bytes, pace_of
+from imagesvc.uploads.router import FILE_PROBLEMS
 from imagesvc.uploads.schemas import UploadAnswer
 
 router = APIRouter(prefix="/v1/batches", tags=["upload"], dependencies=[needs_bearer])
+BatchesPart = Annotated[Batches, Depends(part(Batches))]
 
 DEEPEST = 10_000
 """How many batches `page` reaches; a cursor goes on from any place at the same price."""
@@ -47,12 +50,13 @@ PRIVATE = {"Cache-Control": "private, no-cache"}
     },
     openapi_extra=BATCH_BODY,
 )
-async def upload_batch(request: Request, caller: CurrentCaller, key: IdempotencyKey = None) -> Response:
+async def upload_batch(
+    request: Request, caller: CurrentCaller, batches: BatchesPart, key: IdempotencyKey = None
+) -> Response:
     """Images in base64, each with its own context, decoded as they stream in; each is taken or rejected by itself.
 
     What is wrong with an item is told with a JSON pointer (`/images/3/file`). Broken JSON keeps what was complete.
     """
-    batches: Batches = request.app.state.batches
     door, declared = batches.door(caller), declared_bytes(request)
     _require_json(request)
     accept_large_body(request)
@@ -72,14 +76,14 @@ async def upload_batch(request: Request, caller: CurrentCaller, key: Idempotency
 async def list_batches(
     request: Request,
     caller: CurrentCaller,
+    cursors: CursorsPart,
+    batches: BatchesPart,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
     page: Annotated[int | None, Query(ge=1, description="from 1; not together with `cursor`")] = None,
     per_page: Annotated[int | None, Query(ge=1, le=200, description="instead of `limit`")] = None,
 ) -> Response:
     """What came in together: the batches of all ways in, the newest first; an admin sees everybody's."""
-    batches: Batches = request.app.state.batches
-    cursors: Cursors = request.app.state.cursors
     if cursor is not None and (page is not None or per_page is not None):
         raise _wrong("cursor", "Send `cursor`, or `page` and `per_page`, not both.")
     size = per_page or limit
@@ -101,9 +105,8 @@ async def list_batches(
 
 
 @router.get("/{batch_id}", response_model=BatchOut, responses=problems(Forbidden, BatchNotFound))
-async def get_batch(request: Request, batch_id: UUID, caller: CurrentCaller) -> Response:
+async def get_batch(request: Request, batch_id: UUID, caller: CurrentCaller, batches: BatchesPart) -> Response:
     """One batch with its images: how they fare, where they and their renditions are, what the device told."""
-    batches: Batches = request.app.state.batches
     return Response(await batches.get(caller, batch_id), headers=PRIVATE, media_type="application/json")
 
 

@@ -3,17 +3,19 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden
 from imagesvc.http.problems import problems
+from imagesvc.http.web_parts import part
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
+from imagesvc.links.router import CurrentLink
 from imagesvc.uploads.check.service import KnownContents
-from imagesvc.uploads.router import TheLink
 
 router = APIRouter(tags=["upload"])
+KnownContentsPart = Annotated[KnownContents, Depends(part(KnownContents))]
 
 MOST_HASHES = 1000
 EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -45,14 +47,12 @@ class HaveOfLink(BaseModel):
 
 
 @router.post("/v1/images/check", responses=problems(Forbidden), dependencies=[needs_bearer])
-async def check_images(request: Request, body: Hashes, caller: CurrentCaller) -> HaveOfCaller:
+async def check_images(request: Request, body: Hashes, caller: CurrentCaller, known: KnownContentsPart) -> HaveOfCaller:
     """Which of these files you have already. Only your own images count, whoever else has the same picture."""
-    known: KnownContents = request.app.state.known_contents
     return HaveOfCaller(have=await known.of_caller(caller, body.sha256))
 
 
 @router.post("/u/{token}/check", responses=problems(BadLinkToken, LinkExpired, LinkRevoked))
-async def check_link(request: Request, body: Hashes, link: TheLink) -> HaveOfLink:
+async def check_link(request: Request, body: Hashes, link: CurrentLink, known: KnownContentsPart) -> HaveOfLink:
     """Which of these files were sent through this link already. Sending them again would be free, and of no use."""
-    known: KnownContents = request.app.state.known_contents
     return HaveOfLink(have=await known.of_link(link, body.sha256))

@@ -13,9 +13,11 @@ from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, ImagesvcError, Unauthenticated
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
-from imagesvc.http.slow_clients import Pace
+from imagesvc.http.slow_clients import Pace, declared_bytes
+from imagesvc.http.web_parts import web_part
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
-from imagesvc.uploads.router import declared_bytes, link_behind, open_link
+from imagesvc.links.router import link_behind, open_link
+from imagesvc.settings import Settings
 from imagesvc.uploads.service import Uploads
 from imagesvc.uploads.source import Door
 from imagesvc.uploads.tus import headers, openapi
@@ -56,19 +58,19 @@ class Entry:
 
 
 async def user_entry(request: Request, caller: CurrentCaller) -> Entry:
-    uploads: Uploads = request.app.state.uploads
+    uploads = web_part(request, Uploads)
     return Entry(door=_tus(uploads.door_of_user(caller)), path="/v1/tus", link_path=None)
 
 
 async def link_entry(request: Request, token: str) -> Entry:
-    uploads: Uploads = request.app.state.uploads
+    uploads = web_part(request, Uploads)
     door = _tus(uploads.door_of_link(await open_link(request, token)))
     return Entry(door=door, path=f"/u/{token}/tus", link_path=f"/u/{token}")
 
 
 async def link_entry_to_go_on(request: Request, token: str) -> Entry:
     """Whether a link has expired is judged when an upload is created; whether it was withdrawn, each time."""
-    uploads: Uploads = request.app.state.uploads
+    uploads = web_part(request, Uploads)
     door = _tus(uploads.door_of_link(await link_behind(request, token, is_expired_allowed=True)))
     return Entry(door=door, path=f"/u/{token}/tus", link_path=f"/u/{token}")
 
@@ -195,7 +197,7 @@ def _body(request: Request) -> Body:
     checksum = request.headers.get("upload-checksum")
     accept_large_body(request)
     return Body(
-        stream=Pace(request.app.state.settings, _arriving(request)),
+        stream=Pace(web_part(request, Settings), _arriving(request)),
         declared_bytes=declared_bytes(request),
         checksum=None if checksum is None else Checksum(checksum),
     )
@@ -210,8 +212,7 @@ async def _arriving(request: Request) -> AsyncIterator[bytes]:
 
 
 def _resumables(request: Request) -> Resumables:
-    resumables: Resumables = request.app.state.resumables
-    return resumables
+    return web_part(request, Resumables)
 
 
 def _id(text: str) -> UUID:
