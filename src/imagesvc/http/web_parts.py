@@ -41,7 +41,7 @@ def set_parts(app: FastAPI, parts: WebParts) -> None:
 
 
 def web_part(request: Request, kind: type[T]) -> T:
-    parts = web_part(request, WebParts)
+    parts: WebParts = request.app.state.parts
     return parts.get(kind)
 
 
