@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ from urllib.parse import urlsplit, urlunsplit
 from imagesvc.cli.process_registry import Ledger, birth
 from imagesvc.cli.supervisor import Supervisor
 from imagesvc.embedded import ALL, DataFolder, EmbeddedServers
+from imagesvc.embedded.data_folder import write_private
+from tests.support.folders import make_open_folder
 
 RUN_FOLDER = "IMAGESVC_TEST_RUN_FOLDER"
 START_SECONDS = 60.0
@@ -58,7 +59,7 @@ def with_path(url: str, path: str) -> str:
 
 def begin_run() -> Path:
     """In the controlling process: make the folder of this run, where the first test that needs servers starts them."""
-    folder = Path(tempfile.mkdtemp(prefix="imagesvc-tests-"))
+    folder = make_open_folder("imagesvc-tests-")
     os.environ[RUN_FOLDER] = str(folder)
     (folder / "controller").write_text(str(os.getpid()))
     return folder
@@ -148,7 +149,8 @@ async def _host(run: Path) -> None:
             await supervisor.start(await servers.prepare())
             await servers.settle()
             fresh = run / "servers.new"
-            fresh.write_text(json.dumps(_addresses(servers)))
+            # other accounts can enter the folder of the run
+            write_private(fresh, json.dumps(_addresses(servers)))
             fresh.rename(run / "servers.json")
             await over.wait()
         finally:

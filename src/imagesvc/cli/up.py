@@ -110,8 +110,6 @@ class _Up:
             self._news(f"{name} was left running by an earlier run and has been stopped")
         servers = self._servers
         parts = await self._progress.step("data folder", servers.prepare())
-        for notice in servers.postgres.notices if servers.postgres else ():
-            self._news(notice)
         environment = self._environment()
         settings = validated(**_fields(environment))
         require_public_url(settings)
