@@ -30,9 +30,7 @@ def test_the_topmost_folder_that_the_account_cannot_enter_is_named(closed: Path)
     (closed / "project").chmod(0o700)
 
     assert closed_folder(inner, USER) == closed
-    with pytest.raises(
-        EmbeddedError, match=rf"account with user id 64001, but this account cannot enter {closed}: move the project"
-    ):
+    with pytest.raises(EmbeddedError, match=rf"\(uid 64001\) cannot enter {closed}: move the project"):
         require_access(inner, USER, remedy="move the project")
 
 

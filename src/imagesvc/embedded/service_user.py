@@ -48,8 +48,8 @@ def require_access(path: Path, user: ServiceUser, *, remedy: str) -> None:
     closed = closed_folder(path, user)
     if closed is not None:
         raise EmbeddedError(
-            f"PostgreSQL refuses to run as root and runs as {_account_name(user)}, "
-            f"but this account cannot enter {closed}: {remedy}"
+            f"PostgreSQL refuses to run as root, and the account that it runs as ({_account_name(user)}) "
+            f"cannot enter {closed}: {remedy}"
         )
 
 
@@ -88,6 +88,6 @@ def open_program(folder: Path) -> None:
 
 def _account_name(user: ServiceUser) -> str:
     try:
-        return f"the account {pwd.getpwuid(user.uid).pw_name}"
+        return pwd.getpwuid(user.uid).pw_name
     except KeyError:
-        return f"the account with user id {user.uid}"
+        return f"uid {user.uid}"
