@@ -6,12 +6,13 @@ The event loop that runs the tasks also serves this port, so a worker that hangs
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
 
 from imagesvc.metrics.exposition import MEDIA_TYPE, Page
+
+Send = Callable[[Mapping[str, object]], Awaitable[None]]
 
 
 class PortTaken(Exception):
@@ -29,7 +30,7 @@ class _Server(uvicorn.Server):
 async def serving(page: Page, *, host: str, port: int) -> AsyncIterator[int]:
     """Serve the page within the block; yields the port. With port 0 the kernel chooses one. Raises PortTaken."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(scope: object, receive: object, send: Send) -> None:
         body = await page.text()
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
