@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from imagesvc.fetching import Fetcher, FetchFailed
 from tests.fetching.conftest import NewFetcher
 from tests.fetching.fetched import body_of, failure_of
-from tests.support.image_server import Behaviour, ImageServer, answer, endless, raw
+from tests.support.image_server import Behavior, ImageServer, answer, endless, raw
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
@@ -58,7 +58,7 @@ async def test_connections_are_reused(images: ImageServer, fetcher: Fetcher) -> 
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason", "retryable"),
+    ("behavior", "reason", "retryable"),
     [
         (answer(b"", status=404), "http-404", False),
         (answer(b"", status=401), "http-401", False),
@@ -82,11 +82,11 @@ async def test_connections_are_reused(images: ImageServer, fetcher: Fetcher) -> 
     ],
 )
 async def test_each_failure_has_a_reason_and_says_whether_it_is_retryable(
-    images: ImageServer, fetcher_with: NewFetcher, behaviour: Behaviour, reason: str, retryable: bool
+    images: ImageServer, fetcher_with: NewFetcher, behavior: Behavior, reason: str, retryable: bool
 ) -> None:
     fetcher = fetcher_with(fetch_allow="127.0.0.1/32", max_file_bytes=1000)
 
-    assert await failure_of(fetcher, images.behave("/a.jpg", behaviour)) == (reason, retryable)
+    assert await failure_of(fetcher, images.behave("/a.jpg", behavior)) == (reason, retryable)
 
 
 async def test_a_file_of_exactly_the_maximum_size_is_accepted(images: ImageServer, fetcher_with: NewFetcher) -> None:
@@ -108,7 +108,7 @@ SLOW = {"fetch_idle_seconds": 0.2, "fetch_min_bytes_per_second": 10_000, "fetch_
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("behavior", "reason"),
     [
         (endless(b"", b"", pause_seconds=0.05), "timed-out"),
         (endless(OK, b"x-a: y\r\n", pause_seconds=0.05), "timed-out"),
@@ -119,11 +119,11 @@ SLOW = {"fetch_idle_seconds": 0.2, "fetch_min_bytes_per_second": 10_000, "fetch_
     ids=["silent", "endless head", "stalled body", "slow chunk framing", "slow body"],
 )
 async def test_a_fetch_from_a_slow_host_is_aborted(
-    images: ImageServer, fetcher_with: NewFetcher, behaviour: Behaviour, reason: str
+    images: ImageServer, fetcher_with: NewFetcher, behavior: Behavior, reason: str
 ) -> None:
     fetcher = fetcher_with(fetch_allow="127.0.0.1/32", fetch_connect_seconds=0.2, **SLOW)
 
-    assert await failure_of(fetcher, images.behave("/a.jpg", behaviour)) == (reason, True)
+    assert await failure_of(fetcher, images.behave("/a.jpg", behavior)) == (reason, True)
 
 
 async def test_an_endless_response_is_aborted_after_the_time_limit(
