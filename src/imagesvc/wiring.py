@@ -234,7 +234,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
 
 def metrics_of_api(servers: Servers, entrance: Entrance) -> Page:
     census = Census(
-        fetch_row=servers.database.fetch_row, checks=checks_of(servers), has_worker=servers.queue.has_worker
+        fetch_one=servers.database.fetch_one, checks=checks_of(servers), has_worker=servers.queue.has_worker
     )
     under_way = Gauges(
         "imagesvc_uploads_under_way", "Upload requests inside", (), lambda: {(): float(entrance.under_way)}

@@ -3,14 +3,14 @@
 All processes would report the same values, so only the API exposes them; aggregate them with ``max``. Scrapes within
 five seconds share one result. A server that does not answer in time removes only its own metrics from the page.
 
-Statements run on asyncpg through the ``fetch_row`` that is passed in.
+The statement runs on asyncpg through `Database.fetch_one`, which the caller passes in.
 """
 
 import asyncio
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, Self, TypedDict, TypeVar
+from typing import TypedDict, TypeVar
 
 import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -21,16 +21,17 @@ TIMEOUT_SECONDS = 2.0
 # finished tasks have no row and the statistics are aggregated: the cost depends on unfinished work, not on history
 COUNTS = """
     SELECT
-        (SELECT json_agg(t) FROM (SELECT kind, state, count(*) AS count FROM tasks GROUP BY kind, state) t) AS tasks,
+        (SELECT coalesce(json_agg(t), '[]') FROM (
+            SELECT kind, state, count(*) AS count FROM tasks GROUP BY kind, state) t) AS tasks,
         (SELECT count(*) FROM tasks WHERE state = 'dead') AS dead_letters,
         (SELECT greatest(0, extract(epoch FROM now() - least(
             (SELECT min(due_at) FROM tasks WHERE state = 'pending' AND turn_of IS NULL), -- others: fair queue
             (SELECT min(lease_until) FROM tasks WHERE state = 'running'))))::float) AS oldest_due_seconds,
-        (SELECT json_agg(l) FROM (
+        (SELECT coalesce(json_agg(l), '[]') FROM (
             SELECT state, count(*) AS count, extract(epoch FROM now() - min(created_at)) AS seconds
             FROM loose_objects GROUP BY state) l) AS loose_objects,
-        (SELECT json_agg(f) FROM stats_formats f) AS formats,
-        (SELECT json_agg(b) FROM (
+        (SELECT coalesce(json_agg(f), '[]') FROM stats_formats f) AS formats,
+        (SELECT coalesce(json_agg(b), '[]') FROM (
             SELECT name AS media_type, sum(count)::bigint AS count FROM stats_all WHERE kind = 'blobs'
             GROUP BY name HAVING sum(count) <> 0) b) AS blobs,
         (SELECT row_to_json(t) FROM stats_totals t) AS totals
@@ -39,8 +40,6 @@ COUNTS = """
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Check = Callable[[], Awaitable[object]]
-FetchRow = Callable[[str], Awaitable[Any]]
-"""Runs one statement and returns an asyncpg record, which has no static types."""
 
 
 class TaskCount(TypedDict):
@@ -60,6 +59,11 @@ class FormatCount(TypedDict):
     count: int
 
 
+class Totals(TypedDict):
+    bytes_received: int
+    bytes_stored: int
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseCounts:
     """The result of ``COUNTS``."""
@@ -68,24 +72,9 @@ class DatabaseCounts:
     dead_letters: int
     oldest_due_seconds: float
     loose_objects: list[LooseObjectCount]
-    images: list[FormatCount]
+    formats: list[FormatCount]
     blobs: list[FormatCount]
-    bytes_received: int
-    bytes_stored: int
-
-    @classmethod
-    async def query(cls, fetch_row: FetchRow) -> Self:
-        row = await fetch_row(COUNTS)
-        return cls(
-            tasks=row["tasks"] or [],
-            dead_letters=row["dead_letters"],
-            oldest_due_seconds=row["oldest_due_seconds"] or 0.0,
-            loose_objects=row["loose_objects"] or [],
-            images=row["formats"] or [],
-            blobs=row["blobs"] or [],
-            bytes_received=row["totals"]["bytes_received"],
-            bytes_stored=row["totals"]["bytes_stored"],
-        )
+    totals: Totals
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +93,13 @@ class Census:
     """
 
     def __init__(
-        self, *, fetch_row: FetchRow, checks: Mapping[str, Check], has_worker: Callable[[], Awaitable[bool]]
+        self,
+        *,
+        fetch_one: Callable[[str, type[DatabaseCounts]], Awaitable[DatabaseCounts]],
+        checks: Mapping[str, Check],
+        has_worker: Callable[[], Awaitable[bool]],
     ) -> None:
-        self._fetch_row = fetch_row
+        self._fetch_one = fetch_one
         self._checks = checks
         self._has_worker = has_worker
         self._snapshot = Snapshot()
@@ -119,7 +112,7 @@ class Census:
             if time.monotonic() - self._refreshed_at < CACHE_SECONDS:
                 return
             counts, has_worker, states = await asyncio.gather(
-                _result_or_none("database", DatabaseCounts.query(self._fetch_row)),
+                _result_or_none("database", self._fetch_one(COUNTS, DatabaseCounts)),
                 _result_or_none("worker", self._has_worker()),
                 asyncio.gather(*(_result_or_none(name, _succeeds(check)) for name, check in self._checks.items())),
             )
@@ -177,11 +170,11 @@ def _loose_objects(counts: DatabaseCounts) -> Iterator[Metric]:
 
 def _contents(counts: DatabaseCounts) -> Iterator[Metric]:
     for name, title, rows in (
-        ("imagesvc_images", "Images, without rejected ones", counts.images),
+        ("imagesvc_images", "Images, without rejected ones", counts.formats),
         ("imagesvc_blobs", "Distinct contents, without rejected ones", counts.blobs),
     ):
         yield _gauge(name, title, "media_type", {row["media_type"]: float(row["count"]) for row in rows})
-    received, stored = counts.bytes_received, counts.bytes_stored
+    received, stored = counts.totals["bytes_received"], counts.totals["bytes_stored"]
     sizes = {"received": received, "stored": stored, "deduplicated": max(0, received - stored)}
     yield _gauge("imagesvc_content_bytes", "Bytes of all uploads, of all blobs, and the difference", "what", sizes)
 
