@@ -66,7 +66,7 @@ async def running_servers() -> AsyncIterator[Servers]:
             supervisor = Supervisor(Ledger(data.run / "processes.json"), print)
             try:
                 await supervisor.start(await embedded.prepare())
-                await embedded.settle()
+                await embedded.create_database()
                 assert embedded.postgres is not None
                 environment = embedded.environment()
                 yield Servers(

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from imagesvc.metrics.endpoint import PortTaken, serving
-from imagesvc.metrics.exposition import Page
+from imagesvc.metrics.endpoint import PortInUse, serve_metrics
+from imagesvc.metrics.exposition import MetricsPage
 from imagesvc.settings import Settings
 from tests.support.images import jpeg
 from tests.support.scrape import Scrape, page_of
@@ -31,7 +31,7 @@ async def scrape_of(service: Service) -> Scrape:
 
 
 async def test_an_upload_is_counted_at_every_step(service: Service) -> None:
-    link, before = await service.new_link(), Scrape((await Page().text()).decode())
+    link, before = await service.new_link(), Scrape((await MetricsPage().text()).decode())
     data = jpeg(seed=1, size=(320, 240))
     files = [("file", ("a.jpg", data)), ("file", ("b.jpg", data)), ("file", ("c.txt", b"no image"))]
 
@@ -139,12 +139,12 @@ async def test_other_networks_than_the_configured_ones_get_404_for_metrics(
 
 async def test_the_metrics_port_of_a_worker_answers_and_reports_a_taken_port() -> None:
     async with (
-        serving(Page(), host="127.0.0.1", port=0) as port,
+        serve_metrics(MetricsPage(), host="127.0.0.1", port=0) as port,
         httpx.AsyncClient(verify=False) as client,
     ):
         answer = await client.get(f"http://127.0.0.1:{port}/metrics")
-        with pytest.raises(PortTaken, match=f"port {port}"):
-            async with serving(Page(), host="127.0.0.1", port=port):
+        with pytest.raises(PortInUse, match=f"port {port}"):
+            async with serve_metrics(MetricsPage(), host="127.0.0.1", port=port):
                 pass
 
     assert answer.headers["content-type"].startswith("text/plain; version=")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from imagesvc.metrics.endpoint import serving
-from imagesvc.metrics.exposition import Page
+from imagesvc.metrics.endpoint import serve_metrics
+from imagesvc.metrics.exposition import MetricsPage
 from imagesvc.settings import Settings
 from tests.support.nginx import free_ports
 
@@ -108,7 +108,7 @@ async def test_a_container_is_healthy_only_while_its_server_answers_200() -> Non
         writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
         writer.close()
 
-    async with serving(Page(), host="127.0.0.1", port=0) as port:
+    async with serve_metrics(MetricsPage(), host="127.0.0.1", port=0) as port:
         assert await is_healthy(port)
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         assert not await is_healthy(server.sockets[0].getsockname()[1])

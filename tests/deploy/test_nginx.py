@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from tests.support.images import jpeg
-from tests.support.nginx import Proxy, free_ports, needs_nginx, running_nginx
+from tests.support.nginx import NginxProxy, free_ports, needs_nginx, running_nginx
 from tests.support.service import Service
 from tests.support.wire import connected
 
@@ -59,13 +59,13 @@ async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
 
 
 @pytest.fixture
-async def before_upstream(tmp_path: Path, upstream: tuple[Upstream, str]) -> AsyncIterator[Proxy]:
+async def before_upstream(tmp_path: Path, upstream: tuple[Upstream, str]) -> AsyncIterator[NginxProxy]:
     async with running_nginx(tmp_path, api=upstream[1]) as proxy:
         yield proxy
 
 
 @contextlib.asynccontextmanager
-async def client_of(proxy: Proxy, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(proxy: NginxProxy, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=proxy.url, headers=headers, verify=False, timeout=30) as client:
         yield client
 
@@ -104,7 +104,7 @@ async def test_only_public_renditions_without_credentials_are_cached(service: Se
 
 
 async def test_responses_to_requests_with_credentials_are_not_cached(
-    before_upstream: Proxy, upstream: tuple[Upstream, str]
+    before_upstream: NginxProxy, upstream: tuple[Upstream, str]
 ) -> None:
     path = "/v1/images/1/renditions/thumb.webp"
     async with client_of(before_upstream) as client:
@@ -122,7 +122,7 @@ async def test_responses_to_requests_with_credentials_are_not_cached(
     ("method", "path"), [("PUT", f"/u/{TOKEN}/a.jpg"), ("POST", "/v1/images"), ("PATCH", "/v1/tus/1")]
 )
 async def test_a_body_reaches_the_api_while_the_client_still_sends_it(
-    before_upstream: Proxy, upstream: tuple[Upstream, str], method: str, path: str
+    before_upstream: NginxProxy, upstream: tuple[Upstream, str], method: str, path: str
 ) -> None:
     app, size = upstream[0], 4 * MIB
     async with connected(before_upstream.url) as connection:
@@ -159,7 +159,7 @@ async def test_large_files_pass_and_early_refusals_reach_a_sending_client(servic
     ["/metrics", "/readyz", "//metrics", "/%6detrics", "/metrics?x=1", "/docs/../readyz", "/./metrics", "/readyz#x"],
 )
 async def test_metrics_and_readiness_are_not_public(
-    before_upstream: Proxy, upstream: tuple[Upstream, str], path: str
+    before_upstream: NginxProxy, upstream: tuple[Upstream, str], path: str
 ) -> None:
     async with connected(before_upstream.url) as connection:
         await connection.begin("GET", path)
@@ -204,7 +204,7 @@ async def test_an_unavailable_api_is_answered_with_a_temporary_problem(tmp_path:
     assert answers[0].json()["type"] == "/problems/unavailable"
 
 
-async def test_clients_cannot_set_forwarding_headers(before_upstream: Proxy) -> None:
+async def test_clients_cannot_set_forwarding_headers(before_upstream: NginxProxy) -> None:
     forged = {"X-Forwarded-For": "10.9.8.7", "X-Forwarded-Proto": "https", "Forwarded": "for=10.9.8.7"}
     async with client_of(before_upstream, **forged) as client:
         plain, streamed = await client.get("/v1/links"), await client.get("/u/-")

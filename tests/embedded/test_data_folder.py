@@ -40,7 +40,7 @@ def test_a_closed_folder_can_be_opened_again(tmp_path: Path) -> None:
 def test_a_secret_is_created_once_and_only_its_owner_can_read_it(data: DataFolder) -> None:
     values = iter(["first", "second"])
 
-    assert [data.keep("token", lambda: next(values)) for _ in range(2)] == ["first", "first"]
+    assert [data.get_or_create_secret("token", lambda: next(values)) for _ in range(2)] == ["first", "first"]
     assert S_IMODE((data.secrets / "token").stat().st_mode) == 0o600
 
 
@@ -48,7 +48,7 @@ def test_a_folder_that_was_replaced_by_a_symbolic_link_is_refused(data: DataFold
     (data.path / "weed").symlink_to(tmp_path)
 
     with pytest.raises(EmbeddedError, match="is not the folder that imagesvc created"):
-        data.own_folder(data.path / "weed")
+        data.private_folder(data.path / "weed")
 
 
 def test_sockets_of_a_long_path_get_a_short_folder_that_close_deletes(tmp_path: Path) -> None:

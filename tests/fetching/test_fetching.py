@@ -31,7 +31,7 @@ async def test_a_file_arrives_in_chunks_with_its_length_and_validators(images: I
     assert (fetched.etag, fetched.last_modified) == ('"v1"', "Fri, 20 Nov 2026 09:00:00 GMT")
     assert b"".join(chunks) == b"x" * 200_000
     assert len(chunks) > 1
-    sent = images.asked[0].headers
+    sent = images.requests[0].headers
     assert (sent["host"], sent["accept-encoding"]) == (f"127.0.0.1:{images.port}", "identity")
     assert {"cookie", "authorization"}.isdisjoint(sent)
 
@@ -43,8 +43,8 @@ async def test_an_unchanged_file_is_not_modified_and_has_no_body(images: ImageSe
         chunks = [chunk async for chunk in fetched.chunks]
 
     assert (fetched.not_modified, chunks) == (True, [])
-    assert images.asked[0].headers["if-none-match"] == '"v1"'
-    assert images.asked[0].headers["if-modified-since"] == "Fri, 20 Nov 2026 09:00:00 GMT"
+    assert images.requests[0].headers["if-none-match"] == '"v1"'
+    assert images.requests[0].headers["if-modified-since"] == "Fri, 20 Nov 2026 09:00:00 GMT"
     assert await failure_of(fetcher, url) == ("http-304", False)
 
 
@@ -179,7 +179,7 @@ async def test_concurrent_requests_per_host_are_limited(images: ImageServer, fet
     bodies = await asyncio.gather(*(body_of(fetcher, url) for _ in range(9)))
 
     assert bodies == [b"x"] * 9
-    assert images.most_at_once == 3
+    assert images.max_concurrent == 3
 
 
 async def test_an_aborted_fetch_frees_its_slot(images: ImageServer, fetcher_with: NewFetcher) -> None:
@@ -203,7 +203,7 @@ async def test_post_returns_the_status_and_follows_no_redirect(images: ImageServ
     ]
 
     assert statuses == [202, 302]
-    assert [(asked.method, asked.body) for asked in images.asked] == [("POST", b"{}")] * 2
+    assert [(asked.method, asked.body) for asked in images.requests] == [("POST", b"{}")] * 2
 
 
 async def test_a_certificate_is_accepted_only_for_its_name(tmp_path: Path, fetcher_with: NewFetcher) -> None:

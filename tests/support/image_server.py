@@ -10,7 +10,7 @@ Behavior = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ReceivedRequest:
     """A received request. Header names are in lower case."""
 
     method: str
@@ -26,10 +26,10 @@ class ImageServer:
     port: int
     host: str = "127.0.0.1"
     behaviors: dict[str, Behavior] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     connections: int = 0
-    at_once: int = 0
-    most_at_once: int = 0
+    concurrent: int = 0
+    max_concurrent: int = 0
     open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def url(self, path: str = "/") -> str:
@@ -56,21 +56,21 @@ class ImageServer:
 
     def times(self, path: str) -> int:
         """How many requests for the path were received."""
-        return sum(asked.path == path for asked in self.asked)
+        return sum(asked.path == path for asked in self.requests)
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.open.add(writer)
         try:
             while asked := await _request(reader):
-                self.asked.append(asked)
-                self.at_once += 1
-                self.most_at_once = max(self.most_at_once, self.at_once)
+                self.requests.append(asked)
+                self.concurrent += 1
+                self.max_concurrent = max(self.max_concurrent, self.concurrent)
                 try:
                     await self.behaviors.get(asked.path, answer(b"not found", status=404))(writer)
                     await writer.drain()
                 finally:
-                    self.at_once -= 1
+                    self.concurrent -= 1
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -132,7 +132,7 @@ def endless(head: bytes, again: bytes, *, pause_seconds: float = 0) -> Behavior:
     return behave
 
 
-async def _request(reader: asyncio.StreamReader) -> Asked | None:
+async def _request(reader: asyncio.StreamReader) -> ReceivedRequest | None:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except asyncio.IncompleteReadError:
@@ -141,4 +141,4 @@ async def _request(reader: asyncio.StreamReader) -> Asked | None:
     method, path, _ = first.split(" ", 2)
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Asked(method=method, path=path, headers=headers, body=body)
+    return ReceivedRequest(method=method, path=path, headers=headers, body=body)

@@ -18,7 +18,7 @@ STARTED_WITHIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
+class NginxProxy:
     """A running nginx: its public URL, its operator URL, and its logs."""
 
     url: str
@@ -32,7 +32,7 @@ class Proxy:
 
 
 @contextlib.asynccontextmanager
-async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[Proxy]:
+async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[NginxProxy]:
     """nginx in front of ``api`` (``host:port``). Only addresses and paths differ from the shipped configuration."""
     assert NGINX is not None
     public, operators = free_ports(2)
@@ -61,7 +61,7 @@ async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[Proxy]:
             while not await _answers(public):
                 assert process.returncode is None, error.read_text()
                 await asyncio.sleep(0.02)
-        yield Proxy(
+        yield NginxProxy(
             url=f"http://127.0.0.1:{public}",
             operators_url=f"http://127.0.0.1:{operators}",
             access_log=access,

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from imagesvc.cli.process_registry import Ledger, birth
 from imagesvc.cli.supervisor import Supervisor
-from imagesvc.embedded import ALL, DataFolder, EmbeddedServers
+from imagesvc.embedded import ALL_SERVERS, DataFolder, EmbeddedServers
 from imagesvc.embedded.data_folder import write_private
 from tests.support.folders import make_open_folder
 
@@ -93,7 +93,7 @@ def running_servers() -> Servers:
     external = _external()
     with only_one(run, "servers"):
         ready = run / "servers.json"
-        if not ready.exists() and len(external) < len(ALL):
+        if not ready.exists() and len(external) < len(ALL_SERVERS):
             _start_host(run, ready)
     found: dict[str, str] = json.loads(ready.read_text()) if ready.exists() else {}
     for settings in external.values():
@@ -145,11 +145,11 @@ async def _host(run: Path) -> None:
     controller = os.pidfd_open(int((run / "controller").read_text()))
     loop.add_reader(controller, stop.set)
     with DataFolder(run / "data") as data:
-        servers = EmbeddedServers(data, wanted=ALL - set(_external()), throwaway=True)
+        servers = EmbeddedServers(data, wanted=ALL_SERVERS - set(_external()), throwaway=True)
         supervisor = Supervisor(Ledger(data.run / "processes.json"), print)
         try:
             await supervisor.start(await servers.prepare())
-            await servers.settle()
+            await servers.create_database()
             fresh = run / "servers.new"
             # other accounts can enter the folder of the run
             write_private(fresh, json.dumps(_addresses(servers)))
@@ -165,11 +165,11 @@ def _addresses(servers: EmbeddedServers) -> dict[str, str]:
         found |= {"admin_url": servers.postgres.admin_url, "role_url": servers.postgres.url}
     if servers.valkey is not None:
         found["redis_url"] = servers.valkey.url
-    if servers.weed is not None:
+    if servers.seaweedfs is not None:
         found |= {
-            "s3_endpoint": servers.weed.endpoint,
-            "s3_access_key": servers.weed.access_key,
-            "s3_secret_key": servers.weed.secret_key,
+            "s3_endpoint": servers.seaweedfs.endpoint,
+            "s3_access_key": servers.seaweedfs.access_key,
+            "s3_secret_key": servers.seaweedfs.secret_key,
             "s3_region": "us-east-1",
         }
     return found

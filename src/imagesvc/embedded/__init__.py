@@ -1,6 +1,6 @@
 """The local servers of `imagesvc up` and of the tests: PostgreSQL, Valkey and an S3 server, in one data folder.
 
-This package creates folders, secrets, certificates and configuration, and describes how to run each server (a `Part`).
+This package creates folders, secrets, certificates and configuration, and describes each process (`ProcessSpec`).
 `cli/supervisor.py` runs them as child processes, so no server turns into a daemon that outlives `up`.
 
     data_folder.py    the data folder (0700): lock, secrets (0600), logs, socket folders; rejects foreign folders
@@ -22,29 +22,43 @@ import secrets
 from imagesvc.embedded.data_folder import DataFolder
 from imagesvc.embedded.errors import EmbeddedError, FolderInUse
 from imagesvc.embedded.postgres import Postgres
-from imagesvc.embedded.process_spec import Part
-from imagesvc.embedded.seaweedfs import Weed
+from imagesvc.embedded.process_spec import ProcessSpec
+from imagesvc.embedded.seaweedfs import SeaweedFS
 from imagesvc.embedded.service_user import ServiceUser
 from imagesvc.embedded.valkey import Valkey
 
-__all__ = ["DataFolder", "EmbeddedError", "EmbeddedServers", "FolderInUse", "Part", "Postgres", "ServiceUser", "Valkey"]
+__all__ = [
+    "DataFolder",
+    "EmbeddedError",
+    "EmbeddedServers",
+    "FolderInUse",
+    "Postgres",
+    "ProcessSpec",
+    "ServiceUser",
+    "Valkey",
+]
 
-ALL = frozenset({"postgres", "valkey", "weed"})
+ALL_SERVERS = frozenset({"postgres", "valkey", "weed"})
 
 
 class EmbeddedServers:
     """The ``wanted`` servers of the three. ``throwaway`` trades durability for speed: for tests only."""
 
     def __init__(
-        self, data: DataFolder, *, wanted: frozenset[str] = ALL, bucket: str = "imagesvc", throwaway: bool = False
+        self,
+        data: DataFolder,
+        *,
+        wanted: frozenset[str] = ALL_SERVERS,
+        bucket: str = "imagesvc",
+        throwaway: bool = False,
     ) -> None:
         def password(name: str) -> str:
-            return data.keep(name, lambda: secrets.token_hex(32))
+            return data.get_or_create_secret(name, lambda: secrets.token_hex(32))
 
         self.bucket = bucket
         self.postgres = (
             Postgres(
-                folder=data.own_folder(data.path / "postgres", owner=data.service_user),
+                folder=data.private_folder(data.path / "postgres", owner=data.service_user),
                 sockets=data.socket_folder("postgres", owner=data.service_user),
                 logs=data.logs,
                 user=data.service_user,
@@ -57,7 +71,7 @@ class EmbeddedServers:
         )
         self.valkey = (
             Valkey(
-                folder=data.own_folder(data.path / "valkey"),
+                folder=data.private_folder(data.path / "valkey"),
                 sockets=data.socket_folder("valkey", owner=None),
                 logs=data.logs,
                 password=password("valkey"),
@@ -66,11 +80,11 @@ class EmbeddedServers:
             if "valkey" in wanted
             else None
         )
-        self.weed = (
-            Weed(
-                folder=data.own_folder(data.path / "weed"),
+        self.seaweedfs = (
+            SeaweedFS(
+                folder=data.private_folder(data.path / "weed"),
                 logs=data.logs,
-                access_key=data.keep("s3-access-key", lambda: secrets.token_hex(10)),
+                access_key=data.get_or_create_secret("s3-access-key", lambda: secrets.token_hex(10)),
                 secret_key=password("s3-secret-key"),
                 signing_key=password("weed-signing-key"),
             )
@@ -78,15 +92,15 @@ class EmbeddedServers:
             else None
         )
 
-    async def prepare(self) -> list[Part]:
+    async def prepare(self) -> list[ProcessSpec]:
         """Create what the servers need to start, and describe their processes. Raises EmbeddedError."""
-        servers = (self.postgres, self.valkey, self.weed)
+        servers = (self.postgres, self.valkey, self.seaweedfs)
         return list(await asyncio.gather(*(server.prepare() for server in servers if server is not None)))
 
-    async def settle(self) -> None:
+    async def create_database(self) -> None:
         """Create the role and the database of the service. The servers must be running."""
         if self.postgres is not None:
-            await self.postgres.settle()
+            await self.postgres.create_database()
 
     def environment(self) -> dict[str, str]:
         """The settings that connect the service to these servers. Most of the values contain a secret."""
@@ -95,10 +109,10 @@ class EmbeddedServers:
             named["IMAGESVC_DATABASE_URL"] = self.postgres.url
         if self.valkey is not None:
             named["IMAGESVC_REDIS_URL"] = self.valkey.url
-        if self.weed is not None:
-            named["IMAGESVC_S3_ENDPOINT"] = self.weed.endpoint
-            named["IMAGESVC_S3_ACCESS_KEY"] = self.weed.access_key
-            named["IMAGESVC_S3_SECRET_KEY"] = self.weed.secret_key
+        if self.seaweedfs is not None:
+            named["IMAGESVC_S3_ENDPOINT"] = self.seaweedfs.endpoint
+            named["IMAGESVC_S3_ACCESS_KEY"] = self.seaweedfs.access_key
+            named["IMAGESVC_S3_SECRET_KEY"] = self.seaweedfs.secret_key
             named["IMAGESVC_S3_BUCKET"] = self.bucket
             named["IMAGESVC_S3_REGION"] = "us-east-1"
         return named

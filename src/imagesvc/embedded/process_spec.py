@@ -10,7 +10,7 @@ from imagesvc.embedded.service_user import ServiceUser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ProcessSpec:
     """One process for the supervisor.
 
     ``argv`` never contains a secret: other users can list it. ``folder`` is the working folder.

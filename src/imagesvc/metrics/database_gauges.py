@@ -86,8 +86,8 @@ class Snapshot:
     has_worker: bool | None = None
 
 
-class Census:
-    """A collector of the gauges. Call ``take`` before ``collect``.
+class DatabaseGauges:
+    """A collector of the gauges. Call ``refresh`` before ``collect``.
 
     ``checks`` raise when their server is unavailable. ``has_worker`` returns whether a worker has sent a heartbeat.
     """
@@ -106,7 +106,7 @@ class Census:
         self._refreshed_at = float("-inf")
         self._refresh_lock = asyncio.Lock()
 
-    async def take(self) -> None:
+    async def refresh(self) -> None:
         """Query the servers unless the last result is less than 5 seconds old. Never raises."""
         async with self._refresh_lock:
             if time.monotonic() - self._refreshed_at < CACHE_SECONDS:

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 
 import uvicorn
 
-from imagesvc.metrics.exposition import MEDIA_TYPE, Page
+from imagesvc.metrics.exposition import MEDIA_TYPE, MetricsPage
 
 Send = Callable[[Mapping[str, object]], Awaitable[None]]
 
 
-class PortTaken(Exception):
+class PortInUse(Exception):
     """The address cannot be bound. The text contains the address and the reason."""
 
 
@@ -27,7 +27,7 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(page: Page, *, host: str, port: int) -> AsyncIterator[int]:
+async def serve_metrics(page: MetricsPage, *, host: str, port: int) -> AsyncIterator[int]:
     """Serve the page within the block; yields the port. With port 0 the kernel chooses one. Raises PortTaken."""
 
     async def answer(scope: object, receive: object, send: Send) -> None:
@@ -43,7 +43,7 @@ async def serving(page: Page, *, host: str, port: int) -> AsyncIterator[int]:
             listener.bind((host, port))
             listener.listen()  # now no other process can bind the port, and clients wait until the server has started
         except OSError as error:
-            raise PortTaken(f"cannot listen on {host}, port {port}: {error.strerror}") from error
+            raise PortInUse(f"cannot listen on {host}, port {port}: {error.strerror}") from error
         config = uvicorn.Config(
             answer,
             interface="asgi3",

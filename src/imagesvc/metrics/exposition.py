@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
 
-class Page:
+class MetricsPage:
     """A registry and its page. ``prepare`` is awaited before each scrape. Pages of one process share instruments."""
 
     def __init__(self, *collectors: Collector, prepare: Callable[[], Awaitable[object]] | None = None) -> None:
@@ -33,7 +33,7 @@ class BuildInfo(Collector):
         yield InfoMetricFamily("imagesvc_build", "The running version", {"version": version("imagesvc")})
 
 
-class Gauges(Collector):
+class CallbackGauge(Collector):
     """A gauge whose values are read on each scrape: ``read`` returns them by the values of ``labels``."""
 
     def __init__(

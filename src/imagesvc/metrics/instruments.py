@@ -65,10 +65,10 @@ SANDBOX_RUNS = Counter(
     "Images handled in the sandbox: processed, rejected, resized, or the reason of the failure",
     ["outcome"],
 )
-ROUNDS = Counter(
+BACKGROUND_ROUNDS = Counter(
     "imagesvc_background_rounds", "Rounds of periodic background work: ok, put-off, failed", ["work", "result"]
 )
-ROUND_ITEMS = Counter("imagesvc_background_items", "Items handled by periodic background work", ["work"])
+BACKGROUND_ITEMS = Counter("imagesvc_background_items", "Items handled by periodic background work", ["work"])
 
 CREATED, DUPLICATE, REFUSED = "created", "duplicate", "refused"
 

@@ -16,7 +16,7 @@ Target = tuple[str, int] | str
 """A host and a port, or the path of a Unix socket."""
 
 
-class Proxy:
+class FaultProxy:
     """``async with`` listens on a loopback port, without faults at first.
 
     ``delay_seconds`` delays each chunk. ``instead`` is sent to clients in place of the response of the server.
@@ -25,7 +25,7 @@ class Proxy:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._server: asyncio.Server | None = None
-        self._open: set[Pair] = set()
+        self._open: set[ConnectionPair] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self.heal()
@@ -85,7 +85,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
-        pair = Pair(reader, writer)
+        pair = ConnectionPair(reader, writer)
         self._open.add(pair)
         try:
             if self._is_away:
@@ -124,7 +124,7 @@ class Proxy:
                 writer.write(chunk)
                 await writer.drain()
 
-    async def _sent(self, chunk: bytes, pair: "Pair") -> bool:
+    async def _sent(self, chunk: bytes, pair: "ConnectionPair") -> bool:
         if self.recorded is not None:
             self.recorded += chunk
         if self._unanswered is not None and self._unanswered.search(chunk):
@@ -139,14 +139,14 @@ class Proxy:
                 return False
         return True
 
-    async def _answered(self, chunk: bytes, pair: "Pair") -> bool:
+    async def _answered(self, chunk: bytes, pair: "ConnectionPair") -> bool:
         if pair.is_unanswered and not chunk.startswith(b"HTTP/1.1 100"):
             self.times_unanswered += 1
             return False
         return True
 
 
-class Pair:
+class ConnectionPair:
     """The connection of a client and the matching connection to the server."""
 
     def __init__(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:

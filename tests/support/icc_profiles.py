@@ -20,7 +20,7 @@ def rgb_profile(columns: tuple[tuple[float, float, float], ...], *, gamma: float
     return _profile(b"RGB ", tags)
 
 
-def grey_profile(*, gamma: float) -> bytes:
+def gray_profile(*, gamma: float) -> bytes:
     """A grayscale profile."""
     tags = [
         (b"desc", b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(78)),

@@ -29,7 +29,7 @@ from imagesvc.storage.bucket import Storage
 from tests.support.processes import environment
 
 
-class Steps:
+class StepCounter:
     """Counts down the steps and kills this process at zero. It starts at 0, which disables it."""
 
     left = 0
@@ -42,47 +42,47 @@ class Steps:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class MortalDatabase(Database):
+class CrashingDatabase(Database):
     """Counts statements, and returned connections of the ORM."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        event.listen(self.engine.sync_engine, "checkin", lambda *_: Steps.done())
+        event.listen(self.engine.sync_engine, "checkin", lambda *_: StepCounter.done())
 
     async def _run(self, *arguments: Any) -> Any:
         found = await super()._run(*arguments)
-        Steps.done()
+        StepCounter.done()
         return found
 
 
-class MortalStorage(Storage):
+class CrashingStorage(Storage):
     """Counts S3 requests."""
 
     async def put(self, *arguments: Any, **named: Any) -> None:
         await super().put(*arguments, **named)
-        Steps.done()
+        StepCounter.done()
 
     async def begin_multipart(self, *arguments: Any, **named: Any) -> str:
         upload_id = await super().begin_multipart(*arguments, **named)
-        Steps.done()
+        StepCounter.done()
         return upload_id
 
     async def put_part(self, *arguments: Any, **named: Any) -> str:
         etag = await super().put_part(*arguments, **named)
-        Steps.done()
+        StepCounter.done()
         return etag
 
     async def complete_multipart(self, *arguments: Any, **named: Any) -> None:
         await super().complete_multipart(*arguments, **named)
-        Steps.done()
+        StepCounter.done()
 
     async def read(self, *arguments: Any, **named: Any) -> AsyncIterator[bytes]:
         async for chunk in super().read(*arguments, **named):
             yield chunk
-        Steps.done()
+        StepCounter.done()
 
 
-class MortalApi:
+class CrashingApi:
     """``async with`` starts the program. Only one API runs at a time."""
 
     def __init__(self, settings: Settings) -> None:
@@ -93,7 +93,7 @@ class MortalApi:
     async def __aenter__(self) -> Self:
         self._program = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "tests.support.mortal_api"),
+            *("-m", "tests.support.crashing_api"),
             env=environment(self._settings),
             cwd=Path(__file__).parents[2],
             stdin=asyncio.subprocess.PIPE,
@@ -127,7 +127,7 @@ class MortalApi:
             return json.loads(await self._program.stdout.readline())
 
 
-class MortalServer(uvicorn.Server):
+class CrashingServer(uvicorn.Server):
     """Prints its port and then starts to count."""
 
     def __init__(self, config: uvicorn.Config, dies_after: int) -> None:
@@ -136,7 +136,7 @@ class MortalServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        Steps.left = self._dies_after
+        StepCounter.left = self._dies_after
         print(json.dumps(self.servers[0].sockets[0].getsockname()[1]), flush=True)
 
 
@@ -153,8 +153,8 @@ async def accept_any_schema(_: Database) -> None:
 def main() -> None:
     # the test has checked the schema already
     for name, replacement in (
-        ("Database", MortalDatabase),
-        ("Storage", MortalStorage),
+        ("Database", CrashingDatabase),
+        ("Storage", CrashingStorage),
         ("require_current_schema", accept_any_schema),
     ):
         setattr(imagesvc.wiring, name, replacement)
@@ -171,7 +171,7 @@ def main() -> None:
         if command != "end":
             child = os.fork()
             if child == 0:
-                uvloop.run(MortalServer(config, command).serve())
+                uvloop.run(CrashingServer(config, command).serve())
                 os._exit(1)
         else:
             os.kill(child, signal.SIGKILL)
