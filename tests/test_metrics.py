@@ -9,6 +9,7 @@ from imagesvc.metrics.endpoint import PortInUse, serve_metrics
 from imagesvc.metrics.exposition import MetricsPage
 from imagesvc.settings import Settings
 from tests.support.images import jpeg
+from tests.support.processes import until
 from tests.support.scrape import Scrape, page_of
 from tests.support.service import Service, running_api
 from tests.support.sql import sql
@@ -30,14 +31,23 @@ async def scrape_of(service: Service) -> Scrape:
     return Scrape(answer.text)
 
 
-async def test_an_upload_is_counted_at_every_step(service: Service) -> None:
+async def test_an_upload_is_counted_at_every_step(idle_service: Service) -> None:
+    service = idle_service
     link, before = await service.new_link(), Scrape((await MetricsPage().text()).decode())
+    # started after the first scrape, which must not include the first rounds of background work
+    service.start_worker()
     data = jpeg(seed=1, size=(320, 240))
     files = [("file", ("a.jpg", data)), ("file", ("b.jpg", data)), ("file", ("c.txt", b"no image"))]
 
     answer = await service.anyone.post(link["path"], files=files)
     await service.image_of(answer.json()["results"][0])
     refused = await service.anyone.post("/u/no-token", files=files)
+
+    async def a_round_is_counted() -> bool:
+        rounds = "imagesvc_background_rounds_total"
+        return (await scrape_of(service)).of(rounds, result="ok") > before.of(rounds, result="ok")
+
+    await until(a_round_is_counted)
     after = await scrape_of(service)
 
     def increase(name: str, **labels: str) -> float:

@@ -2,7 +2,7 @@
 
 As a program, this module imports everything once and forks an API for each number that it reads on stdin. With ``0``
 the API runs until ``end``; with ``n`` it sends itself SIGKILL when its n-th statement, commit or S3 request is done.
-``MortalApi`` controls the program from the test.
+``CrashingApi`` controls the program from the test.
 """
 
 import asyncio
