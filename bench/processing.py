@@ -25,7 +25,7 @@ from imagesvc.processing.metadata import metadata
 from imagesvc.processing.pipeline import process
 from imagesvc.processing.renditions import encode, resized, within
 from imagesvc.processing.sandbox import Sandbox
-from tests.support.profiles import DISPLAY_P3, rgb_profile
+from tests.support.icc_profiles import DISPLAY_P3, rgb_profile
 
 T = TypeVar("T")
 

@@ -3,7 +3,6 @@
 import contextlib
 import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from imagesvc.db import upgrade
 from imagesvc.embedded import DataFolder, EmbeddedServers
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import Storage
+from tests.support.folders import make_open_folder
 from tests.support.servers import with_path
 
 
@@ -59,14 +59,14 @@ class Servers:
 
 @contextlib.asynccontextmanager
 async def running_servers() -> AsyncIterator[Servers]:
-    folder = Path(tempfile.mkdtemp(prefix="imagesvc-bench-"))
+    folder = make_open_folder("imagesvc-bench-")
     try:
         with DataFolder(folder / "data") as data:
             embedded = EmbeddedServers(data)
             supervisor = Supervisor(Ledger(data.run / "processes.json"), print)
             try:
                 await supervisor.start(await embedded.prepare())
-                await embedded.settle()
+                await embedded.create_database()
                 assert embedded.postgres is not None
                 environment = embedded.environment()
                 yield Servers(

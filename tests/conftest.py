@@ -14,6 +14,7 @@ from imagesvc.settings import Settings
 from tests.support import servers as support
 from tests.support.buckets import Buckets
 from tests.support.databases import Databases, drop_template
+from tests.support.folders import open_folder
 from tests.support.people import People
 from tests.support.servers import Servers
 from tests.support.service import Service, running_service
@@ -40,6 +41,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def servers() -> Servers:
     """PostgreSQL, Valkey and an S3 server, shared by all processes of the run."""
     return support.running_servers()
+
+
+@pytest.fixture
+def shared_tmp_path() -> Iterator[Path]:
+    """A temporary folder that other accounts can enter, for a data folder under root; `tmp_path` is closed to them."""
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

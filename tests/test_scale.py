@@ -1,4 +1,4 @@
-"""Several APIs and workers over the same servers: nothing is lost or done twice when some of them go and come."""
+"""Several APIs and workers on the same servers: no upload is lost and no work done twice while some restart."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ async def rows(servers: Servers, query: str) -> list[Any]:
 
 
 class Clients:
-    """Clients that try again at whichever API answers, as a load balancer would have them do."""
+    """Clients that retry on a random API, as behind a load balancer."""
 
     def __init__(self, settings: Settings, ports: list[int]) -> None:
         assert settings.admin_token is not None
@@ -38,12 +38,12 @@ class Clients:
         self.http = httpx.AsyncClient(timeout=30, verify=False, headers=self._bearer)
         self.refusals: Counter[str] = Counter()
 
-    async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """The first answer that is final: not 503, not a broken connection."""
+    async def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Retries after 503 and broken connections, and returns the first final response."""
         async with asyncio.timeout(90):
             while True:
                 with contextlib.suppress(httpx.TransportError):
-                    answer = await self.http.request(method, random.choice(self._urls) + path, **request)
+                    answer = await self.http.request(method, random.choice(self._urls) + path, **arguments)
                     if answer.status_code < 500:
                         return answer
                     assert answer.status_code == 503, answer.text
@@ -52,7 +52,7 @@ class Clients:
                 await asyncio.sleep(0.05)
 
 
-async def test_two_apis_and_three_workers_lose_nothing_and_do_nothing_twice_while_some_of_each_go_and_come(
+async def test_two_apis_and_three_workers_lose_nothing_while_some_restart(
     settings_with: Callable[..., Settings],
 ) -> None:
     settings = settings_with(task_lease_seconds=2.0, worker_concurrency=1, shutdown_seconds=2)
@@ -64,43 +64,44 @@ async def test_two_apis_and_three_workers_lose_nothing_and_do_nothing_twice_whil
     acknowledged: dict[str, bytes] = {}
     async with open_servers(settings) as servers:
         with running(*apis, *workers):
-            link = (await clients.ask("POST", "/v1/links", json={"expires_in": 600, "max_files": FILES})).json()
+            link = (await clients.request("POST", "/v1/links", json={"expires_in": 600, "max_files": FILES})).json()
             path = f"/u/{link['token']}"
 
             async def send(data: bytes) -> None:
-                answer = await clients.ask("PUT", f"{path}/a.jpg", content=data)
+                answer = await clients.request("PUT", f"{path}/a.jpg", content=data)
                 assert answer.status_code in (200, 201), answer.text
                 acknowledged[answer.json()["results"][0]["upload_id"]] = data
 
             async def send_some(first: int) -> None:
-                # everybody sends some of what somebody else sends
-                for place in range(first, first + FILES // 2):
-                    await send(files[place % FILES])
+                # the ranges of the senders overlap, so each file is sent twice
+                for index in range(first, first + FILES // 2):
+                    await send(files[index % FILES])
 
-            async def after(count: int, *steps: Callable[[], Awaitable[None]]) -> None:
-                async def is_so_far() -> bool:
+            async def after_uploads(count: int, *steps: Callable[[], Awaitable[None]]) -> None:
+                async def reached_count() -> bool:
                     return len(acknowledged) >= count
 
-                await until(is_so_far)
+                await until(reached_count)
                 await asyncio.gather(*(step() for step in steps))
 
             await asyncio.gather(
                 *(send_some(first) for first in range(0, FILES, FILES // 4)),
-                after(8, lambda: apis[0].restart(kill=True), lambda: workers[0].restart(kill=True)),
-                after(22, lambda: apis[1].restart(kill=False), lambda: workers[1].restart(kill=False)),
+                after_uploads(8, lambda: apis[0].restart(kill=True), lambda: workers[0].restart(kill=True)),
+                after_uploads(22, lambda: apis[1].restart(kill=False), lambda: workers[1].restart(kill=False)),
             )
 
-            async def all_is_done() -> bool:
+            async def no_task_is_left() -> bool:
                 return await rows(servers, "SELECT 1 FROM tasks") == []
 
-            await until(all_is_done)
-            uploads = [await clients.ask("GET", f"/v1/uploads/{upload}") for upload in acknowledged]
+            await until(no_task_is_left)
+            uploads = [await clients.request("GET", f"/v1/uploads/{upload}") for upload in acknowledged]
             images = {upload.json()["image"]["id"]: upload.json()["image"] for upload in uploads}
             originals = {
-                image_id: (await clients.ask("GET", f"/v1/images/{image_id}/original")).content for image_id in images
+                image_id: (await clients.request("GET", f"/v1/images/{image_id}/original")).content
+                for image_id in images
             }
-            stats = (await clients.ask("GET", "/v1/stats")).json()
-            after_all = (await clients.ask("GET", f"/v1/links/{link['id']}")).json()
+            stats = (await clients.request("GET", "/v1/stats")).json()
+            final_link = (await clients.request("GET", f"/v1/links/{link['id']}")).json()
             await clients.http.aclose()
         await make_due(servers, "held", "reaping")
         await Reaper(settings, servers.database, servers.storage).reap()
@@ -109,14 +110,14 @@ async def test_two_apis_and_three_workers_lose_nothing_and_do_nothing_twice_whil
         assert sorted(originals.values()) == sorted(files)
         assert {image["state"] for image in images.values()} == {"ready"}
         assert {len(image["renditions"]) for image in images.values()} == {3}
-        assert (after_all["used_files"], after_all["reserved_files"]) == (FILES, 0)
+        assert (final_link["used_files"], final_link["reserved_files"]) == (FILES, 0)
         assert (stats["totals"]["images"], stats["totals"]["blobs"]) == (FILES, FILES)
         assert stats["totals"]["bytes_stored"] == sum(map(len, files))
         assert len(await rows(servers, "SELECT 1 FROM images")) == FILES
         assert await stored_keys(servers) == await owned_keys(servers)
 
 
-async def test_told_to_stop_an_api_lets_requests_end_for_a_while_and_then_tells_the_rest_to_come_again(
+async def test_sigterm_finishes_running_requests_then_answers_503(
     settings_with: Callable[..., Settings],
 ) -> None:
     settings, port = settings_with(shutdown_seconds=1.5), free_port()
@@ -124,8 +125,8 @@ async def test_told_to_stop_an_api_lets_requests_end_for_a_while_and_then_tells_
     url = f"http://127.0.0.1:{port}"
     async with open_servers(settings) as servers:
         with running(api):
-            token = (await clients.ask("POST", "/v1/links", json={"expires_in": 600})).json()["token"]
-            sent = await clients.ask("PUT", f"/u/{token}/known.jpg", content=jpeg(seed=2))
+            token = (await clients.request("POST", "/v1/links", json={"expires_in": 600})).json()["token"]
+            sent = await clients.request("PUT", f"/u/{token}/known.jpg", content=jpeg(seed=2))
             upload = sent.json()["results"][0]["upload_id"]
             length = f"Content-Length: {len(data)}"
             async with connected(url) as quick, connected(url) as slow, connected(url) as large:
@@ -136,25 +137,25 @@ async def test_told_to_stop_an_api_lets_requests_end_for_a_while_and_then_tells_
                 await large.send(data + bytes(10_000_000))
                 waiting = asyncio.create_task(clients.http.get(f"{url}/v1/uploads/{upload}", params={"wait": 30}))
 
-                async def large_has_begun() -> bool:
+                async def large_upload_is_stored_partly() -> bool:
                     return await loose_states(servers) == ["held"]
 
-                await until(large_has_begun)
-                ending = asyncio.create_task(api.end(kill=False))
+                await until(large_upload_is_stored_partly)
+                stopping = asyncio.create_task(api.end(kill=False))
 
-                async def nobody_is_let_in() -> bool:
+                async def connections_are_refused() -> bool:
                     try:
                         async with connected(url):
                             return False
                     except OSError:
                         return True
 
-                await until(nobody_is_let_in)
+                await until(connections_are_refused)
                 await quick.send(data[1000:])
                 quick_answer = await quick.answer()
                 others = [await slow.answer(), await large.answer()]
                 waited = await waiting
-                code = await ending
+                code = await stopping
             await clients.http.aclose()
 
         assert (quick_answer.status, quick_answer.headers["connection"]) == (201, "close")

@@ -27,8 +27,8 @@ from imagesvc.jobs.report.service import Visits
 from imagesvc.jobs.service import Jobs
 from imagesvc.keyring import KeyRing
 from imagesvc.links.service import Links
-from imagesvc.metrics.database_gauges import Census
-from imagesvc.metrics.exposition import Gauges, Page
+from imagesvc.metrics.database_gauges import DatabaseGauges
+from imagesvc.metrics.exposition import CallbackGauge, MetricsPage
 from imagesvc.operations import handlers as operation_handlers
 from imagesvc.operations.account_removal import AccountRemoval
 from imagesvc.operations.dead_letters import Tasks
@@ -104,7 +104,7 @@ class Web:
     tasks: Tasks
     cursors: Cursors
     idempotency: IdempotencyKeys
-    metrics: Page
+    metrics: MetricsPage
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class Background:
     reprocessings: Reprocessings
     stats: Statistics
     idempotency: IdempotencyKeys
-    metrics: Page
+    metrics: MetricsPage
 
 
 @contextlib.asynccontextmanager
@@ -228,24 +228,24 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             reprocessings=Reprocessings(settings, database, servers.queue),
             stats=Statistics(database),
             idempotency=IdempotencyKeys(settings, database, KeyRing(settings.signing_keys)),
-            metrics=Page(_connections(database)),
+            metrics=MetricsPage(_connections(database)),
         )
 
 
-def metrics_of_api(servers: Servers, entrance: Entrance) -> Page:
-    census = Census(
-        fetch_row=servers.database.fetch_row, checks=checks_of(servers), has_worker=servers.queue.has_worker
+def metrics_of_api(servers: Servers, entrance: Entrance) -> MetricsPage:
+    gauges = DatabaseGauges(
+        fetch_one=servers.database.fetch_one, checks=checks_of(servers), has_worker=servers.queue.has_worker
     )
-    under_way = Gauges(
+    under_way = CallbackGauge(
         "imagesvc_uploads_under_way", "Upload requests inside", (), lambda: {(): float(entrance.under_way)}
     )
-    memory = Gauges(
+    memory = CallbackGauge(
         "imagesvc_upload_memory_bytes",
         "What uploads may hold in memory, and hold",
         ("what",),
         lambda: {("taken",): entrance.taken_bytes, ("budget",): servers.settings.upload_memory_bytes},
     )
-    return Page(census, _connections(servers.database), under_way, memory, prepare=census.take)
+    return MetricsPage(gauges, _connections(servers.database), under_way, memory, prepare=gauges.refresh)
 
 
 def checks_of(servers: Servers) -> dict[str, Callable[[], Awaitable[object]]]:
@@ -253,8 +253,8 @@ def checks_of(servers: Servers) -> dict[str, Callable[[], Awaitable[object]]]:
     return {"database": servers.database.ping, "storage": servers.storage.ping, "queue": servers.queue.ping}
 
 
-def _connections(database: Database) -> Gauges:
-    return Gauges(
+def _connections(database: Database) -> CallbackGauge:
+    return CallbackGauge(
         "imagesvc_database_connections", "Open connections to the database", ("pool", "state"), database.connections
     )
 

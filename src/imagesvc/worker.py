@@ -14,8 +14,8 @@ from arq.worker import Worker, func
 
 from imagesvc import observability
 from imagesvc.errors import ImagesvcError
-from imagesvc.metrics.endpoint import serving
-from imagesvc.metrics.instruments import ROUND_ITEMS, ROUNDS
+from imagesvc.metrics.endpoint import serve_metrics
+from imagesvc.metrics.instruments import BACKGROUND_ITEMS, BACKGROUND_ROUNDS
 from imagesvc.settings import Settings
 from imagesvc.storage.loose_objects import require_tombstones_to_outlast_requests
 from imagesvc.tasks.queue import RUN_TASK, encode, redis_settings
@@ -73,7 +73,7 @@ async def run(settings: Settings) -> None:
     async with open_background(settings) as parts, contextlib.AsyncExitStack() as stack:
         if settings.worker_metrics_port is not None:
             port, host = settings.worker_metrics_port, settings.worker_metrics_host
-            await stack.enter_async_context(serving(parts.metrics, host=host, port=port))
+            await stack.enter_async_context(serve_metrics(parts.metrics, host=host, port=port))
         working = asyncio.create_task(work(parts))
         log.info("worker ready", concurrency=settings.worker_concurrency)
         await stop.wait()
@@ -129,15 +129,15 @@ async def _repeat(name: str, work: Callable[[], Awaitable[int]], *, seconds: flo
         result = "ok"
         try:
             while (done := await work()) >= 100:
-                ROUND_ITEMS.labels(name).inc(done)
-            ROUND_ITEMS.labels(name).inc(done)
+                BACKGROUND_ITEMS.labels(name).inc(done)
+            BACKGROUND_ITEMS.labels(name).inc(done)
         except ImagesvcError as error:
             result = "put-off"
             log.warning("background work put off", work=name, problem=error.slug)
         except Exception:
             result = "failed"
             log.exception("background work failed", work=name)
-        ROUNDS.labels(name, result).inc()
+        BACKGROUND_ROUNDS.labels(name, result).inc()
         await asyncio.sleep(seconds)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from imagesvc.cli.process_registry import Ledger
 from imagesvc.cli.supervisor import PartFailed, Supervisor, bound_log
-from imagesvc.embedded import Part
+from imagesvc.embedded import ProcessSpec
 from tests.support.process_tree import alive, wait_until
 
 SLEEPER = "import time; time.sleep(600)"
@@ -31,8 +31,8 @@ async def at_once() -> bool:
     return True
 
 
-def part(folder: Path, name: str, program: str) -> Part:
-    return Part(
+def part(folder: Path, name: str, program: str) -> ProcessSpec:
+    return ProcessSpec(
         name=name,
         argv=(sys.executable, "-c", program),
         env={},
@@ -43,7 +43,7 @@ def part(folder: Path, name: str, program: str) -> Part:
     )
 
 
-def spoken(of: Part, word: str) -> Part:
+def spoken(of: ProcessSpec, word: str) -> ProcessSpec:
     """Ready once its log has the word."""
 
     async def ready() -> bool:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from imagesvc.settings import Settings
+from tests.support.folders import open_folder
 from tests.support.process_tree import alive, arguments, files_below, kill, listening_addresses, tree, wait_until
 
 TOKEN = "a-token-of-the-tests-that-nobody-guesses-0123"
@@ -73,10 +74,9 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def whole() -> Iterator[Up]:
     """One that runs everything itself, shared by the tests that leave it as it was."""
-    folder = tmp_path_factory.mktemp("up")
-    with Up(folder / "data", folder / "said") as up:
+    with open_folder() as folder, Up(folder / "data", folder / "said") as up:
         yield up.ready()
         up.stop(signal.SIGTERM)
 
@@ -158,9 +158,9 @@ def test_a_part_that_is_killed_is_started_again_and_that_is_said(whole: Up, part
 
 
 def test_after_a_kill_of_the_whole_tree_the_next_up_recovers_with_all_data_and_stops_without_a_trace(
-    tmp_path: Path,
+    shared_tmp_path: Path,
 ) -> None:
-    data, said = tmp_path / "data", tmp_path / "said"
+    data, said = shared_tmp_path / "data", shared_tmp_path / "said"
     with Up(data, said, IMAGESVC_ADMIN_TOKEN=TOKEN) as first:
         made = httpx.post(
             f"{first.ready().url}/v1/links", json={"expires_in": 3600}, headers=authorized(TOKEN)
@@ -179,9 +179,9 @@ def test_after_a_kill_of_the_whole_tree_the_next_up_recovers_with_all_data_and_s
     assert [path for path in files_below(data) if path.is_socket()] == []
 
 
-def test_when_up_itself_is_killed_its_parts_go_with_it(tmp_path: Path, named: dict[str, str]) -> None:
+def test_when_up_itself_is_killed_its_parts_go_with_it(shared_tmp_path: Path, named: dict[str, str]) -> None:
     named.pop("IMAGESVC_DATABASE_URL")
-    with Up(tmp_path / "data", tmp_path / "said", **named) as up:
+    with Up(shared_tmp_path / "data", shared_tmp_path / "said", **named) as up:
         parts = up.ready().tree()[1:]
 
         up.process.kill()
@@ -199,8 +199,8 @@ def test_servers_that_the_environment_names_are_used_and_not_started(tmp_path: P
         assert up.stop(signal.SIGINT) == 0
 
 
-def test_a_signal_while_it_starts_stops_it_without_a_trace(tmp_path: Path) -> None:
-    with Up(tmp_path / "data", tmp_path / "said") as up:
+def test_a_signal_while_it_starts_stops_it_without_a_trace(shared_tmp_path: Path) -> None:
+    with Up(shared_tmp_path / "data", shared_tmp_path / "said") as up:
         wait_until(lambda: len(up.tree()) > 2, "some parts run")
         parts = up.tree()
 

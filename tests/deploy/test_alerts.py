@@ -1,4 +1,4 @@
-"""Alert rules and dashboard: each rule fires when it should, and speaks of what the service really tells."""
+"""Alert rules and dashboard: each rule fires when it should, and all metrics in expressions exist."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "imagesvc.json"
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
-# told by others: node-exporter, Prometheus itself, and the client library on systems that have /proc
+# metrics of node-exporter, of Prometheus itself, and of the client library on systems that have /proc
 FOREIGN = re.compile(r"node_filesystem_(avail|size)_bytes|process_\w+|up|ALERTS")
 NAME = re.compile(r"\b(?:imagesvc|node|process)_\w+|\bup\b|\bALERTS\b")
 
@@ -35,34 +35,34 @@ def expressions() -> list[str]:
 
 
 def names(expression: str) -> set[str]:
-    """Metrics named in an expression, what is quoted or grouped by left out."""
+    """The metric names in an expression, without label values and ``by`` clauses."""
     bare = re.sub(r'"[^"]*"', "", expression)
     return set(NAME.findall(re.sub(r"\bby \([^)]*\)", "", bare)))
 
 
-async def test_every_metric_named_in_rules_and_dashboard_is_told(settings: Settings) -> None:
-    told = (await page_of(settings)).all_names()
+async def test_every_metric_in_rules_and_dashboard_is_exposed(settings: Settings) -> None:
+    exposed = (await page_of(settings)).all_names()
 
     wanted = set().union(*map(names, expressions()))
     ours = {name for name in wanted if not FOREIGN.fullmatch(name)}
 
     assert len(ours) > 20
-    assert ours - told == set()
+    assert ours - exposed == set()
 
 
 def test_every_alert_has_a_paragraph_in_the_runbook() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     runbook = page.partition("### When an alert fires\n")[2].partition("\n### ")[0]
-    told = set(re.findall(r"^#### (\w+)\n\n\w", runbook, re.MULTILINE))
+    documented = set(re.findall(r"^#### (\w+)\n\n\w", runbook, re.MULTILINE))
 
-    assert {rule["alert"] for rule in rules()} == told
+    assert {rule["alert"] for rule in rules()} == documented
     assert {rule["annotations"]["runbook"] for rule in rules()} == {
-        f"docs/operations.md#{alert.lower()}" for alert in told
+        f"docs/operations.md#{alert.lower()}" for alert in documented
     }
 
 
 @needs_promtool
-def test_alerts_fire_when_they_should_and_else_are_quiet() -> None:
+def test_alerts_fire_when_they_should_and_not_otherwise() -> None:
     ended = promtool("test", "rules", "alerts_test.yml")
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -71,7 +71,7 @@ def test_alerts_fire_when_they_should_and_else_are_quiet() -> None:
 
 
 @needs_promtool
-def test_prometheus_takes_its_configuration() -> None:
+def test_prometheus_accepts_its_configuration() -> None:
     ended = promtool("check", "config", "prometheus.yml")
 
     assert ended.returncode == 0, ended.stdout + ended.stderr

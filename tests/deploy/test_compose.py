@@ -1,4 +1,4 @@
-"""The compose stack as it is written: what no container engine is needed to see."""
+"""The compose file and the images: checks that need no container engine."""
 
 import asyncio
 import json
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from imagesvc.metrics.endpoint import serving
-from imagesvc.metrics.exposition import Page
+from imagesvc.metrics.endpoint import serve_metrics
+from imagesvc.metrics.exposition import MetricsPage
 from imagesvc.settings import Settings
 from tests.support.nginx import free_ports
 
@@ -21,13 +21,13 @@ SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 ONE_SHOT = {"migrate", "minio-setup"}
 
 
-def test_only_the_proxy_publishes_ports_and_the_operators_one_on_loopback() -> None:
+def test_only_the_proxy_publishes_ports_and_the_operator_port_on_loopback() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
     assert SERVICES["proxy"]["ports"][1].startswith("127.0.0.1:")
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
-def test_every_service_tells_whether_it_is_well_and_waits_for_what_it_needs(name: str) -> None:
+def test_every_service_has_a_health_check_and_waits_for_its_dependencies(name: str) -> None:
     service = SERVICES[name]
     healthcheck = service["healthcheck"]
 
@@ -45,7 +45,7 @@ def test_every_service_tells_whether_it_is_well_and_waits_for_what_it_needs(name
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"postgres"}))
-def test_every_service_but_the_database_runs_without_rights_on_a_read_only_file_system(name: str) -> None:
+def test_every_service_but_the_database_is_unprivileged_and_read_only(name: str) -> None:
     service = SERVICES[name]
 
     assert service["read_only"] is True
@@ -62,7 +62,7 @@ def test_every_image_is_pinned_to_a_version() -> None:
     assert all(re.search(r":[^:]*\d", image) and not image.endswith("latest") for image in [*bases, *images])
 
 
-def test_no_secret_has_a_default_and_the_example_names_each_that_is_needed() -> None:
+def test_no_secret_has_a_default_and_the_example_lists_each_required_one() -> None:
     required = set(re.findall(r"\$\{(\w+):\?", TEXT))
     with_default = set(re.findall(r"\$\{(\w+):-", TEXT))
     example = (ROOT / ".env.example").read_text()
@@ -72,16 +72,16 @@ def test_no_secret_has_a_default_and_the_example_names_each_that_is_needed() -> 
     assert not re.findall(r"^\w+=.+$", example, re.MULTILINE)
 
 
-def test_every_setting_it_passes_is_one() -> None:
+def test_every_setting_in_the_compose_file_exists() -> None:
     passed = {name for service in SERVICES.values() for name in service.get("environment", {}) if "IMAGESVC_" in name}
 
     assert {name.removeprefix("IMAGESVC_").lower() for name in passed} <= set(Settings.model_fields)
 
 
-def test_the_service_may_do_in_its_bucket_what_it_does_and_nothing_else() -> None:
+def test_the_bucket_policy_allows_exactly_the_operations_in_use() -> None:
     policy = json.loads((ROOT / "minio" / "policy.json").read_text())
     allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
-    storage = (ROOT / "src" / "imagesvc" / "storage.py").read_text()
+    storage = (ROOT / "src" / "imagesvc" / "storage" / "bucket.py").read_text()
     calls = set(re.findall(r"_client\.([a-z]+_\w+)\(", storage)) - {"create_bucket", "get_paginator"}
     needed = {
         "put_object": "s3:PutObject",
@@ -98,8 +98,8 @@ def test_the_service_may_do_in_its_bucket_what_it_does_and_nothing_else() -> Non
     assert {needed[call] for call in calls} == allowed
 
 
-async def test_a_container_is_well_only_while_its_server_answers_200() -> None:
-    async def is_well(port: int) -> bool:
+async def test_a_container_is_healthy_only_while_its_server_answers_200() -> None:
+    async def is_healthy(port: int) -> bool:
         script = ROOT / "deploy" / "healthy"
         process = await asyncio.create_subprocess_exec(script, str(port), "/metrics", stderr=asyncio.subprocess.DEVNULL)
         return await process.wait() == 0
@@ -108,8 +108,8 @@ async def test_a_container_is_well_only_while_its_server_answers_200() -> None:
         writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
         writer.close()
 
-    async with serving(Page(), host="127.0.0.1", port=0) as port:
-        assert await is_well(port)
+    async with serve_metrics(MetricsPage(), host="127.0.0.1", port=0) as port:
+        assert await is_healthy(port)
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
-        assert not await is_well(server.sockets[0].getsockname()[1])
-    assert not await is_well(free_ports(1)[0])
+        assert not await is_healthy(server.sockets[0].getsockname()[1])
+    assert not await is_healthy(free_ports(1)[0])

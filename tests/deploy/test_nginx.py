@@ -1,4 +1,4 @@
-"""The reverse proxy as it is shipped, a real nginx: what it lets through, keeps, hides and refuses."""
+"""The shipped proxy configuration in a real nginx: what it passes on, caches, hides and refuses."""
 
 import asyncio
 import contextlib
@@ -13,18 +13,18 @@ import pytest
 import uvicorn
 
 from tests.support.images import jpeg
-from tests.support.nginx import Proxy, free_ports, needs_nginx, running_nginx
+from tests.support.nginx import NginxProxy, free_ports, needs_nginx, running_nginx
 from tests.support.service import Service
 from tests.support.wire import connected
 
 pytestmark = needs_nginx
 
-TOKEN = "eyJhbGciOiJIUzI1NiJ9.a-token-that-nobody-may-read.c2lnbmF0dXJl"
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.a-token-that-must-stay-secret.c2lnbmF0dXJl"
 MIB = 1024 * 1024
 
 
 class Upstream:
-    """Stands for the API where a test looks at what reaches it; answers with the headers that came."""
+    """Replaces the API in tests of what reaches it. It returns the request headers as JSON."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -59,18 +59,18 @@ async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
 
 
 @pytest.fixture
-async def before_upstream(tmp_path: Path, upstream: tuple[Upstream, str]) -> AsyncIterator[Proxy]:
+async def before_upstream(tmp_path: Path, upstream: tuple[Upstream, str]) -> AsyncIterator[NginxProxy]:
     async with running_nginx(tmp_path, api=upstream[1]) as proxy:
         yield proxy
 
 
 @contextlib.asynccontextmanager
-async def client_of(proxy: Proxy, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(proxy: NginxProxy, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=proxy.url, headers=headers, verify=False, timeout=30) as client:
         yield client
 
 
-async def test_public_renditions_are_kept_and_nothing_that_needs_a_credential(service: Service, tmp_path: Path) -> None:
+async def test_only_public_renditions_without_credentials_are_cached(service: Service, tmp_path: Path) -> None:
     files = [("file", (name, jpeg(seed=seed, size=(320, 240)))) for seed, name in enumerate(("a.jpg", "b.jpg"))]
     sent = (await service.owner.post("/v1/images", files=files)).json()["results"]
     public, private = [(await service.image_of(result))["id"] for result in sent]
@@ -88,7 +88,7 @@ async def test_public_renditions_are_kept_and_nothing_that_needs_a_credential(se
         with_bad_key = await anyone.get(shown, headers={"Authorization": "Bearer nonsense"})
         with_cookie = await anyone.get(shown, headers={"Cookie": "session=1"})
         owners = await anyone.get(hidden, headers=bearer)
-        strangers = [await anyone.get(hidden), await anyone.get(hidden)]
+        anonymous = [await anyone.get(hidden), await anyone.get(hidden)]
 
     assert [answer.status_code for answer in (first, second, ranged, known)] == [200, 200, 206, 304]
     assert first.headers["cache-status"].endswith("fwd=miss")
@@ -98,22 +98,22 @@ async def test_public_renditions_are_kept_and_nothing_that_needs_a_credential(se
     assert with_cookie.headers["cache-status"].endswith("fwd=bypass")
     assert with_bad_key.status_code == 401
     assert owners.status_code == 200
-    assert [(answer.status_code, answer.headers["cache-status"]) for answer in strangers] == [
+    assert [(answer.status_code, answer.headers["cache-status"]) for answer in anonymous] == [
         (404, "imagesvc-proxy; fwd=miss")
     ] * 2
 
 
-async def test_what_a_credential_brought_in_is_not_kept_for_others(
-    before_upstream: Proxy, upstream: tuple[Upstream, str]
+async def test_responses_to_requests_with_credentials_are_not_cached(
+    before_upstream: NginxProxy, upstream: tuple[Upstream, str]
 ) -> None:
     path = "/v1/images/1/renditions/thumb.webp"
     async with client_of(before_upstream) as client:
         await client.get(path, headers={"Authorization": "Bearer key"})
         await client.get(path, headers={"Cookie": "session=1"})
-        strangers = await client.get(path)
+        anonymous = await client.get(path)
         other_query = await client.get(path, params={"x": "1"})
 
-    assert strangers.headers["cache-status"].endswith("fwd=miss")
+    assert anonymous.headers["cache-status"].endswith("fwd=miss")
     assert other_query.headers["cache-status"].endswith("hit")
     assert len(upstream[0].paths) == 3
 
@@ -121,8 +121,8 @@ async def test_what_a_credential_brought_in_is_not_kept_for_others(
 @pytest.mark.parametrize(
     ("method", "path"), [("PUT", f"/u/{TOKEN}/a.jpg"), ("POST", "/v1/images"), ("PATCH", "/v1/tus/1")]
 )
-async def test_a_body_reaches_the_api_while_it_is_still_being_sent(
-    before_upstream: Proxy, upstream: tuple[Upstream, str], method: str, path: str
+async def test_a_body_reaches_the_api_while_the_client_still_sends_it(
+    before_upstream: NginxProxy, upstream: tuple[Upstream, str], method: str, path: str
 ) -> None:
     app, size = upstream[0], 4 * MIB
     async with connected(before_upstream.url) as connection:
@@ -136,9 +136,9 @@ async def test_a_body_reaches_the_api_while_it_is_still_being_sent(
     assert answer.startswith(b"HTTP/1.1 200")
 
 
-async def test_large_files_come_through_and_refusals_reach_who_still_sends(service: Service, tmp_path: Path) -> None:
+async def test_large_files_pass_and_early_refusals_reach_a_sending_client(service: Service, tmp_path: Path) -> None:
     link = await service.new_link()
-    # trailing bytes are no fault of a JPEG
+    # trailing bytes do not make a JPEG invalid
     large = jpeg(seed=9, size=(64, 64)) + bytes(9 * MIB)
 
     async with running_nginx(tmp_path, api=urlsplit(service.url).netloc) as proxy, client_of(proxy) as client:
@@ -158,8 +158,8 @@ async def test_large_files_come_through_and_refusals_reach_who_still_sends(servi
     "path",
     ["/metrics", "/readyz", "//metrics", "/%6detrics", "/metrics?x=1", "/docs/../readyz", "/./metrics", "/readyz#x"],
 )
-async def test_metrics_and_readiness_are_not_for_the_public_side(
-    before_upstream: Proxy, upstream: tuple[Upstream, str], path: str
+async def test_metrics_and_readiness_are_not_public(
+    before_upstream: NginxProxy, upstream: tuple[Upstream, str], path: str
 ) -> None:
     async with connected(before_upstream.url) as connection:
         await connection.begin("GET", path)
@@ -172,7 +172,7 @@ async def test_metrics_and_readiness_are_not_for_the_public_side(
 
 
 @pytest.mark.parametrize("is_up", [True, False])
-async def test_no_token_is_in_the_logs_however_it_is_spelled_and_whatever_goes_wrong(
+async def test_no_spelling_of_a_path_puts_a_token_into_the_logs(
     tmp_path: Path, upstream: tuple[Upstream, str], is_up: bool
 ) -> None:
     paths = [f"/u/{TOKEN}", f"/s/{TOKEN}", f"/u/{TOKEN}/uploads/7?token={TOKEN}", f"//u//{TOKEN}/a", f"/%75/{TOKEN}"]
@@ -194,7 +194,7 @@ async def test_no_token_is_in_the_logs_however_it_is_spelled_and_whatever_goes_w
     assert json.loads(lines[-1])["path"] == f"/u/[hidden]/{TOKEN[:5]}.jpg"
 
 
-async def test_an_api_that_is_away_is_told_as_a_problem_that_passes(tmp_path: Path) -> None:
+async def test_an_unavailable_api_is_answered_with_a_temporary_problem(tmp_path: Path) -> None:
     async with running_nginx(tmp_path, api="127.0.0.1:1") as proxy, client_of(proxy) as client:
         answers = [await client.get("/v1/images"), await client.put(f"/u/{TOKEN}/a.jpg", content=b"x")]
 
@@ -204,12 +204,12 @@ async def test_an_api_that_is_away_is_told_as_a_problem_that_passes(tmp_path: Pa
     assert answers[0].json()["type"] == "/problems/unavailable"
 
 
-async def test_clients_cannot_say_who_they_are_on_behalf_of_the_proxy(before_upstream: Proxy) -> None:
-    said = {"X-Forwarded-For": "10.9.8.7", "X-Forwarded-Proto": "https", "Forwarded": "for=10.9.8.7"}
-    async with client_of(before_upstream, **said) as client:
+async def test_clients_cannot_set_forwarding_headers(before_upstream: NginxProxy) -> None:
+    forged = {"X-Forwarded-For": "10.9.8.7", "X-Forwarded-Proto": "https", "Forwarded": "for=10.9.8.7"}
+    async with client_of(before_upstream, **forged) as client:
         plain, streamed = await client.get("/v1/links"), await client.get("/u/-")
-        arrived = [plain.json(), streamed.json()]
+        received = [plain.json(), streamed.json()]
 
-    assert [headers["x-forwarded-for"] for headers in arrived] == ["127.0.0.1"] * 2
-    assert [headers["x-forwarded-proto"] for headers in arrived] == ["http"] * 2
-    assert not any("forwarded" in headers for headers in arrived)
+    assert [headers["x-forwarded-for"] for headers in received] == ["127.0.0.1"] * 2
+    assert [headers["x-forwarded-proto"] for headers in received] == ["http"] * 2
+    assert not any("forwarded" in headers for headers in received)

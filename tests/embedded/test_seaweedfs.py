@@ -1,4 +1,4 @@
-"""The embedded S3 server: what those without the keys can do at each of its ports, and what survives a kill."""
+"""The embedded S3 server: what clients without the keys can do on each port, and what survives a kill."""
 
 import asyncio
 import contextlib
@@ -25,11 +25,11 @@ from imagesvc.settings import Settings
 from imagesvc.storage.bucket import Storage, StorageAway
 from tests.support.servers import Servers
 
-pytestmark = pytest.mark.skipif("IMAGESVC_TEST_S3_ENDPOINT" in os.environ, reason="another S3 server is being used")
+pytestmark = pytest.mark.skipif("IMAGESVC_TEST_S3_ENDPOINT" in os.environ, reason="an external S3 server is used")
 
-# of HTTP/2 (RFC 9113), with an empty SETTINGS frame
+# the connection preface of HTTP/2 (RFC 9113, section 3.4), with an empty SETTINGS frame
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-KEY, CONTENT = "private/picture", b"nobody else may see this"
+KEY, CONTENT = "private/picture", b"content of a private object"
 
 
 def client(endpoint: str, access_key: str, secret_key: str) -> Any:
@@ -43,11 +43,11 @@ def client(endpoint: str, access_key: str, secret_key: str) -> Any:
 
 
 @pytest.fixture
-def stored(servers: Servers, bucket: str) -> Any:
-    """A client with the keys, and one object in the bucket."""
-    s3 = client(servers.s3_endpoint, servers.s3_access_key, servers.s3_secret_key)
-    s3.put_object(Bucket=bucket, Key=KEY, Body=CONTENT)
-    return s3
+def s3(servers: Servers, bucket: str) -> Any:
+    """A client with the keys; the bucket contains one object."""
+    authorized = client(servers.s3_endpoint, servers.s3_access_key, servers.s3_secret_key)
+    authorized.put_object(Bucket=bucket, Key=KEY, Body=CONTENT)
+    return authorized
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def ports(servers: Servers) -> dict[str, int]:
     return found
 
 
-def doors(bucket: str) -> list[str]:
-    """The paths by which the four servers would read, write, list or grant, were they open."""
+def probed_paths(bucket: str) -> list[str]:
+    """The paths on which the four servers read, write, list or assign when they are not protected."""
     return [
         "/",
         f"/{bucket}",
@@ -85,19 +85,19 @@ def doors(bucket: str) -> list[str]:
 
 
 @pytest.mark.parametrize("server", PORTS)
-def test_without_the_keys_no_port_reads_or_changes_an_object(
-    stored: Any, bucket: str, ports: dict[str, int], server: str
+def test_no_port_reads_or_changes_an_object_without_the_keys(
+    s3: Any, bucket: str, ports: dict[str, int], server: str
 ) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{ports[server]}", timeout=5) as stranger:
-        read = [stranger.get(path) for path in doors(bucket)]
+        read = [stranger.get(path) for path in probed_paths(bucket)]
         written = [
             stranger.request(method, path, content=b"forged")
             for method in ("PUT", "POST", "DELETE", "PATCH")
-            for path in doors(bucket)
+            for path in probed_paths(bucket)
         ]
 
     assert [answer.url for answer in read if CONTENT in answer.content] == []
-    # errors of S3 repeat the key that was asked for
+    # S3 errors repeat the requested key
     assert [answer.url for answer in read if KEY in answer.text and KEY not in answer.url.path] == []
     assert [answer.request for answer in read + written if "Authorization" in answer.headers] == []
     assert [
@@ -105,11 +105,11 @@ def test_without_the_keys_no_port_reads_or_changes_an_object(
         for answer in written
         if answer.status_code < 400 and answer.url.path not in STATUS_PAGES[server]
     ] == []
-    assert stored.get_object(Bucket=bucket, Key=KEY)["Body"].read() == CONTENT
-    assert [found["Key"] for found in stored.list_objects_v2(Bucket=bucket)["Contents"]] == [KEY]
+    assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == CONTENT
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == [KEY]
 
 
-# what answers without keys, with whatever method: that the server is there, its version, sizes
+# these answer any method without keys: they show that the server runs, its version, and sizes
 STATUS_PAGES = {
     "master": {"/", "/ui/index.html", "/cluster/status"},
     "volume": {"/status"},
@@ -118,7 +118,7 @@ STATUS_PAGES = {
 }
 
 
-def test_the_keys_of_another_are_refused(stored: Any, bucket: str, servers: Servers) -> None:
+def test_a_wrong_secret_key_is_refused(s3: Any, bucket: str, servers: Servers) -> None:
     stranger = client(servers.s3_endpoint, servers.s3_access_key, "guessed")
 
     with pytest.raises(stranger.exceptions.ClientError, match="SignatureDoesNotMatch"):
@@ -126,7 +126,7 @@ def test_the_keys_of_another_are_refused(stored: Any, bucket: str, servers: Serv
 
 
 @pytest.mark.parametrize("server", PORTS)
-def test_grpc_talks_to_nobody_without_the_certificate(ports: dict[str, int], server: str) -> None:
+def test_grpc_refuses_clients_without_the_certificate(ports: dict[str, int], server: str) -> None:
     anonymous = ssl.create_default_context()
     anonymous.check_hostname, anonymous.verify_mode = False, ssl.CERT_NONE
     anonymous.set_alpn_protocols(["h2"])
@@ -135,14 +135,14 @@ def test_grpc_talks_to_nobody_without_the_certificate(ports: dict[str, int], ser
         secured = anonymous.wrap_socket(plain)
         secured.sendall(PREFACE)
 
-        # with TLS 1.3 the refusal comes after the handshake
+        # in TLS 1.3 the server checks the client certificate after the handshake
         with pytest.raises(ssl.SSLError, match=r"(?i)certificate.required"):
             secured.recv(100)
 
 
 @pytest.fixture
-async def own(tmp_path: Path) -> AsyncIterator[tuple[EmbeddedServers, Supervisor]]:
-    """An S3 server that may be killed."""
+async def own_server(tmp_path: Path) -> AsyncIterator[tuple[EmbeddedServers, Supervisor]]:
+    """An S3 server of this test, which it may kill."""
     with DataFolder(tmp_path / "data") as data:
         servers = EmbeddedServers(data, wanted=frozenset({"weed"}))
         supervisor = Supervisor(Ledger(data.run / "processes.json"), print)
@@ -159,7 +159,7 @@ async def store(storage: Storage, key: str, acknowledged: set[str]) -> None:
 
 
 async def store_while_it_is_killed(storage: Storage, server: psutil.Process) -> set[str]:
-    """Writes all the time, kills the server in the middle; the keys that were acknowledged."""
+    """Writes continuously and kills the server meanwhile. Returns the acknowledged keys."""
     acknowledged: set[str] = set()
 
     async def write(name: str) -> None:
@@ -176,14 +176,14 @@ async def store_while_it_is_killed(storage: Storage, server: psutil.Process) -> 
     return acknowledged
 
 
-async def test_what_was_acknowledged_survives_the_kill_of_the_server(
-    own: tuple[EmbeddedServers, Supervisor],
+async def test_acknowledged_objects_survive_a_kill_of_the_server(
+    own_server: tuple[EmbeddedServers, Supervisor],
 ) -> None:
-    servers, supervisor = own
-    named: dict[str, Any] = {
+    servers, supervisor = own_server
+    connection: dict[str, Any] = {
         name.removeprefix("IMAGESVC_").lower(): value for name, value in servers.environment().items()
     }
-    settings = Settings(**named, database_url="unused", redis_url="unused", secret_keys=f"k:{'x' * 32}")
+    settings = Settings(**connection, database_url="unused", redis_url="unused", secret_keys=f"k:{'x' * 32}")
     async with Storage(settings) as storage:
         await storage.ensure_bucket()
 
@@ -195,7 +195,7 @@ async def test_what_was_acknowledged_survives_the_kill_of_the_server(
 
 
 async def until_it_answers(storage: Storage) -> None:
-    """The supervisor starts it again."""
+    """Waits until the supervisor has restarted the server."""
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(StorageAway):

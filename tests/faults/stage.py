@@ -17,8 +17,8 @@ from imagesvc.storage.loose_objects import Reaper
 from imagesvc.wiring import Servers, open_servers
 from tests.support.bookkeeping import loose_states, make_due, named_keys, owned_keys, stored_keys
 from tests.support.contract import Contract, openapi_document
+from tests.support.fault_proxy import FaultProxy, Target
 from tests.support.images import jpeg
-from tests.support.proxy import Proxy, Target
 from tests.support.service import running_api
 
 MIB = 1024 * 1024
@@ -43,9 +43,9 @@ class Stage:
     anyone: httpx.AsyncClient
     link_path: str
     servers: Servers
-    s3: Proxy
-    postgres: Proxy
-    valkey: Proxy
+    s3: FaultProxy
+    postgres: FaultProxy
+    valkey: FaultProxy
 
     async def send(self, way: str, seed: int) -> httpx.Response | None:
         """Sends a picture that nobody has sent before with this seed."""
@@ -160,7 +160,7 @@ def _valkey_target(url: str) -> Target:
     return parts.path if parts.scheme == "unix" else (parts.hostname or "127.0.0.1", parts.port or 6379)
 
 
-def _through(url: str, proxy: Proxy, *, scheme: str, path: str) -> str:
+def _through(url: str, proxy: FaultProxy, *, scheme: str, path: str) -> str:
     """The same server, user and password by the proxy."""
     user, at, _ = urlsplit(url).netloc.rpartition("@")
     return urlunsplit((scheme, f"{user}{at}127.0.0.1:{proxy.port}", path, "", ""))
@@ -180,9 +180,9 @@ async def staged(settings: Settings, **changes: Any) -> AsyncIterator[Stage]:
         "event_hooks": {"response": [Contract(openapi_document()).hold]},
     }
     async with (
-        Proxy((s3.hostname or "127.0.0.1", s3.port or 80)) as s3_proxy,
-        Proxy(_postgres_target(database)) as postgres,
-        Proxy(_valkey_target(redis)) as valkey,
+        FaultProxy((s3.hostname or "127.0.0.1", s3.port or 80)) as s3_proxy,
+        FaultProxy(_postgres_target(database)) as postgres,
+        FaultProxy(_valkey_target(redis)) as valkey,
         open_servers(settings) as servers,
     ):
         given = {name: getattr(settings, name) for name in settings.model_fields_set} | {

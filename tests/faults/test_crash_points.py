@@ -15,8 +15,8 @@ from imagesvc.processing.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.wiring import Background, open_background
 from tests.support.bookkeeping import loose_states, make_due, named_keys, owned_keys, stored_keys
+from tests.support.crashing_api import CrashingApi
 from tests.support.images import jpeg
-from tests.support.mortal_api import MortalApi
 
 MIB = 1024 * 1024
 PART_BYTES = 5 * MIB
@@ -104,7 +104,7 @@ async def require_whole_images(background: Background, when: str) -> None:
 
 
 async def kill_after_every_step(
-    api: MortalApi, background: Background, way: str, link_path: str, seeds: range
+    api: CrashingApi, background: Background, way: str, link_path: str, seeds: range
 ) -> list[File]:
     """The files that were sent: one for each step after which the API was killed, and one that it outlived."""
     send, more = WAYS[way]
@@ -138,7 +138,7 @@ async def test_an_api_killed_after_any_step_of_an_upload_leaves_whole_images_and
 ) -> None:
     settings = settings_with(part_bytes=PART_BYTES, task_lease_seconds=1.0)
     files: list[File] = []
-    async with open_background(settings, sandbox) as background, MortalApi(settings) as api:
+    async with open_background(settings, sandbox) as background, CrashingApi(settings) as api:
         async with await api.begin(dies_after=0) as client:
             token = (await client.post("/v1/links", json={"expires_in": 3600})).json()["token"]
         await api.end()

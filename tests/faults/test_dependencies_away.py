@@ -12,8 +12,8 @@ from imagesvc.settings import Settings
 from imagesvc.wiring import open_background
 from imagesvc.worker import work
 from tests.faults.stage import WAYS, Stage, is_put_off, is_taken, staged
+from tests.support.fault_proxy import http_error
 from tests.support.processes import until
-from tests.support.proxy import http_error
 
 BY_EVERY_WAY = len(WAYS)
 

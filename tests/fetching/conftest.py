@@ -1,4 +1,4 @@
-"""A fetcher for tests that no database or other server is needed for, and an image server that may be reached."""
+"""Fetchers that need no database or other server, and an image server on loopback."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -10,7 +10,7 @@ from imagesvc.fetching import Fetcher
 from imagesvc.settings import Settings
 from tests.support.image_server import ImageServer, image_server
 
-NOWHERE: dict[str, Any] = {
+UNREACHABLE: dict[str, Any] = {
     "database_url": "postgresql:///nowhere?host=/nowhere",
     "redis_url": "unix:///nowhere",
     "s3_endpoint": "http://192.0.2.1:9000",
@@ -29,14 +29,12 @@ async def images() -> AsyncIterator[ImageServer]:
 
 @pytest.fixture
 async def fetcher_with() -> AsyncIterator[NewFetcher]:
-    """Makes fetchers; those arguments that are settings are settings."""
+    """Creates fetchers. ``parts`` are arguments of Fetcher, all other arguments are settings."""
     async with AsyncExitStack() as stack:
-        opened: list[Fetcher] = []
 
         def make(*, parts: dict[str, Any] | None = None, **changes: Any) -> Fetcher:
-            fetcher = Fetcher(Settings(**{**NOWHERE, **changes}), **(parts or {}))
+            fetcher = Fetcher(Settings(**{**UNREACHABLE, **changes}), **(parts or {}))
             stack.push_async_exit(fetcher)
-            opened.append(fetcher)
             return fetcher
 
         yield make
@@ -44,5 +42,5 @@ async def fetcher_with() -> AsyncIterator[NewFetcher]:
 
 @pytest.fixture
 def fetcher(fetcher_with: NewFetcher) -> Fetcher:
-    """May reach loopback."""
+    """A fetcher that may connect to 127.0.0.1."""
     return fetcher_with(fetch_allow="127.0.0.1/32")

@@ -1,4 +1,4 @@
-"""What comes of a fetch, as one value."""
+"""The result of a fetch as one value."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ async def body_of(fetcher: Fetcher, url: str, **conditions: Any) -> bytes:
 
 
 async def failure_of(fetcher: Fetcher, url: str, **conditions: Any) -> tuple[str, bool]:
-    """The reason, and whether it may work later."""
+    """The reason of the failure, and whether it is retryable."""
     try:
         await body_of(fetcher, url, **conditions)
     except FetchFailed as error:

@@ -1,4 +1,4 @@
-"""What the fetcher gives back, and what it does about hosts that misbehave."""
+"""What the fetcher returns, and how it handles hosts that misbehave."""
 
 import asyncio
 import datetime as dt
@@ -15,13 +15,13 @@ from cryptography.x509.oid import NameOID
 from imagesvc.fetching import Fetcher, FetchFailed
 from tests.fetching.conftest import NewFetcher
 from tests.fetching.fetched import body_of, failure_of
-from tests.support.image_server import Behaviour, ImageServer, answer, endless, raw
+from tests.support.image_server import Behavior, ImageServer, answer, endless, raw
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 
 
-async def test_a_file_comes_in_chunks_with_what_the_host_says_about_it(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_a_file_arrives_in_chunks_with_its_length_and_validators(images: ImageServer, fetcher: Fetcher) -> None:
     url = images.serve("/a.jpg?x=1", b"x" * 200_000, etag='"v1"', last_modified="Fri, 20 Nov 2026 09:00:00 GMT")
 
     async with fetcher.fetch(url) as fetched:
@@ -31,24 +31,24 @@ async def test_a_file_comes_in_chunks_with_what_the_host_says_about_it(images: I
     assert (fetched.etag, fetched.last_modified) == ('"v1"', "Fri, 20 Nov 2026 09:00:00 GMT")
     assert b"".join(chunks) == b"x" * 200_000
     assert len(chunks) > 1
-    sent = images.asked[0].headers
+    sent = images.requests[0].headers
     assert (sent["host"], sent["accept-encoding"]) == (f"127.0.0.1:{images.port}", "identity")
     assert {"cookie", "authorization"}.isdisjoint(sent)
 
 
-async def test_a_file_that_has_not_changed_is_not_sent_again(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_an_unchanged_file_is_not_modified_and_has_no_body(images: ImageServer, fetcher: Fetcher) -> None:
     url = images.serve("/a.jpg", b"", status=304)
 
     async with fetcher.fetch(url, etag='"v1"', last_modified="Fri, 20 Nov 2026 09:00:00 GMT") as fetched:
         chunks = [chunk async for chunk in fetched.chunks]
 
     assert (fetched.not_modified, chunks) == (True, [])
-    assert images.asked[0].headers["if-none-match"] == '"v1"'
-    assert images.asked[0].headers["if-modified-since"] == "Fri, 20 Nov 2026 09:00:00 GMT"
+    assert images.requests[0].headers["if-none-match"] == '"v1"'
+    assert images.requests[0].headers["if-modified-since"] == "Fri, 20 Nov 2026 09:00:00 GMT"
     assert await failure_of(fetcher, url) == ("http-304", False)
 
 
-async def test_a_connection_is_used_again(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_connections_are_reused(images: ImageServer, fetcher: Fetcher) -> None:
     url = images.serve("/a.jpg", b"x" * 1000)
 
     bodies = [await body_of(fetcher, url) for _ in range(3)]
@@ -58,7 +58,7 @@ async def test_a_connection_is_used_again(images: ImageServer, fetcher: Fetcher)
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason", "retryable"),
+    ("behavior", "reason", "retryable"),
     [
         (answer(b"", status=404), "http-404", False),
         (answer(b"", status=401), "http-401", False),
@@ -81,23 +81,23 @@ async def test_a_connection_is_used_again(images: ImageServer, fetcher: Fetcher)
         (endless(CHUNKED, b"64\r\n" + b"x" * 100 + b"\r\n"), "too-large", False),
     ],
 )
-async def test_what_is_no_file_fails_with_a_reason_and_says_whether_it_may_come_later(
-    images: ImageServer, fetcher_with: NewFetcher, behaviour: Behaviour, reason: str, retryable: bool
+async def test_each_failure_has_a_reason_and_says_whether_it_is_retryable(
+    images: ImageServer, fetcher_with: NewFetcher, behavior: Behavior, reason: str, retryable: bool
 ) -> None:
     fetcher = fetcher_with(fetch_allow="127.0.0.1/32", max_file_bytes=1000)
 
-    assert await failure_of(fetcher, images.behave("/a.jpg", behaviour)) == (reason, retryable)
+    assert await failure_of(fetcher, images.behave("/a.jpg", behavior)) == (reason, retryable)
 
 
-async def test_a_file_of_exactly_the_allowed_size_is_taken(images: ImageServer, fetcher_with: NewFetcher) -> None:
+async def test_a_file_of_exactly_the_maximum_size_is_accepted(images: ImageServer, fetcher_with: NewFetcher) -> None:
     fetcher = fetcher_with(fetch_allow="127.0.0.1/32", max_file_bytes=1000)
-    told = images.serve("/told.jpg", b"x" * 1000)
-    untold = images.behave("/untold.jpg", raw(OK + b"connection: close\r\n\r\n" + b"x" * 1000))
+    with_length = images.serve("/with.jpg", b"x" * 1000)
+    without_length = images.behave("/without.jpg", raw(OK + b"connection: close\r\n\r\n" + b"x" * 1000))
 
-    assert [len(await body_of(fetcher, url)) for url in (told, untold)] == [1000, 1000]
+    assert [len(await body_of(fetcher, url)) for url in (with_length, without_length)] == [1000, 1000]
 
 
-async def test_what_failed_once_may_come_the_second_time(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_a_second_fetch_succeeds_after_a_temporary_failure(images: ImageServer, fetcher: Fetcher) -> None:
     url = images.behave("/a.jpg", answer(b"", status=500), answer(b"picture"))
 
     assert await failure_of(fetcher, url) == ("http-500", True)
@@ -108,7 +108,7 @@ SLOW = {"fetch_idle_seconds": 0.2, "fetch_min_bytes_per_second": 10_000, "fetch_
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("behavior", "reason"),
     [
         (endless(b"", b"", pause_seconds=0.05), "timed-out"),
         (endless(OK, b"x-a: y\r\n", pause_seconds=0.05), "timed-out"),
@@ -116,26 +116,26 @@ SLOW = {"fetch_idle_seconds": 0.2, "fetch_min_bytes_per_second": 10_000, "fetch_
         (endless(CHUNKED + b"5;x=", b"y", pause_seconds=0.05), "timed-out"),
         (endless(CHUNKED, b"1\r\nx\r\n", pause_seconds=0.02), "too-slow"),
     ],
-    ids=["silent", "endless head", "stalls", "drips the frame of a chunk", "drips"],
+    ids=["silent", "endless head", "stalled body", "slow chunk framing", "slow body"],
 )
-async def test_a_host_that_is_too_slow_is_given_up(
-    images: ImageServer, fetcher_with: NewFetcher, behaviour: Behaviour, reason: str
+async def test_a_fetch_from_a_slow_host_is_aborted(
+    images: ImageServer, fetcher_with: NewFetcher, behavior: Behavior, reason: str
 ) -> None:
     fetcher = fetcher_with(fetch_allow="127.0.0.1/32", fetch_connect_seconds=0.2, **SLOW)
 
-    assert await failure_of(fetcher, images.behave("/a.jpg", behaviour)) == (reason, True)
+    assert await failure_of(fetcher, images.behave("/a.jpg", behavior)) == (reason, True)
 
 
-async def test_a_fast_host_that_never_ends_is_given_up_in_time(images: ImageServer, fetcher_with: NewFetcher) -> None:
+async def test_an_endless_response_is_aborted_after_the_time_limit(
+    images: ImageServer, fetcher_with: NewFetcher
+) -> None:
     fetcher = fetcher_with(fetch_allow="127.0.0.1/32", fetch_max_seconds=0.5, fetch_min_bytes_per_second=1)
     url = images.behave("/a.jpg", endless(CHUNKED, b"1\r\nx\r\n", pause_seconds=0.01))
 
     assert await failure_of(fetcher, url) == ("timed-out", True)
 
 
-async def test_what_we_take_long_over_does_not_count_against_the_host(
-    images: ImageServer, fetcher_with: NewFetcher
-) -> None:
+async def test_a_slow_consumer_does_not_count_against_the_host(images: ImageServer, fetcher_with: NewFetcher) -> None:
     fetcher = fetcher_with(fetch_allow="127.0.0.1/32", fetch_connect_seconds=0.2, **SLOW)
     url, received = images.serve("/a.jpg", b"x" * 100_000), 0
 
@@ -147,11 +147,11 @@ async def test_what_we_take_long_over_does_not_count_against_the_host(
     assert received == 100_000
 
 
-async def test_nobody_listening_may_be_a_passing_state(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_a_refused_connection_is_retryable(images: ImageServer, fetcher: Fetcher) -> None:
     assert await failure_of(fetcher, "http://127.0.0.1:1/a.jpg") == ("not-reachable", True)
 
 
-async def test_three_redirects_are_followed_and_not_a_fourth(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_three_redirects_are_followed_but_not_a_fourth(images: ImageServer, fetcher: Fetcher) -> None:
     images.serve("/0", b"picture")
     images.redirect("/1", "/0", status=301)
     images.redirect("/2", images.url("/1"), status=307)
@@ -162,12 +162,12 @@ async def test_three_redirects_are_followed_and_not_a_fourth(images: ImageServer
     assert await failure_of(fetcher, images.url("/4")) == ("too-many-redirects", False)
 
 
-async def test_a_redirect_loop_ends(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_a_redirect_loop_is_aborted(images: ImageServer, fetcher: Fetcher) -> None:
     assert await failure_of(fetcher, images.redirect("/a", "/a")) == ("too-many-redirects", False)
     assert images.times("/a") == 4
 
 
-async def test_one_host_is_asked_for_so_many_at_a_time(images: ImageServer, fetcher_with: NewFetcher) -> None:
+async def test_concurrent_requests_per_host_are_limited(images: ImageServer, fetcher_with: NewFetcher) -> None:
     fetcher = fetcher_with(fetch_allow="127.0.0.1/32", fetch_per_host=3)
 
     async def slowly(writer: asyncio.StreamWriter) -> None:
@@ -179,10 +179,10 @@ async def test_one_host_is_asked_for_so_many_at_a_time(images: ImageServer, fetc
     bodies = await asyncio.gather(*(body_of(fetcher, url) for _ in range(9)))
 
     assert bodies == [b"x"] * 9
-    assert images.most_at_once == 3
+    assert images.max_concurrent == 3
 
 
-async def test_what_is_given_up_half_way_frees_its_place(images: ImageServer, fetcher_with: NewFetcher) -> None:
+async def test_an_aborted_fetch_frees_its_slot(images: ImageServer, fetcher_with: NewFetcher) -> None:
     fetcher = fetcher_with(fetch_allow="127.0.0.1/32", fetch_per_host=1)
     big = images.behave("/big.jpg", endless(CHUNKED, b"64\r\n" + b"x" * 100 + b"\r\n"))
     small = images.serve("/small.jpg", b"x")
@@ -193,7 +193,7 @@ async def test_what_is_given_up_half_way_frees_its_place(images: ImageServer, fe
     assert await body_of(fetcher, small) == b"x"
 
 
-async def test_a_post_gives_the_status_and_follows_nothing(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_post_returns_the_status_and_follows_no_redirect(images: ImageServer, fetcher: Fetcher) -> None:
     images.serve("/hook", b"thanks", status=202)
     images.redirect("/moved", "/hook")
 
@@ -203,10 +203,10 @@ async def test_a_post_gives_the_status_and_follows_nothing(images: ImageServer, 
     ]
 
     assert statuses == [202, 302]
-    assert [(asked.method, asked.body) for asked in images.asked] == [("POST", b"{}")] * 2
+    assert [(asked.method, asked.body) for asked in images.requests] == [("POST", b"{}")] * 2
 
 
-async def test_a_certificate_counts_only_for_its_name(tmp_path: Path, fetcher_with: NewFetcher) -> None:
+async def test_a_certificate_is_accepted_only_for_its_name(tmp_path: Path, fetcher_with: NewFetcher) -> None:
     certificate, key = self_signed("pictures.example")
     (tmp_path / "pem").write_bytes(certificate + key)
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -219,17 +219,17 @@ async def test_a_certificate_counts_only_for_its_name(tmp_path: Path, fetcher_wi
     async def resolve(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    trusting = ssl.create_default_context(cadata=certificate.decode())
-    fetcher = fetcher_with(fetch_allow="127.0.0.1", parts={"resolve": resolve, "tls": trusting})
-    suspicious = fetcher_with(fetch_allow="127.0.0.1", parts={"resolve": resolve})
+    trusted = ssl.create_default_context(cadata=certificate.decode())
+    fetcher = fetcher_with(fetch_allow="127.0.0.1", parts={"resolve": resolve, "tls": trusted})
+    untrusting = fetcher_with(fetch_allow="127.0.0.1", parts={"resolve": resolve})
 
     async with server:
         assert await body_of(fetcher, f"https://pictures.example:{port}/a.jpg") == b"picture"
         assert await failure_of(fetcher, f"https://other.example:{port}/a.jpg") == ("tls-failed", False)
-        assert await failure_of(suspicious, f"https://pictures.example:{port}/a.jpg") == ("tls-failed", False)
+        assert await failure_of(untrusting, f"https://pictures.example:{port}/a.jpg") == ("tls-failed", False)
 
 
-async def test_the_texts_of_failures_name_no_address_and_no_path(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_failure_texts_contain_no_address_and_no_path(images: ImageServer, fetcher: Fetcher) -> None:
     with pytest.raises(FetchFailed) as failed:
         await body_of(fetcher, images.url("/secret?token=1"))
 

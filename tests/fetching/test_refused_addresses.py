@@ -1,11 +1,11 @@
-"""Where the fetcher does not go, in whatever spelling. A listener on loopback sees whether it went all the same."""
+"""Addresses that the fetcher refuses, in many spellings. A listener on loopback counts the connections it gets."""
 
 import socket
 
 import pytest
 
 from imagesvc.fetching import Fetcher, FetchRefused, parse_url, without_query
-from imagesvc.fetching.addresses import Allowed
+from imagesvc.fetching.addresses import AllowedTarget
 from tests.fetching.conftest import NewFetcher
 from tests.fetching.fetched import body_of, failure_of
 from tests.support.image_server import ImageServer, image_server
@@ -54,12 +54,14 @@ ODD = (
 )
 
 
-def test_the_list_is_as_long_as_it_should_be() -> None:
+def test_the_list_has_at_least_120_spellings() -> None:
     assert len({*REFUSED, *ODD}) >= 120
 
 
 @pytest.mark.parametrize("spelling", [*REFUSED, *ODD], ids=repr)
-async def test_no_spelling_leads_inside(images: ImageServer, fetcher_with: NewFetcher, spelling: str) -> None:
+async def test_no_spelling_reaches_an_internal_address(
+    images: ImageServer, fetcher_with: NewFetcher, spelling: str
+) -> None:
     fetcher = fetcher_with()
 
     reason, retryable = await failure_of(fetcher, spelling.format(port=images.port))
@@ -68,16 +70,16 @@ async def test_no_spelling_leads_inside(images: ImageServer, fetcher_with: NewFe
     assert images.connections == 0
 
 
-async def test_a_redirect_is_judged_like_a_first_url(images: ImageServer, fetcher: Fetcher) -> None:
+async def test_redirect_targets_are_checked_like_first_urls(images: ImageServer, fetcher: Fetcher) -> None:
     async with image_server("127.0.0.2") as canary:
-        places = (
+        targets = (
             canary.url(),
             "http://2130706434/",
             "http://169.254.169.254/",
             "file:///etc/passwd",
             "//user@127.0.0.1/",
         )
-        urls = [images.redirect(f"/{n}", place) for n, place in enumerate(places)]
+        urls = [images.redirect(f"/{n}", target) for n, target in enumerate(targets)]
 
         answers = [await failure_of(fetcher, url) for url in urls]
 
@@ -86,7 +88,7 @@ async def test_a_redirect_is_judged_like_a_first_url(images: ImageServer, fetche
     assert canary.connections == 0
 
 
-async def test_a_name_is_resolved_once_and_the_connection_made_to_that_address(
+async def test_a_name_is_resolved_once_and_that_address_is_connected(
     images: ImageServer, fetcher_with: NewFetcher
 ) -> None:
     async with image_server("127.0.0.2") as canary:
@@ -110,7 +112,7 @@ async def test_a_name_is_resolved_once_and_the_connection_made_to_that_address(
     assert (asked, canary.connections) == (["pictures.example"] * 2, 0)
 
 
-async def test_of_several_addresses_only_those_outside_are_used(images: ImageServer, fetcher_with: NewFetcher) -> None:
+async def test_of_several_addresses_only_allowed_ones_are_used(images: ImageServer, fetcher_with: NewFetcher) -> None:
     async with image_server("127.0.0.2") as canary:
         images.serve("/a.jpg", b"picture")
 
@@ -127,7 +129,7 @@ async def test_of_several_addresses_only_those_outside_are_used(images: ImageSer
     ("code", "expected"),
     [(socket.EAI_NONAME, ("address-refused", False)), (socket.EAI_AGAIN, ("not-reachable", True))],
 )
-async def test_a_name_that_does_not_exist_is_answered_like_one_that_leads_inside(
+async def test_unknown_and_internal_names_get_the_same_answer(
     fetcher_with: NewFetcher, code: int, expected: tuple[str, bool]
 ) -> None:
     async def missing(host: str, port: int) -> list[str]:
@@ -146,7 +148,7 @@ async def test_a_name_that_does_not_exist_is_answered_like_one_that_leads_inside
         ("Pictures.Example:{port}", "PICTURES.example"),
     ],
 )
-async def test_what_the_operator_allows_is_reached(
+async def test_targets_that_the_operator_allows_are_reached(
     images: ImageServer, fetcher_with: NewFetcher, allowed: str, host: str
 ) -> None:
     async def resolve(host: str, port: int) -> list[str]:
@@ -159,7 +161,7 @@ async def test_what_the_operator_allows_is_reached(
 
 
 @pytest.mark.parametrize("allowed", ["127.0.0.2", "127.0.0.1:1", "other.example", "pictures.example:1", "::1/128"])
-async def test_what_the_operator_allows_is_no_more_than_that(
+async def test_other_targets_than_the_allowed_ones_stay_refused(
     images: ImageServer, fetcher_with: NewFetcher, allowed: str
 ) -> None:
     async def resolve(host: str, port: int) -> list[str]:
@@ -174,9 +176,9 @@ async def test_what_the_operator_allows_is_no_more_than_that(
 @pytest.mark.parametrize(
     "entry", ["", "10.0.0.0/33", "10.0.0.1/8", "999.1.1.1", "http://x", "a b", "x:0", "x:70000", "[x]"]
 )
-def test_an_entry_that_says_nothing_is_refused_at_the_start(entry: str) -> None:
+def test_a_malformed_allow_entry_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="IMAGESVC_FETCH_ALLOW"):
-        Allowed.parse(entry)
+        AllowedTarget.parse(entry)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_an_entry_that_says_nothing_is_refused_at_the_start(entry: str) -> None:
     ],
     ids=str,
 )
-async def test_our_own_servers_stay_refused_even_when_their_network_is_allowed(
+async def test_own_servers_stay_refused_when_their_network_is_allowed(
     images: ImageServer, fetcher_with: NewFetcher, own: dict[str, str]
 ) -> None:
     async def resolve(host: str, port: int) -> list[str]:
@@ -207,7 +209,7 @@ async def test_our_own_servers_stay_refused_even_when_their_network_is_allowed(
     assert images.connections == 0
 
 
-async def test_the_environment_names_no_proxy(
+async def test_proxy_variables_of_the_environment_are_ignored(
     images: ImageServer, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with image_server("127.0.0.2") as proxy:
@@ -219,7 +221,7 @@ async def test_the_environment_names_no_proxy(
         assert proxy.connections == 0
 
 
-async def test_a_post_is_guarded_alike(images: ImageServer, fetcher_with: NewFetcher) -> None:
+async def test_post_refuses_internal_addresses_too(images: ImageServer, fetcher_with: NewFetcher) -> None:
     with pytest.raises(FetchRefused):
         await fetcher_with().post(images.url("/hook"), content=b"{}", headers={})
 
@@ -237,13 +239,13 @@ async def test_a_post_is_guarded_alike(images: ImageServer, fetcher_with: NewFet
         ("http://[2606:4700::1111]/", "2606:4700::1111", 80),
     ],
 )
-def test_a_common_url_passes(url: str, host: str, port: int) -> None:
+def test_common_urls_are_accepted(url: str, host: str, port: int) -> None:
     target = parse_url(url)
 
     assert (target.host, target.port) == (host, port)
 
 
-def test_logs_show_a_url_without_what_may_be_secret() -> None:
+def test_urls_in_logs_have_no_credentials_and_no_query() -> None:
     assert without_query("https://u:p@h/a.jpg?X-Amz-Signature=1#f") == "https://h/a.jpg?…"
     assert without_query("https://h/a.jpg#t") == "https://h/a.jpg"
 
@@ -255,7 +257,7 @@ def test_logs_show_a_url_without_what_may_be_secret() -> None:
         *("http://a.example/\\x", "http:\\\\a.example/", "http://a.example\\@b.example/", "http://u:p@a.example/"),
     ],
 )
-def test_what_parsers_read_in_different_ways_is_refused_wherever_it_leads(url: str) -> None:
-    """An operator may allow loopback: then only the spelling can refuse these."""
+def test_urls_that_parsers_read_differently_are_refused(url: str) -> None:
+    """When the operator allows loopback, only the check of the spelling refuses these."""
     with pytest.raises(FetchRefused):
         parse_url(url)

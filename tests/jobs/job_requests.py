@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.image_server import Behaviour, ImageServer, answer
+from tests.support.image_server import Behavior, ImageServer, answer
 from tests.support.images import jpeg
 from tests.support.processes import until
 from tests.support.service import Service
@@ -75,7 +75,7 @@ class Gate:
     def serve(self, path: str, body: bytes) -> str:
         return self._server.behave(path, self.held(body))
 
-    def held(self, body: bytes) -> Behaviour:
+    def held(self, body: bytes) -> Behavior:
         async def behave(writer: asyncio.StreamWriter) -> None:
             await self._opened.wait()
             await answer(body)(writer)

@@ -80,7 +80,7 @@ async def test_a_worker_that_comes_back_after_its_lease_changes_nothing(fetching
     run = fetching.background.runner.run
 
     async def is_asked(times: int) -> bool:
-        return len(images.asked) >= times
+        return len(images.requests) >= times
 
     first = asyncio.create_task(run(task))
     await until(lambda: is_asked(1))
@@ -132,7 +132,7 @@ async def test_a_killed_worker_loses_nothing(
         job_id = await submit(service.owner, visit(*(gate.serve(f"/{n}", picture(n)) for n in range(3))))
 
         async def is_asked() -> bool:
-            return len(images.asked) >= 2
+            return len(images.requests) >= 2
 
         async with process(settings, "worker") as worker:
             await until(is_asked)
@@ -150,7 +150,7 @@ async def test_cancelling_stops_what_has_not_begun_and_counts_what_has(fetching:
     job_id = await submit(owner, visit(*(gate.serve(f"/{n}", picture(1)) for n in range(10))))
 
     async def is_asked() -> bool:
-        return len(images.asked) >= 2
+        return len(images.requests) >= 2
 
     await until(is_asked)
     cancelled = (await owner.delete(f"/v1/jobs/{job_id}")).json()
@@ -161,7 +161,7 @@ async def test_cancelling_stops_what_has_not_begun_and_counts_what_has(fetching:
     assert counts(cancelled) == ("cancelled", 10, 0, 0, 8)
     assert cancelled["finished_at"] is None
     assert counts(ended) == counts(again) == ("cancelled", 10, 2, 0, 8)
-    assert len(images.asked) == 2
+    assert len(images.requests) == 2
     assert sorted(item["state"] for item in await images_of(owner, job_id)) == ["cancelled"] * 8 + ["done"] * 2
 
 
@@ -199,7 +199,7 @@ async def test_a_deleted_image_leaves_the_figures_and_a_deleted_account_takes_it
         await submit(ann.client, visit(*(gate.serve(f"/{n}", picture(2)) for n in range(5))))
 
         async def is_asked() -> bool:
-            return len(images.asked) >= 3
+            return len(images.requests) >= 3
 
         await until(is_asked)
         removed = await fetching.owner.delete(f"/v1/users/{ann.id}")
@@ -226,4 +226,4 @@ async def test_the_jobs_of_a_disabled_account_stop(idle_fetching: Service, image
         idle_fetching.start_worker()
 
     assert counts(await finished(idle_fetching.owner, job_id)) == ("cancelled", 2, 0, 0, 2)
-    assert images.asked == []
+    assert images.requests == []

@@ -30,7 +30,7 @@ async def test_a_job_whose_pictures_do_not_come_holds_up_neither_other_jobs_nor_
     quick = await finished(fetching.owner, await submit(fetching.owner, visit(images.serve("/quick", picture(2)))))
     uploaded = await upload(fetching, picture(3))
     meanwhile = await job(fetching.owner, slow)
-    asked = sum(asked.path.startswith("/hanging") for asked in images.asked)
+    asked = sum(asked.path.startswith("/hanging") for asked in images.requests)
     gate.open()
 
     assert (quick["status"], uploaded["state"]) == ("completed", "ready")
@@ -40,7 +40,7 @@ async def test_a_job_whose_pictures_do_not_come_holds_up_neither_other_jobs_nor_
 
 
 async def is_asked(images: ImageServer, *, times: int) -> bool:
-    return len(images.asked) >= times
+    return len(images.requests) >= times
 
 
 async def test_a_small_job_is_done_while_a_large_one_goes_on(fetching: Service, images: ImageServer) -> None:

@@ -146,7 +146,7 @@ async def test_a_later_job_asks_whether_a_picture_has_changed_as_long_as_we_have
 
     assert runs[0]["image_id"] == runs[1]["image_id"] != runs[2]["image_id"]
     assert runs[1]["perimeter"] == 224
-    asked = [asked.headers.get("if-none-match") for asked in images.asked]
+    asked = [asked.headers.get("if-none-match") for asked in images.requests]
     assert asked == [None, '"one"', '"one"', None, None]
     assert others["status"] == "completed"
 

@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 from tests.processing.pictures import FULL, colour, near
 from tests.processing.run_pipeline import work_on
 from tests.support import images
-from tests.support.profiles import ADOBE_RGB, DISPLAY_P3, grey_profile, rgb_profile
+from tests.support.icc_profiles import ADOBE_RGB, DISPLAY_P3, gray_profile, rgb_profile
 
 
 def test_wide_gamut_comes_out_in_srgb() -> None:
@@ -38,7 +38,7 @@ def test_a_profile_of_another_colour_space_is_passed_over() -> None:
 
 
 def test_grey_with_a_profile_is_brought_to_the_same_lightness() -> None:
-    data = images.encode(Image.new("L", (64, 64), 100), "PNG", icc_profile=grey_profile(gamma=1.0))
+    data = images.encode(Image.new("L", (64, 64), 100), "PNG", icc_profile=gray_profile(gamma=1.0))
     assert colour(work_on(data, FULL).picture().convert("RGB"))[0] > 160
 
 

@@ -15,7 +15,7 @@ from tests.processing.pictures import FULL, STORED_AS, colour, corners, is_uprig
 from tests.processing.run_pipeline import work_on
 from tests.support import images
 from tests.support.exif_blocks import block, jpeg_with, packet, short
-from tests.support.profiles import ADOBE_RGB, rgb_profile
+from tests.support.icc_profiles import ADOBE_RGB, rgb_profile
 
 
 def wanted(*renditions: tuple[Preset, Format]) -> Work:

@@ -1,4 +1,4 @@
-"""A bucket for one process of the test run, emptied before each test that asks for it."""
+"""One bucket per process of the test run. It is emptied before each test that uses it."""
 
 from typing import Any, Self
 
@@ -9,6 +9,8 @@ from tests.support.servers import Servers
 
 
 class Buckets:
+    """Creates the bucket of this process; ``with`` deletes it at the end."""
+
     def __init__(self, servers: Servers, worker: str) -> None:
         self.name = f"{servers.run.name[-8:].replace('_', '-').lower()}-{worker}".strip("-")
         self._client: Any = botocore.session.get_session().create_client(
@@ -36,6 +38,7 @@ class Buckets:
         self._client.close()
 
     def empty(self) -> None:
+        """Delete all objects."""
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name):
             if found := [{"Key": item["Key"]} for item in page.get("Contents", ())]:
                 self._client.delete_objects(Bucket=self.name, Delete={"Objects": found, "Quiet": True})

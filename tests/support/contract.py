@@ -1,4 +1,4 @@
-"""Holds every answer that a test sees against the OpenAPI document: a status not listed there fails the test."""
+"""Checks each response in a test against the OpenAPI document: an undocumented status fails the test."""
 
 import re
 from functools import cache
@@ -9,13 +9,13 @@ import httpx
 from imagesvc.main import create_app
 from imagesvc.settings import Settings
 
-ANYTHING = re.compile(r"\{filename\}")
+ANY_PATH = re.compile(r"\{filename\}")
 ONE_SEGMENT = re.compile(r"\{\w+\}")
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
-    """Made from settings that lead nowhere: no server is needed for it."""
+    """The document, built from settings without real servers: building it needs none."""
     settings = Settings(
         database_url="postgresql://nowhere",
         redis_url="redis://nowhere",
@@ -28,21 +28,23 @@ def openapi_document() -> dict[str, Any]:
 
 
 class Contract:
+    """The documented routes and their statuses."""
+
     def __init__(self, document: dict[str, Any]) -> None:
         self._routes = [(_pattern(path), path, operations) for path, operations in document["paths"].items()]
 
     async def hold(self, answer: httpx.Response) -> None:
-        """For the event hooks of a client. What is no route of ours, or no method of it, is not in the document."""
+        """An httpx event hook. It ignores paths and methods that the document does not contain."""
         method, path = answer.request.method.lower(), answer.request.url.path
         for pattern, template, operations in self._routes:
             operation = operations.get("get" if method == "head" else method)
             if operation is not None and pattern.fullmatch(path):
                 listed = operation["responses"]
-                assert str(answer.status_code) in listed, f"{method} {template} does not list {answer.status_code}"
+                assert str(answer.status_code) in listed, f"{method} {template} does not document {answer.status_code}"
                 return
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """A filename may have slashes in it, any other parameter is one segment."""
+    """A pattern for the path template: `{filename}` may contain slashes, any other parameter is one segment."""
     escaped = re.escape(path).replace(r"\{", "{").replace(r"\}", "}")
-    return re.compile(ONE_SEGMENT.sub("[^/]+", ANYTHING.sub(".*", escaped)))
+    return re.compile(ONE_SEGMENT.sub("[^/]+", ANY_PATH.sub(".*", escaped)))

@@ -1,4 +1,4 @@
-"""Fresh databases for tests: clones of a migrated template, one made ahead while the test before it runs."""
+"""New databases for tests: clones of a migrated template. The next clone is created while a test runs."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tests.support.servers import Servers, only_one
 
 T = TypeVar("T")
 
-# the copy of whole files is the faster way where fsync is off
+# copying whole files is the faster strategy when fsync is off
 CLONE = 'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER "{owner}" STRATEGY FILE_COPY'
 
 
@@ -24,7 +24,7 @@ def template_name(run: Path) -> str:
 
 
 def drop_template(run: Path) -> None:
-    """At the end of a run on a server that outlives it."""
+    """Delete the template at the end of a run on an external server."""
 
     async def drop() -> None:
         connection = await asyncpg.connect(os.environ["IMAGESVC_TEST_DATABASE_URL"])
@@ -36,11 +36,11 @@ def drop_template(run: Path) -> None:
 
 
 class Databases:
-    """One administrator's connection on a thread with a loop of its own, so that any test, async or not, can use it."""
+    """One superuser connection on a thread with its own event loop, so synchronous and async tests can use it."""
 
     def __init__(self, servers: Servers, settings: Settings) -> None:
         self._servers, self._settings = servers, settings
-        self._made = 0
+        self._created = 0
         self._next: Future[str] | None = None
         self._drops: list[Future[None]] = []
         self._loop = asyncio.new_event_loop()
@@ -49,7 +49,7 @@ class Databases:
     def __enter__(self) -> Self:
         self._thread.start()
         self._admin: asyncpg.Connection = self._submit(asyncpg.connect(self._servers.admin_url)).result()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.template = self._make_template()
         return self
 
@@ -64,22 +64,23 @@ class Databases:
         self._loop.close()
 
     def fresh(self) -> str:
-        """The name of a database nobody has used; it has the newest schema."""
+        """The name of an unused database with the newest schema."""
         ready = self._next or self._submit(self._clone())
         name = ready.result()
         self._next = self._submit(self._clone())
         return name
 
     def drop(self, name: str) -> None:
-        """In the background; whoever is still connected is cut off."""
+        """Delete the database in the background; open connections are terminated."""
         self._drops.append(self._submit(self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')))
 
     def execute(self, sql: str) -> None:
+        """Run one statement as the superuser."""
         self._submit(self._execute(sql)).result()
 
     def _make_template(self) -> str:
-        """Once in a run: a database with all migrations applied."""
-        # here, since the controlling process and tests of pure functions can do without it
+        """The name of the template, a database with all migrations; the first process of the run creates it."""
+        # imported here, because the controlling process and tests of pure functions do not need it
         from imagesvc.db import upgrade
 
         name = template_name(self._servers.run)
@@ -94,13 +95,13 @@ class Databases:
         return name
 
     async def _clone(self) -> str:
-        self._made += 1
-        name = f"test_{self._servers.run.name[-8:]}_{os.getpid()}_{self._made}"
+        self._created += 1
+        name = f"test_{self._servers.run.name[-8:]}_{os.getpid()}_{self._created}"
         await self._execute(CLONE.format(name=name, template=self.template, owner=self._servers.role))
         return name
 
     async def _execute(self, sql: str) -> None:
-        async with self._turn:
+        async with self._lock:
             await self._admin.execute(sql)
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:

@@ -1,4 +1,4 @@
-"""Raw EXIF blocks, tag by tag, for what no library would agree to write."""
+"""Builds EXIF and XMP blocks byte by byte, including invalid ones that no library writes."""
 
 import struct
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ _UNIT = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 10: 8, 12: 8, 129: 1}
 
 @dataclass(frozen=True)
 class Tag:
+    """One directory entry. ``count`` is the stated count; None: derived from the length of the data."""
+
     number: int
     kind: int
     data: bytes
     count: int | None = None
-    """as stated; None: as long as the data is"""
 
 
 def text(number: int, value: str | bytes, kind: int = ASCII) -> Tag:
@@ -38,13 +39,13 @@ def byte(number: int, value: int) -> Tag:
 
 
 def block(*main: Tag, exif: tuple[Tag, ...] = (), gps: tuple[Tag, ...] = ()) -> bytes:
-    """A big-endian TIFF structure: the main directory, and those for exposure and place when they have tags."""
+    """A big-endian TIFF structure: the main directory, and the Exif and GPS directories when they have tags."""
     start = 8
-    main_bytes = _bytes(len(main) + bool(exif) + bool(gps))
-    after = start + main_bytes + _outside(main)
+    main_bytes = _directory_bytes(len(main) + bool(exif) + bool(gps))
+    after = start + main_bytes + _external_bytes(main)
     pointers: list[Tag] = []
     exif_at = after
-    gps_at = exif_at + (_bytes(len(exif)) + _outside(exif) if exif else 0)
+    gps_at = exif_at + (_directory_bytes(len(exif)) + _external_bytes(exif) if exif else 0)
     if exif:
         pointers.append(long(0x8769, exif_at))
     if gps:
@@ -56,27 +57,28 @@ def block(*main: Tag, exif: tuple[Tag, ...] = (), gps: tuple[Tag, ...] = ()) -> 
 
 
 def directory(tags: list[Tag], at: int, following: int = 0) -> bytes:
-    table, outside = struct.pack(">H", len(tags)), b""
-    values_at = at + _bytes(len(tags))
+    """An image file directory at offset ``at``; ``following`` is the offset of the next one."""
+    table, external = struct.pack(">H", len(tags)), b""
+    values_at = at + _directory_bytes(len(tags))
     for tag in tags:
         count = tag.count if tag.count is not None else len(tag.data) // _UNIT[tag.kind]
-        value = tag.data.ljust(4, b"\0") if len(tag.data) <= 4 else struct.pack(">I", values_at + len(outside))
+        value = tag.data.ljust(4, b"\0") if len(tag.data) <= 4 else struct.pack(">I", values_at + len(external))
         if len(tag.data) > 4:
-            outside += tag.data
+            external += tag.data
         table += struct.pack(">HHI", tag.number, tag.kind, count) + value
-    return table + struct.pack(">I", following) + outside
+    return table + struct.pack(">I", following) + external
 
 
-def _bytes(tags: int) -> int:
+def _directory_bytes(tags: int) -> int:
     return 2 + 12 * tags + 4
 
 
-def _outside(tags: tuple[Tag, ...]) -> int:
+def _external_bytes(tags: tuple[Tag, ...]) -> int:
     return sum(len(tag.data) for tag in tags if len(tag.data) > 4)
 
 
 def jpeg_with(jpeg: bytes, *, exif: bytes | None = None, xmp: bytes | None = None) -> bytes:
-    """The JPEG with these blocks put first."""
+    """The JPEG with these blocks inserted after the SOI marker."""
     segments = b""
     for mark, data in ((b"Exif\0\0", exif), (b"http://ns.adobe.com/xap/1.0/\0", xmp)):
         if data is not None:
@@ -85,7 +87,7 @@ def jpeg_with(jpeg: bytes, *, exif: bytes | None = None, xmp: bytes | None = Non
 
 
 def packet(attributes: str = "", children: str = "") -> bytes:
-    """An XMP packet with these attributes and children of its one description."""
+    """An XMP packet whose only description has these attributes and children."""
     spaces = {
         "tiff": "http://ns.adobe.com/tiff/1.0/",
         "exif": "http://ns.adobe.com/exif/1.0/",

@@ -1,4 +1,4 @@
-"""Parts of the service as processes of their own, forked from one that has imported everything: so a start is cheap."""
+"""APIs and workers as separate processes. They start fast, because the fork server has imported everything."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,10 @@ from typing import Any
 
 from imagesvc.settings import Settings
 
-STARTS = multiprocessing.get_context("forkserver")
-STARTS.set_forkserver_preload(["imagesvc.main", "imagesvc.worker", "imagesvc.cli.serve", "imagesvc.cli.http_server"])
+FORK_SERVER = multiprocessing.get_context("forkserver")
+FORK_SERVER.set_forkserver_preload(
+    ["imagesvc.main", "imagesvc.worker", "imagesvc.cli.serve", "imagesvc.cli.http_server"]
+)
 
 
 def _serve(given: dict[str, Any], port: int) -> None:
@@ -28,7 +30,7 @@ def _work(given: dict[str, Any]) -> None:
 
 
 class Forked:
-    """An API on ``port``, or without one a worker; what `imagesvc serve` and `imagesvc worker` run."""
+    """A process that runs what `imagesvc serve` (with ``port``) or `imagesvc worker` (without) runs."""
 
     def __init__(self, settings: Settings, *, port: int | None = None) -> None:
         given = settings.model_dump(exclude_unset=True)
@@ -36,30 +38,33 @@ class Forked:
         self._process: Any = None
 
     def start(self) -> None:
+        """Start the process."""
         if self._port is None:
-            self._process = STARTS.Process(target=_work, args=(self._given,))
+            self._process = FORK_SERVER.Process(target=_work, args=(self._given,))
         else:
-            self._process = STARTS.Process(target=_serve, args=(self._given, self._port))
+            self._process = FORK_SERVER.Process(target=_serve, args=(self._given, self._port))
         self._process.start()
 
     async def end(self, *, kill: bool) -> int:
-        """SIGKILL or SIGTERM; waits for the end and tells the exit code."""
+        """Send SIGKILL or SIGTERM and wait for the exit. Returns the exit code."""
         (self._process.kill if kill else self._process.terminate)()
         await asyncio.to_thread(self._process.join)
         return int(self._process.exitcode)
 
     async def restart(self, *, kill: bool) -> None:
+        """``end`` and start again."""
         await self.end(kill=kill)
         self.start()
 
 
 @contextlib.contextmanager
-def running(*parts: Forked) -> Iterator[None]:
-    for part in parts:
-        part.start()
+def running(*processes: Forked) -> Iterator[None]:
+    """Run the processes within the block and kill them afterwards."""
+    for process in processes:
+        process.start()
     try:
         yield
     finally:
-        for part in parts:
-            part._process.kill()
-            part._process.join()
+        for process in processes:
+            process._process.kill()
+            process._process.join()

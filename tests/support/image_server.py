@@ -1,4 +1,4 @@
-"""A server of images on loopback that misbehaves when asked to: each path is told how to answer, byte by byte."""
+"""An image server on loopback. Each path has a configurable behavior, including invalid HTTP."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,12 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Behavior = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request that came. Names of headers are in lower case."""
+class ReceivedRequest:
+    """A received request. Header names are in lower case."""
 
     method: str
     path: str
@@ -21,53 +21,56 @@ class Asked:
 
 @dataclass(kw_only=True)
 class ImageServer:
-    """``connections`` counts what was accepted, whether or not a request came through it."""
+    """Records requests. ``connections`` counts accepted connections, with or without a request."""
 
     port: int
     host: str = "127.0.0.1"
-    behaviours: dict[str, Behaviour] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    behaviors: dict[str, Behavior] = field(default_factory=dict)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     connections: int = 0
-    at_once: int = 0
-    most_at_once: int = 0
+    concurrent: int = 0
+    max_concurrent: int = 0
     open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def url(self, path: str = "/") -> str:
+        """The URL of a path."""
         return f"http://{self.host}:{self.port}{path}"
 
     def serve(self, path: str, body: bytes, *, status: int = 200, **headers: str) -> str:
-        """Answers like a good server. Underscores in names of headers are dashes."""
+        """Answer with a well-formed response; returns the URL. Underscores in header names become dashes."""
         return self.behave(path, answer(body, status=status, **headers))
 
     def redirect(self, path: str, location: str, *, status: int = 302) -> str:
+        """Answer with a redirect; returns the URL."""
         return self.serve(path, b"moved", status=status, location=location)
 
-    def behave(self, path: str, *behaviours: Behaviour) -> str:
-        """One after the other with each request; the last one stays."""
-        left = list(behaviours)
+    def behave(self, path: str, *behaviors: Behavior) -> str:
+        """Use the behaviors one after the other, one per request; the last one remains. Returns the URL."""
+        remaining = list(behaviors)
 
         async def next_one(writer: asyncio.StreamWriter) -> None:
-            await (left.pop(0) if len(left) > 1 else left[0])(writer)
+            await (remaining.pop(0) if len(remaining) > 1 else remaining[0])(writer)
 
-        self.behaviours[path] = next_one
+        self.behaviors[path] = next_one
         return self.url(path)
 
     def times(self, path: str) -> int:
-        return sum(asked.path == path for asked in self.asked)
+        """How many requests for the path were received."""
+        return sum(asked.path == path for asked in self.requests)
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.open.add(writer)
         try:
             while asked := await _request(reader):
-                self.asked.append(asked)
-                self.at_once += 1
-                self.most_at_once = max(self.most_at_once, self.at_once)
+                self.requests.append(asked)
+                self.concurrent += 1
+                self.max_concurrent = max(self.max_concurrent, self.concurrent)
                 try:
-                    await self.behaviours.get(asked.path, answer(b"nothing here", status=404))(writer)
+                    await self.behaviors.get(asked.path, answer(b"not found", status=404))(writer)
                     await writer.drain()
                 finally:
-                    self.at_once -= 1
+                    self.concurrent -= 1
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -77,6 +80,7 @@ class ImageServer:
 
 @contextlib.asynccontextmanager
 async def image_server(host: str = "127.0.0.1") -> AsyncIterator[ImageServer]:
+    """Runs an image server on a free port."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.bind((host, 0))
         running = ImageServer(port=listener.getsockname()[1], host=host)
@@ -89,11 +93,11 @@ async def image_server(host: str = "127.0.0.1") -> AsyncIterator[ImageServer]:
                 writer.transport.abort()
 
 
-def answer(body: bytes, *, status: int = 200, **headers: str) -> Behaviour:
-    """A ``content_length`` that is given need not be true; the connection ends then."""
+def answer(body: bytes, *, status: int = 200, **headers: str) -> Behavior:
+    """A response. ``content_length`` may be passed and be wrong; the connection is closed after the body then."""
     length = headers.get("content_length")
-    said = {"content_length": str(len(body)), **headers}
-    lines = [f"HTTP/1.1 {status} said", *(f"{name.replace('_', '-')}: {value}" for name, value in said.items())]
+    fields = {"content_length": str(len(body)), **headers}
+    lines = [f"HTTP/1.1 {status} status", *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items())]
 
     async def behave(writer: asyncio.StreamWriter) -> None:
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
@@ -104,8 +108,8 @@ def answer(body: bytes, *, status: int = 200, **headers: str) -> Behaviour:
     return behave
 
 
-def raw(data: bytes) -> Behaviour:
-    """These bytes, then the end of the connection."""
+def raw(data: bytes) -> Behavior:
+    """Sends these bytes and closes the connection."""
 
     async def behave(writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -115,8 +119,8 @@ def raw(data: bytes) -> Behaviour:
     return behave
 
 
-def endless(head: bytes, again: bytes, *, pause_seconds: float = 0) -> Behaviour:
-    """``head``, then ``again`` for ever, until the other side has gone."""
+def endless(head: bytes, again: bytes, *, pause_seconds: float = 0) -> Behavior:
+    """Sends ``head``, then repeats ``again`` until the client disconnects."""
 
     async def behave(writer: asyncio.StreamWriter) -> None:
         writer.write(head)
@@ -128,7 +132,7 @@ def endless(head: bytes, again: bytes, *, pause_seconds: float = 0) -> Behaviour
     return behave
 
 
-async def _request(reader: asyncio.StreamReader) -> Asked | None:
+async def _request(reader: asyncio.StreamReader) -> ReceivedRequest | None:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except asyncio.IncompleteReadError:
@@ -137,4 +141,4 @@ async def _request(reader: asyncio.StreamReader) -> Asked | None:
     method, path, _ = first.split(" ", 2)
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Asked(method=method, path=path, headers=headers, body=body)
+    return ReceivedRequest(method=method, path=path, headers=headers, body=body)

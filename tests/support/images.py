@@ -1,6 +1,6 @@
-"""Builders of image files, as bytes: good ones by seed (equal seeds give equal bytes), and hostile ones.
+"""Builds image files as bytes: valid ones by seed (equal seeds give equal bytes), and hostile ones.
 
-Different seeds give different pictures, not only different bytes, so that perceptual hashes differ as well.
+Different seeds give visually different pictures, so their perceptual hashes differ too.
 """
 
 import io
@@ -20,7 +20,7 @@ Size = tuple[int, int]
 
 @lru_cache(maxsize=64)
 def _pixels(seed: int, size: Size) -> bytes:
-    """Soft shapes with some edges and a little grain: compresses like a photo does, and is quick to make."""
+    """RGB pixels: gradients, some edges and a little noise. They compress like a photo and are fast to generate."""
     width, height = size
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -31,13 +31,13 @@ def _pixels(seed: int, size: Size) -> bytes:
         picture[..., channel] = 128 + 60 * np.sin(a * x + b * y + d) + 40 * np.cos(c * x * y * 3 + d)
     left, top = random.uniform(0.1, 0.5, 2)
     picture[(x > left) & (x < left + 0.3) & (y > top) & (y < top + 0.25)] += random.uniform(-90, 90, 3)
-    grain = random.normal(0, 3, (256, 256, 3)).astype(np.float32)
-    picture += np.tile(grain, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
+    noise = random.normal(0, 3, (256, 256, 3)).astype(np.float32)
+    picture += np.tile(noise, (height // 256 + 1, width // 256 + 1, 1))[:height, :width]
     return picture.clip(0, 255).astype(np.uint8).tobytes()
 
 
 def picture(*, seed: int = 0, size: Size = (640, 480), mode: str = "RGB") -> Image.Image:
-    """The picture of this seed; with an alpha channel, its left upper quarter is transparent."""
+    """The picture of this seed. With an alpha channel, its upper left quarter is transparent."""
     image = Image.frombytes("RGB", size, _pixels(seed, size))
     if mode in ("RGBA", "LA", "PA"):
         alpha = Image.new("L", size, 255)
@@ -49,7 +49,7 @@ def picture(*, seed: int = 0, size: Size = (640, 480), mode: str = "RGB") -> Ima
 
 
 def encode(image: Image.Image, format: str, **options: Any) -> bytes:
-    """The image as a file of a Pillow format."""
+    """The image encoded in a Pillow format."""
     out = io.BytesIO()
     image.save(out, format, **options)
     return out.getvalue()
@@ -68,18 +68,18 @@ def webp(*, seed: int = 0, size: Size = (640, 480), mode: str = "RGB", **options
 
 
 def gif(*, seed: int = 0, size: Size = (640, 480), frames: int = 1, **options: Any) -> bytes:
-    """An animation of ``frames`` different pictures when there is more than one."""
+    """A GIF; with several frames an animation of different pictures."""
     first, *rest = (picture(seed=seed + 1000 * n, size=size) for n in range(frames))
     return encode(first, "GIF", save_all=frames > 1, append_images=rest, **options)
 
 
 def tiff(*, seed: int = 0, size: Size = (640, 480), mode: str = "RGB", pages: int = 1, **options: Any) -> bytes:
     first, *rest = (picture(seed=seed + 1000 * n, size=size, mode=mode) for n in range(pages))
-    if "exif" in options:  # which Pillow writes without the directories below it, unless they are its values
+    if "exif" in options:  # Pillow writes the sub-directories only when they are values of the main directory
         tags: Image.Exif = options["exif"]
         for number in (0x8769, 0x8825):
-            if below := dict(tags.get_ifd(number)):
-                tags[number] = below
+            if sub_directory := dict(tags.get_ifd(number)):
+                tags[number] = sub_directory
     return encode(first, "TIFF", save_all=pages > 1, append_images=rest, **options)
 
 
@@ -88,9 +88,9 @@ def bmp(*, seed: int = 0, size: Size = (640, 480), mode: str = "RGB") -> bytes:
 
 
 def heic(*, seed: int = 0, size: Size = (640, 480), mode: str = "RGB", **options: Any) -> bytes:
-    """``exif=`` with an orientation is written the way phones do: the tag, and the container's own rotation."""
+    """With ``exif=`` the orientation is written as phones do: as the tag and as the rotation of the container."""
     if "exif" in options:
-        options["exif"] = options["exif"].tobytes()  # the plugin looks for the orientation in bytes only
+        options["exif"] = options["exif"].tobytes()  # the plugin reads the orientation from bytes only
     return encode(picture(seed=seed, size=size, mode=mode), "HEIF", quality=60, **options)
 
 
@@ -110,7 +110,7 @@ def exif(
     altitude: float | None = None,
     orientation: int | None = None,
 ) -> Image.Exif:
-    """Metadata as a camera writes it; ``None`` leaves a tag out."""
+    """EXIF data as a camera writes it; ``None`` omits a tag."""
     block = Image.Exif()
     for tag, value in ((0x010F, make), (0x0110, model), (0x0112, orientation)):
         if value is not None:
@@ -119,12 +119,12 @@ def exif(
     for tag, text in ((0x9003, taken), (0x9011, offset), (0x9291, subseconds)):
         if text is not None:
             camera[tag] = text
-    place = block.get_ifd(0x8825)
+    gps = block.get_ifd(0x8825)
     if latitude is not None and longitude is not None:
-        place.update({1: "N" if latitude >= 0 else "S", 2: _degrees(latitude)})
-        place.update({3: "E" if longitude >= 0 else "W", 4: _degrees(longitude)})
+        gps.update({1: "N" if latitude >= 0 else "S", 2: _degrees(latitude)})
+        gps.update({3: "E" if longitude >= 0 else "W", 4: _degrees(longitude)})
     if altitude is not None:
-        place.update({5: b"\x01" if altitude < 0 else b"\x00", 6: abs(altitude)})
+        gps.update({5: b"\x01" if altitude < 0 else b"\x00", 6: abs(altitude)})
     return block
 
 
@@ -135,12 +135,12 @@ def _degrees(value: float) -> tuple[float, float, float]:
 
 
 def exif_jpeg(*, seed: int = 0, size: Size = (640, 480), quality: int = 85, **tags: Any) -> bytes:
-    """A JPEG from a camera; ``tags`` as for :func:`exif`."""
+    """A JPEG with EXIF data; ``tags`` as for :func:`exif`."""
     return jpeg(seed=seed, size=size, quality=quality, exif=exif(**tags))
 
 
 def truncated_jpeg(*, seed: int = 0, size: Size = (640, 480), keep: float = 0.5) -> bytes:
-    """The first part of a JPEG: the header is whole, the pixels are not."""
+    """The first part of a JPEG: the header is complete, the pixels are not."""
     whole = jpeg(seed=seed, size=size)
     return whole[: int(len(whole) * keep)]
 
@@ -150,39 +150,39 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_of_chunks(width: int, height: int, *before_pixels: bytes, pixels: bytes = b"\0" * 64) -> bytes:
-    """An 8-bit grey PNG of that stated size, its pixels only what is given."""
+    """An 8-bit grayscale PNG of the stated size with only the given pixel data."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     body = png_chunk(b"IDAT", zlib.compress(pixels))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(before_pixels) + body + png_chunk(b"IEND", b"")
 
 
 def bomb_png(width: int = 50_000, height: int = 50_000) -> bytes:
-    """A small file that says it is enormous."""
+    """A small file whose header states an enormous size."""
     return png_of_chunks(width, height)
 
 
 def text_bomb_png(megabytes: int = 200) -> bytes:
-    """A compressed text chunk that inflates about a thousandfold."""
+    """A PNG with a compressed text chunk that expands about a thousandfold."""
     text = zlib.compress(b"x" * (megabytes * 1024 * 1024), 9)
     return png_of_chunks(8, 8, png_chunk(b"zTXt", b"Comment\0\0" + text), pixels=b"\0" * 72)
 
 
 def profile_bomb_png(megabytes: int = 200) -> bytes:
-    """A colour profile that inflates about a thousandfold."""
+    """A PNG with a color profile that expands about a thousandfold."""
     profile = zlib.compress(b"\0" * (megabytes * 1024 * 1024), 9)
     return png_of_chunks(8, 8, png_chunk(b"iCCP", b"icc\0\0" + profile), pixels=b"\0" * 72)
 
 
 def gif_of_frames(count: int, *, size: Size = (16, 16)) -> bytes:
-    """A GIF of that many equal one-colour frames, each a valid LZW stream."""
+    """A GIF of ``count`` equal frames of one color, each a valid LZW stream."""
     width, height = size
     screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
     descriptor = b"\x2c" + struct.pack("<HHHHB", 0, 0, width, height, 0)
-    return screen + (descriptor + _lzw_zeroes(width * height)) * count + b"\x3b"
+    return screen + (descriptor + _lzw_zeros(width * height)) * count + b"\x3b"
 
 
-def _lzw_zeroes(pixels: int) -> bytes:
-    """Index 0 that many times, two pixels between clear codes so that codes stay three bits wide."""
+def _lzw_zeros(pixels: int) -> bytes:
+    """An LZW stream of ``pixels`` zeros. A clear code after every two pixels keeps the codes three bits wide."""
     codes = [code for start in range(0, pixels, 2) for code in [4, *([0] * min(2, pixels - start))]] + [5]
     bits = sum(code << (3 * n) for n, code in enumerate(codes))
     data = bits.to_bytes((3 * len(codes) + 7) // 8, "little")

@@ -1,4 +1,4 @@
-"""A real nginx with the configuration that we ship, on loopback."""
+"""Runs a real nginx on loopback with the shipped configuration."""
 
 import asyncio
 import contextlib
@@ -18,19 +18,22 @@ STARTED_WITHIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
+class NginxProxy:
+    """A running nginx: its public URL, its operator URL, and its logs."""
+
     url: str
     operators_url: str
     access_log: Path
     error_log: Path
 
     def logs(self) -> str:
+        """The text of both logs."""
         return self.access_log.read_text() + self.error_log.read_text()
 
 
 @contextlib.asynccontextmanager
-async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[Proxy]:
-    """In front of ``api`` (``host:port``). Only addresses and places differ from what is shipped."""
+async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[NginxProxy]:
+    """nginx in front of ``api`` (``host:port``). Only addresses and paths differ from the shipped configuration."""
     assert NGINX is not None
     public, operators = free_ports(2)
     access, error = folder / "access.log", folder / "error.log"
@@ -45,12 +48,12 @@ async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[Proxy]:
     if not Path("/etc/nginx/mime.types").exists():
         changes["include /etc/nginx/mime.types;"] = ""
     text = SHIPPED.read_text()
-    for shipped, ours in changes.items():
-        assert shipped in text, f"{shipped} is not in the configuration any more"
-        text = text.replace(shipped, ours)
+    for shipped, replacement in changes.items():
+        assert shipped in text, f"the configuration does not contain {shipped}"
+        text = text.replace(shipped, replacement)
     config = folder / "nginx.conf"
     config.write_text(text)
-    # as root its workers would become another user, who may not enter the test's folder
+    # under root, the nginx workers switch to another user, which cannot enter the folder of the test
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     process = await asyncio.create_subprocess_exec(NGINX, "-e", str(error), "-c", str(config), "-g", directives)
     try:
@@ -58,7 +61,7 @@ async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[Proxy]:
             while not await _answers(public):
                 assert process.returncode is None, error.read_text()
                 await asyncio.sleep(0.02)
-        yield Proxy(
+        yield NginxProxy(
             url=f"http://127.0.0.1:{public}",
             operators_url=f"http://127.0.0.1:{operators}",
             access_log=access,
@@ -71,6 +74,7 @@ async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[Proxy]:
 
 
 def free_ports(count: int) -> list[int]:
+    """Distinct free TCP ports on loopback."""
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
         for listener in listeners:

@@ -1,4 +1,4 @@
-"""Looks at processes from outside: descendants, what is left of them, their arguments, what they listen on."""
+"""Inspects processes from outside: descendants, survivors, arguments and listening addresses."""
 
 import contextlib
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
-def wait_until(holds: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Returns once ``holds()`` is true. Raises AssertionError, naming ``what``, when it is not in time."""
+def wait_until(holds: Callable[[], object], what: str, seconds: float = TIMEOUT_SECONDS) -> None:
+    """Wait until ``holds()`` is true. Raises AssertionError with ``what`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise AssertionError(f"not in {seconds:.0f} s: {what}")
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.02)
 
 
@@ -29,7 +29,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def alive(processes: Iterable[psutil.Process]) -> list[str]:
-    """What is left of them, for a message; a zombie is not alive."""
+    """The command lines of those that still run. Zombies do not count."""
     left = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -39,12 +39,14 @@ def alive(processes: Iterable[psutil.Process]) -> list[str]:
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
+    """Send SIGKILL to all that still run."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 
 
 def arguments(processes: Iterable[psutil.Process]) -> str:
+    """The command lines of all processes, one per line."""
     found = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
@@ -53,7 +55,7 @@ def arguments(processes: Iterable[psutil.Process]) -> str:
 
 
 def listening_addresses(processes: Iterable[psutil.Process]) -> set[str]:
-    """The IP addresses that any of them listens on."""
+    """The IP addresses that the processes listen on."""
     found = set()
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
@@ -66,4 +68,5 @@ def listening_addresses(processes: Iterable[psutil.Process]) -> set[str]:
 
 
 def files_below(folder: Path) -> list[Path]:
+    """All files in the folder and its subfolders."""
     return [Path(where) / name for where, _, names in os.walk(folder) for name in names]

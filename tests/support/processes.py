@@ -1,4 +1,4 @@
-"""The service as processes of their own, to be killed."""
+"""APIs and workers as separate processes that a test can kill."""
 
 import asyncio
 import contextlib
@@ -17,26 +17,26 @@ DEADLINE_SECONDS = 60.0
 
 
 async def until(check: Callable[[], Awaitable[bool]], *, seconds: float = DEADLINE_SECONDS) -> None:
-    """Waits for a state; TimeoutError when it does not come."""
+    """Wait until ``check`` returns true. Raises TimeoutError after ``seconds``."""
     async with asyncio.timeout(seconds):
         while not await check():
             await asyncio.sleep(0.02)
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables that make another process run with these settings."""
+    """The environment variables that give another process these settings."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    return dict(os.environ) | {f"IMAGESVC_{name.upper()}": _written(value) for name, value in given.items()}
+    return dict(os.environ) | {f"IMAGESVC_{name.upper()}": _text_of(value) for name, value in given.items()}
 
 
-def _written(value: object) -> str:
+def _text_of(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class Process:
-    """One part of the service, started as a user would."""
+    """One `imagesvc` command, started as an operator starts it."""
 
     def __init__(self, settings: Settings, *command: str) -> None:
         self._environment = environment(settings)
@@ -44,12 +44,13 @@ class Process:
         self._running: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
+        """Start the process."""
         self._running = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "imagesvc", *self._command, env=self._environment, start_new_session=True
         )
 
     async def end(self, signal_number: int = signal.SIGKILL) -> int:
-        """Signals the process and waits for its end; a zygote notices by itself."""
+        """Send the signal and wait for the exit; a sandbox zygote notices and exits too. Returns the exit code."""
         assert self._running is not None
         with contextlib.suppress(ProcessLookupError):
             self._running.send_signal(signal_number)
@@ -62,6 +63,7 @@ class Process:
 
 @contextlib.asynccontextmanager
 async def process(settings: Settings, *command: str) -> AsyncIterator[Process]:
+    """Runs the command within the block and kills it afterwards."""
     part = Process(settings, *command)
     await part.start()
     try:
@@ -72,6 +74,7 @@ async def process(settings: Settings, *command: str) -> AsyncIterator[Process]:
 
 
 def free_port() -> int:
+    """A free TCP port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -79,7 +82,7 @@ def free_port() -> int:
 
 @contextlib.asynccontextmanager
 async def api_process(settings: Settings) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
-    """An API of its own with the owner's client."""
+    """A separate API process, and a client with the admin token."""
     assert settings.admin_token is not None
     port = free_port()
     bearer = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}

@@ -1,4 +1,4 @@
-"""What a page of metrics tells, by name and labels."""
+"""Parses a metrics page: values by name and labels."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,7 +11,7 @@ from imagesvc.wiring import Servers, metrics_of_api
 
 
 class Scrape:
-    """One page in the text format of Prometheus."""
+    """One metrics page in the Prometheus text format. ``names`` are the sample names."""
 
     def __init__(self, text: str) -> None:
         self._samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -22,7 +22,7 @@ class Scrape:
         return self.of(name)
 
     def of(self, name: str, **labels: str) -> float:
-        """The sum of what has these labels, whatever else it has; 0 when nothing has."""
+        """The sum of all samples that have at least these labels; 0 when there are none."""
         return sum(
             sample.value
             for sample in self._samples
@@ -30,17 +30,17 @@ class Scrape:
         )
 
     def all_names(self) -> set[str]:
-        """Also those of which nothing was counted yet."""
+        """The sample names of all metrics, including metrics without samples."""
         parts = {"histogram": ("_bucket", "_sum", "_count")}
         return {name + part for name, kind in self._types.items() for part in parts.get(kind, ("",))}
 
     def labels(self, name: str, label: str) -> set[str]:
-        """The values of that label."""
+        """All values of one label."""
         return {sample.labels[label] for sample in self._samples if sample.name == name and label in sample.labels}
 
 
 async def page_of(settings: Settings) -> Scrape:
-    """What an API with these settings would tell, fresh."""
+    """The metrics page of a new API with these settings."""
     database = Database(settings)
     async with Storage(settings) as storage, Queue(settings, database) as queue:
         servers = Servers(settings=settings, database=database, storage=storage, queue=queue)

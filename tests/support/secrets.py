@@ -1,4 +1,4 @@
-"""Secrets in all the dresses in which they come near a log, and how to find them there. None is anybody's."""
+"""Example secrets in the formats in which they can reach a log, and a check for them. None of them is real."""
 
 ADMIN_TOKEN = "operators-own-secret-token-0123456789"
 DATABASE_URL = "postgresql://imagesvc:pa%24%24word-of-db@db.example/imagesvc"
@@ -6,6 +6,7 @@ SECRET_KEYS = "2026-11:aaaa+bbbb/cccc=dddd-eeee-ffff-gggg,old:an-older-secret-of
 JWT = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEifQ.eyJqdGkiOiIwMTk4YzVhMCJ9.3ihQJYq4XJH9VY3mJhZ8ZrP4W3nK0yB2QmO1Jb7sT5E"
 API_KEY = "Zq3ihQJYq4XJH9VY3mJhZ8ZrP4W3nK0yB2QmO1Jb7sT5E"
 
+# texts with a secret in them
 LEAKS = [
     f"Authorization: Bearer {JWT}",
     f"authorization: bearer {API_KEY}",
@@ -39,6 +40,7 @@ LEAKS = [
     "aaaa%2Bbbbb%2Fcccc%3Ddddd-eeee-ffff-gggg",
     "an-older-secret-of-32-bytes-or-so",
 ]
+# parts of the secrets that must not appear in a log
 PIECES = [
     "hunter2",
     "0123456789abcdef",
@@ -56,4 +58,5 @@ PIECES = [
 
 
 def leaked(text: str) -> list[str]:
+    """The parts of secrets that the text contains."""
     return [piece for piece in PIECES if piece in text]

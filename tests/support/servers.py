@@ -1,9 +1,9 @@
-"""The real PostgreSQL, Valkey and S3 server of a test run: one set for all its processes, started by the first to ask.
+"""The real PostgreSQL, Valkey and S3 server of a test run, shared by all its processes. The first test starts them.
 
-They run under the service's own supervisor in a process of their own (this module as a program), in a folder of the
-run, and end with it: the controlling pytest stops them, and when it is killed they notice by themselves.
-Servers named by IMAGESVC_TEST_DATABASE_URL, _REDIS_URL or _S3_ENDPOINT (with _S3_ACCESS_KEY, _S3_SECRET_KEY,
-_S3_REGION) are used instead; the database URL's user must be allowed to make databases.
+A separate host process (this module as a program) runs them under the supervisor of the service, in the folder of the
+run. The controlling pytest process stops the host at the end; if it is killed, the host notices and stops.
+IMAGESVC_TEST_DATABASE_URL, _REDIS_URL and _S3_ENDPOINT (with _S3_ACCESS_KEY, _S3_SECRET_KEY, _S3_REGION) name external
+servers that are used instead. The user of the database URL must have the right to create databases.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +23,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from imagesvc.cli.process_registry import Ledger, birth
 from imagesvc.cli.supervisor import Supervisor
-from imagesvc.embedded import ALL, DataFolder, EmbeddedServers
+from imagesvc.embedded import ALL_SERVERS, DataFolder, EmbeddedServers
+from imagesvc.embedded.data_folder import write_private
+from tests.support.folders import make_open_folder
 
 RUN_FOLDER = "IMAGESVC_TEST_RUN_FOLDER"
 START_SECONDS = 60.0
@@ -33,7 +34,7 @@ STOP_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """``admin_url`` may make databases, which ``role_url``'s user then owns. ``run`` is the folder of the whole run."""
+    """``admin_url`` can create databases for the user of ``role_url``. ``run`` is the folder of the test run."""
 
     admin_url: str
     role_url: str
@@ -45,6 +46,7 @@ class Servers:
     run: Path
 
     def database(self, name: str) -> str:
+        """The URL of a database."""
         return with_path(self.role_url, f"/{name}")
 
     @property
@@ -53,19 +55,20 @@ class Servers:
 
 
 def with_path(url: str, path: str) -> str:
+    """The URL with another path."""
     return urlunsplit(urlsplit(url)._replace(path=path))
 
 
 def begin_run() -> Path:
-    """In the controlling process: make the folder of this run, where the first test that needs servers starts them."""
-    folder = Path(tempfile.mkdtemp(prefix="imagesvc-tests-"))
+    """Create the folder of this run. Called in the controlling process."""
+    folder = make_open_folder("imagesvc-tests-")
     os.environ[RUN_FOLDER] = str(folder)
     (folder / "controller").write_text(str(os.getpid()))
     return folder
 
 
 def end_run(folder: Path) -> None:
-    """In the controlling process: stop what was started and remove the folder."""
+    """Stop the servers and delete the folder. Called in the controlling process."""
     with contextlib.suppress(FileNotFoundError):
         host = json.loads((folder / "host.json").read_text())
         deadline = time.monotonic() + STOP_SECONDS
@@ -78,22 +81,22 @@ def end_run(folder: Path) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: Path, what: str) -> Iterator[None]:
-    """A lock among the processes of the run."""
+    """A lock between the processes of the run."""
     with open(folder / f"{what}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def running_servers() -> Servers:
-    """The servers of this run, started when this is the first to ask. Raises RuntimeError with the host's log."""
+    """The servers of this run, started on the first call. Raises RuntimeError with the log of the host."""
     run = Path(os.environ[RUN_FOLDER])
-    named = _named()
+    external = _external()
     with only_one(run, "servers"):
         ready = run / "servers.json"
-        if not ready.exists() and len(named) < len(ALL):
+        if not ready.exists() and len(external) < len(ALL_SERVERS):
             _start_host(run, ready)
     found: dict[str, str] = json.loads(ready.read_text()) if ready.exists() else {}
-    for settings in named.values():
+    for settings in external.values():
         found |= settings
     return Servers(**found, run=run)
 
@@ -116,41 +119,42 @@ def _start_host(run: Path, ready: Path) -> None:
         time.sleep(0.02)
 
 
-def _named() -> Mapping[str, dict[str, str]]:
-    """What the environment names, by the server that need not be started then."""
-    named: dict[str, dict[str, str]] = {}
+def _external() -> Mapping[str, dict[str, str]]:
+    """The external servers that the environment names, by the name of the server that they replace."""
+    external: dict[str, dict[str, str]] = {}
     if url := os.environ.get("IMAGESVC_TEST_DATABASE_URL"):
-        named["postgres"] = {"admin_url": url, "role_url": url}
+        external["postgres"] = {"admin_url": url, "role_url": url}
     if url := os.environ.get("IMAGESVC_TEST_REDIS_URL"):
-        named["valkey"] = {"redis_url": url}
+        external["valkey"] = {"redis_url": url}
     if endpoint := os.environ.get("IMAGESVC_TEST_S3_ENDPOINT"):
-        named["weed"] = {
+        external["weed"] = {
             "s3_endpoint": endpoint,
             "s3_access_key": os.environ["IMAGESVC_TEST_S3_ACCESS_KEY"],
             "s3_secret_key": os.environ["IMAGESVC_TEST_S3_SECRET_KEY"],
             "s3_region": os.environ.get("IMAGESVC_TEST_S3_REGION", "us-east-1"),
         }
-    return named
+    return external
 
 
 async def _host(run: Path) -> None:
-    """Run the servers until the controlling process says so or is gone."""
-    over = asyncio.Event()
+    """Run the servers until the controlling process sends a signal or exits."""
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
+        loop.add_signal_handler(number, stop.set)
     controller = os.pidfd_open(int((run / "controller").read_text()))
-    loop.add_reader(controller, over.set)
+    loop.add_reader(controller, stop.set)
     with DataFolder(run / "data") as data:
-        servers = EmbeddedServers(data, wanted=ALL - set(_named()), throwaway=True)
+        servers = EmbeddedServers(data, wanted=ALL_SERVERS - set(_external()), throwaway=True)
         supervisor = Supervisor(Ledger(data.run / "processes.json"), print)
         try:
             await supervisor.start(await servers.prepare())
-            await servers.settle()
+            await servers.create_database()
             fresh = run / "servers.new"
-            fresh.write_text(json.dumps(_addresses(servers)))
+            # other accounts can enter the folder of the run
+            write_private(fresh, json.dumps(_addresses(servers)))
             fresh.rename(run / "servers.json")
-            await over.wait()
+            await stop.wait()
         finally:
             await supervisor.stop(hurry=lambda: True)
 
@@ -161,20 +165,20 @@ def _addresses(servers: EmbeddedServers) -> dict[str, str]:
         found |= {"admin_url": servers.postgres.admin_url, "role_url": servers.postgres.url}
     if servers.valkey is not None:
         found["redis_url"] = servers.valkey.url
-    if servers.weed is not None:
+    if servers.seaweedfs is not None:
         found |= {
-            "s3_endpoint": servers.weed.endpoint,
-            "s3_access_key": servers.weed.access_key,
-            "s3_secret_key": servers.weed.secret_key,
+            "s3_endpoint": servers.seaweedfs.endpoint,
+            "s3_access_key": servers.seaweedfs.access_key,
+            "s3_secret_key": servers.seaweedfs.secret_key,
             "s3_region": "us-east-1",
         }
     return found
 
 
 if __name__ == "__main__":
-    where = Path(sys.argv[1])
+    run_folder = Path(sys.argv[1])
     try:
-        asyncio.run(_host(where))
+        asyncio.run(_host(run_folder))
     finally:
-        # the controlling process may have been killed, and then nobody else removes it
-        shutil.rmtree(where, ignore_errors=True)
+        # when the controlling process was killed, no other process deletes the folder
+        shutil.rmtree(run_folder, ignore_errors=True)

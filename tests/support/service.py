@@ -1,4 +1,4 @@
-"""The running service for a test: the real application behind a real socket, and a real worker beside it."""
+"""The running service for a test: the real application on a real socket, and a real worker."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ from imagesvc.wiring import Background, open_background
 from imagesvc.worker import work
 from tests.support.contract import Contract, openapi_document
 
-STARTED_WITHIN_SECONDS = 20.0
+START_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(kw_only=True)
 class Service:
-    """``owner`` carries the admin token, ``anyone`` carries nothing. ``background`` is the worker's parts."""
+    """``owner`` sends the admin token, ``anyone`` no credential. ``background`` has the components of the worker."""
 
     settings: Settings
     url: str
@@ -32,6 +32,7 @@ class Service:
     working: asyncio.Task[None] | None = field(default=None)
 
     async def new_link(self, **wanted: Any) -> dict[str, Any]:
+        """Create an invitation link; returns the response with the added member ``path``."""
         answer = await self.owner.post("/v1/links", json={"expires_in": 3600, **wanted})
         assert answer.status_code == 201, answer.text
         link: dict[str, Any] = answer.json()
@@ -39,7 +40,7 @@ class Service:
         return link
 
     async def upload_of(self, result: dict[str, Any]) -> dict[str, Any]:
-        """The upload behind a receipt, once its image is processed."""
+        """The upload of an upload result, after its image is processed."""
         answer = await self.owner.get(f"/v1/uploads/{result['upload_id']}", params={"wait": 30})
         assert answer.status_code == 200, answer.text
         upload: dict[str, Any] = answer.json()
@@ -47,13 +48,16 @@ class Service:
         return upload
 
     async def image_of(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The image of an upload result, after it is processed."""
         image: dict[str, Any] = (await self.upload_of(result))["image"]
         return image
 
     def start_worker(self) -> None:
+        """Run a worker in this process."""
         self.working = asyncio.create_task(work(self.background))
 
     async def stop_worker(self) -> None:
+        """Cancel the worker and wait for it."""
         if self.working is not None:
             self.working.cancel()
             await asyncio.gather(self.working, return_exceptions=True)
@@ -62,13 +66,13 @@ class Service:
 
 @contextlib.asynccontextmanager
 async def running_api(settings: Settings) -> AsyncIterator[str]:
-    """The URL of an API of this process."""
+    """Runs an API in this process; yields its URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, lifespan="on")
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        async with asyncio.timeout(STARTED_WITHIN_SECONDS):
+        async with asyncio.timeout(START_TIMEOUT_SECONDS):
             while not server.started:
                 assert not serving.done(), "the API did not start"
                 await asyncio.sleep(0.01)
@@ -81,13 +85,14 @@ async def running_api(settings: Settings) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def running_service(settings: Settings, sandbox: Sandbox, *, with_worker: bool = True) -> AsyncIterator[Service]:
+    """Runs an API, and a worker unless ``with_worker`` is false. Responses are checked against the OpenAPI document."""
     assert settings.admin_token is not None
     bearer = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}
     client: dict[str, Any] = {
         "timeout": 60,
         "limits": httpx.Limits(max_connections=200),
         "event_hooks": {"response": [Contract(openapi_document()).hold]},
-        # no TLS here, and reading the certificates of the world takes longer than most tests
+        # the API speaks plain HTTP, and loading the CA certificates takes longer than most tests
         "verify": False,
     }
     async with (

@@ -1,4 +1,4 @@
-"""Statements on a service's database, for what only time or an administrator could do."""
+"""Runs SQL on the database of a service, for changes that only time or an administrator makes."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from tests.support.service import Service
 
 
 async def sql(service: Service, statement: str, **values: Any) -> list[dict[str, Any]]:
-    """The rows, when there are any. SQLAlchemy takes a SELECT of no columns for one that returns nothing."""
-    assert not statement.lstrip().upper().startswith("SELECT FROM"), "select something"
+    """The rows of the statement. A SELECT without columns fails: SQLAlchemy treats it as a statement without rows."""
+    assert not statement.lstrip().upper().startswith("SELECT FROM"), "name at least one column"
     async with service.background.servers.database.sessions.begin() as session:
         result = await session.execute(text(statement), values)
         assert isinstance(result, CursorResult)

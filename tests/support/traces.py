@@ -1,4 +1,4 @@
-"""What requests have left behind, for "nothing is kept" and for invariant 3."""
+"""Counts the rows and objects that requests left behind, for "nothing is kept" and for invariant 3."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ NOTHING = {"uploads": 0, "images": 0, "blobs": 0, "batches": 0, "tasks": 0, "cha
 
 
 async def traces(service: Service) -> dict[str, int]:
-    """Rows and objects that are there once the reaper has been; it has nothing left to do then."""
+    """Run the reaper until it has nothing to do, then count the rows and objects that remain."""
     servers = service.background.servers
     while await service.background.reaper.reap():
         pass
@@ -30,5 +30,5 @@ async def traces(service: Service) -> dict[str, int]:
 
 
 async def pass_time(service: Service) -> None:
-    """As if every hold had come to its end."""
+    """Make all holds and reapings due now, as if their time had passed."""
     await make_due(service.background.servers, "held", "reaping")

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 from standardwebhooks import Webhook
 
-from tests.support.image_server import Asked, ImageServer
+from tests.support.image_server import ImageServer, ReceivedRequest
 from tests.support.processes import until
 from tests.support.service import Service
 from tests.support.sql import sql
@@ -40,21 +40,21 @@ async def settled_log(client: httpx.AsyncClient, webhook: dict[str, Any], count:
     return found
 
 
-def verified(asked: Asked, secret: str) -> dict[str, Any]:
+def verified(asked: ReceivedRequest, secret: str) -> dict[str, Any]:
     """As a receiver does it, by the public library. Raises its error when the signature is not right."""
     found: dict[str, Any] = Webhook(secret).verify(asked.body, dict(asked.headers))
     assert found == json.loads(asked.body)
     return found
 
 
-async def arrived(receiver: ImageServer, count: int) -> list[Asked]:
+async def arrived(receiver: ImageServer, count: int) -> list[ReceivedRequest]:
     """The first so many requests, once they are there."""
 
     async def are_there() -> bool:
-        return len(receiver.asked) >= count
+        return len(receiver.requests) >= count
 
     await until(are_there)
-    return receiver.asked[:count]
+    return receiver.requests[:count]
 
 
 async def make_event(service: Service, owner_id: str, subject: str, *, data: str = "{}") -> None:

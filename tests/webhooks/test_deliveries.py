@@ -53,7 +53,7 @@ async def test_of_one_subject_the_next_event_waits_for_the_one_before(telling: S
     telling.start_worker()
     await settled_log(telling.owner, webhook, 3)
 
-    told = [verified(one, webhook["secret"])["data"]["number"] for one in receiver.asked]
+    told = [verified(one, webhook["secret"])["data"]["number"] for one in receiver.requests]
     assert told == [0, 0, 1, 2]
 
 
@@ -169,7 +169,7 @@ async def test_two_workers_with_one_delivery_send_it_once(telling: Service, rece
     done = await asyncio.gather(*(telling.background.runner.run(task) for _ in range(3)))
 
     assert sorted(done) == [False, False, True]
-    assert len(receiver.asked) == 1
+    assert len(receiver.requests) == 1
 
 
 async def test_deleting_a_webhook_while_it_is_told_leaves_nothing(telling: Service, receiver: ImageServer) -> None:
@@ -206,7 +206,7 @@ async def test_a_secret_that_cannot_be_read_any_more_disables_its_webhook(
     found = (await telling.owner.get(f"/v1/webhooks/{webhook['id']}")).json()
     assert found["note"] == "The service's own secrets were changed: make the webhook anew."
     assert (await log_of(telling.owner, webhook))[0]["error"] == "secret-unreadable"
-    assert receiver.asked == []
+    assert receiver.requests == []
 
 
 async def test_the_log_forgets_what_is_old_and_nothing_that_is_still_to_be_sent(

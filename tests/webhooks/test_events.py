@@ -199,4 +199,4 @@ async def test_a_disabled_account_is_told_nothing_more_and_a_deleted_one_leaves_
     assert [answer.status_code for answer in deleted] == [204, 204]
     assert await sql(service, "SELECT account FROM users") == [{"account": "admin"}]
     assert await sql(service, "SELECT 1 FROM webhook_deliveries") == await sql(service, "SELECT 1 FROM tasks") == []
-    assert receiver.asked == []
+    assert receiver.requests == []

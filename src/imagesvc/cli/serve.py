@@ -113,11 +113,11 @@ def run_worker() -> int:
         complain(str(trouble))
         return EXIT_FAILED
     from imagesvc import worker
-    from imagesvc.metrics.endpoint import PortTaken
+    from imagesvc.metrics.endpoint import PortInUse
 
     try:
         worker.main(settings)
-    except PortTaken as trouble:
+    except PortInUse as trouble:
         complain(f"{trouble}; name another with IMAGESVC_WORKER_METRICS_PORT")
         return EXIT_FAILED
     return 0

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagesvc.cli.process_registry import Ledger
-from imagesvc.embedded import Part
+from imagesvc.embedded import ProcessSpec
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.03
@@ -36,7 +36,7 @@ class PartFailed(Exception):
 
 @dataclass(slots=True)
 class _Running:
-    part: Part
+    part: ProcessSpec
     process: subprocess.Popen[bytes]
     ended: asyncio.Event
     keeper: asyncio.Task[None] | None = None
@@ -51,7 +51,7 @@ class Supervisor:
         self._stopping = False
         self._logs: asyncio.Task[None] | None = None
 
-    async def start(self, parts: Iterable[Part]) -> None:
+    async def start(self, parts: Iterable[ProcessSpec]) -> None:
         """Start them side by side and wait until each is ready. Raises PartFailed."""
         if self._logs is None:
             self._logs = asyncio.create_task(self._bound_logs())
@@ -61,7 +61,7 @@ class Supervisor:
         """End what an earlier supervisor with the same ledger left running; returns the names."""
         return self._ledger.end_leftovers()
 
-    async def run_once(self, part: Part) -> None:
+    async def run_once(self, part: ProcessSpec) -> None:
         """Start it and wait for its end. Raises PartFailed unless it ends well."""
         running = self._running[part.name] = self._spawn(part)
         await running.ended.wait()
@@ -84,7 +84,7 @@ class Supervisor:
     def pid(self, name: str) -> int:
         return self._running[name].process.pid
 
-    async def _start(self, part: Part) -> None:
+    async def _start(self, part: ProcessSpec) -> None:
         running = self._running[part.name] = self._spawn(part)
         deadline = asyncio.get_running_loop().time() + part.start_seconds
         while not await part.ready():
@@ -115,7 +115,7 @@ class Supervisor:
             running.process, running.ended = started.process, started.ended
             self._say(f"{part.name} runs again (process {started.process.pid})")
 
-    def _spawn(self, part: Part) -> _Running:
+    def _spawn(self, part: ProcessSpec) -> _Running:
         for left in part.leftovers:
             left.unlink(missing_ok=True)
         supervisor = os.getpid()

@@ -23,7 +23,7 @@ from imagesvc.cli.serve import (
 )
 from imagesvc.cli.serve import settings_from as validated
 from imagesvc.cli.supervisor import PartFailed, Supervisor
-from imagesvc.embedded import ALL, DataFolder, EmbeddedError, EmbeddedServers, Part
+from imagesvc.embedded import ALL_SERVERS, DataFolder, EmbeddedError, EmbeddedServers, ProcessSpec
 from imagesvc.embedded.data_folder import write_private
 from imagesvc.embedded.readiness import answers_ok
 from imagesvc.settings import Settings
@@ -72,7 +72,7 @@ class _Up:
         self._supervisor = Supervisor(Ledger(data.run / "processes.json"), self._news)
         wanted = frozenset(name for name, variables in NAMES.items() if variables[0] not in os.environ)
         self._servers = EmbeddedServers(data, wanted=wanted, bucket=os.environ.get("IMAGESVC_S3_BUCKET", "imagesvc"))
-        self._external = ALL - wanted
+        self._external = ALL_SERVERS - wanted
         self._given = {"host": host, "port": port}
 
     async def run(self) -> int:
@@ -110,8 +110,6 @@ class _Up:
             self._news(f"{name} was left running by an earlier run and has been stopped")
         servers = self._servers
         parts = await self._progress.step("data folder", servers.prepare())
-        for notice in servers.postgres.notices if servers.postgres else ():
-            self._news(notice)
         environment = self._environment()
         settings = validated(**_fields(environment))
         require_public_url(settings)
@@ -126,7 +124,7 @@ class _Up:
 
         async def make_schema() -> None:
             await self._start(part for part in parts if part.name != "weed")
-            await servers.settle()
+            await servers.create_database()
             self._tell_servers()
             await self._progress.step("schema and bucket", self._supervisor.run_once(migrate))
 
@@ -141,12 +139,12 @@ class _Up:
         await self._start([worker, api])
         self._announce(settings)
 
-    async def _start(self, parts: Iterable[Part]) -> None:
+    async def _start(self, parts: Iterable[ProcessSpec]) -> None:
         await all_of(self._progress.step(TITLES[part.name], self._supervisor.start([part])) for part in parts)
 
     def _tell_servers(self) -> None:
         """For the commands of operators, which work on the servers of whichever `up` keeps its data in this folder."""
-        postgres, weed = self._servers.postgres, self._servers.weed
+        postgres, weed = self._servers.postgres, self._servers.seaweedfs
         addresses = {
             "database-url": postgres.url if postgres else None,
             "s3-endpoint": weed.endpoint if weed else None,
@@ -163,9 +161,13 @@ class _Up:
 
         environment = dict(os.environ) | self._servers.environment()
         if "IMAGESVC_ADMIN_TOKEN" not in environment:
-            environment["IMAGESVC_ADMIN_TOKEN"] = self._data.keep("admin-token", lambda: secrets.token_urlsafe(32))
+            environment["IMAGESVC_ADMIN_TOKEN"] = self._data.get_or_create_secret(
+                "admin-token", lambda: secrets.token_urlsafe(32)
+            )
         if "IMAGESVC_SECRET_KEYS" not in environment:
-            environment["IMAGESVC_SECRET_KEYS"] = self._data.keep("secret-keys", lambda: f"k1:{secrets.token_hex(32)}")
+            environment["IMAGESVC_SECRET_KEYS"] = self._data.get_or_create_secret(
+                "secret-keys", lambda: f"k1:{secrets.token_hex(32)}"
+            )
         for name, value in self._given.items():
             if value is not None:
                 environment[f"IMAGESVC_{name.upper()}"] = str(value)
@@ -179,9 +181,9 @@ class _Up:
         *,
         ready: Any = None,
         stop_seconds: float = 10.0,
-    ) -> Part:
+    ) -> ProcessSpec:
         """A process of ours. Its secrets are in its environment, never among its arguments."""
-        return Part(
+        return ProcessSpec(
             name=name,
             # -P: what lies in the working folder is not imported
             argv=(sys.executable, "-P", "-m", "imagesvc", *arguments),

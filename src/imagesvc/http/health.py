@@ -17,7 +17,7 @@ from fastapi.responses import PlainTextResponse, Response
 from imagesvc.errors import NotFound, Unavailable
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import web_part
-from imagesvc.metrics.exposition import MEDIA_TYPE, Page
+from imagesvc.metrics.exposition import MEDIA_TYPE, MetricsPage
 from imagesvc.settings import Settings
 
 CHECK_SECONDS = 2.0
@@ -84,7 +84,7 @@ async def metrics(request: Request) -> Response:
     settings = web_part(request, Settings)
     if not _is_among(settings.metrics_networks, request):
         raise NotFound
-    page = web_part(request, Page)
+    page = web_part(request, MetricsPage)
     return Response(await page.text(), media_type=MEDIA_TYPE)
 
 

@@ -1,11 +1,11 @@
-"""The service in numbers, for Prometheus.
+"""Prometheus metrics of the service.
 
-    instruments.py  what a process counts while it works; module-level, as the library wants it
-    census.py       what the servers hold (tasks, loose objects, images), asked when somebody looks, at most every 5 s
-    page.py         the page of one process: all instruments, and the parts that it was given
-    port.py         the worker's own port; the API has the route /metrics
+    instruments.py      what a process counts while it works; module-level, as prometheus_client requires
+    database_gauges.py  what the servers contain (tasks, loose objects, images), queried on a scrape, at most every 5 s
+    exposition.py       the metrics page of one process: all instruments, and the collectors passed to it
+    endpoint.py         the metrics port of the worker; the API has the route /metrics
 
-Names and labels are API: add, never rename. Every label's values are few and known beforehand: a route's template, the
-slug of a problem, the kind of a task; never what a caller sent. No layer below knows this room's callers, so whatever
-it asks (a statement, a ping) is passed in.
+Metric names and labels are API: add, never rename. Each label has few values, known in advance: the template of a
+route, the slug of a problem, the kind of a task. A label never contains what a caller sent. This package is at the
+bottom of the layers, so callers pass in what it needs (a statement to run, a ping).
 """

@@ -1,35 +1,36 @@
-"""The worker's own port: any path answers with its page of metrics.
+"""The metrics port of the worker: every path returns the metrics page.
 
-It is served by the event loop that does the work, so that a worker which hangs does not look alive.
+The event loop that runs the tasks also serves this port, so a worker that hangs does not look healthy.
 """
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 import uvicorn
 
-from imagesvc.metrics.exposition import MEDIA_TYPE, Page
+from imagesvc.metrics.exposition import MEDIA_TYPE, MetricsPage
+
+Send = Callable[[Mapping[str, object]], Awaitable[None]]
 
 
-class PortTaken(Exception):
-    """Nobody can listen on that address; the text says which and why."""
+class PortInUse(Exception):
+    """The address cannot be bound. The text contains the address and the reason."""
 
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the worker's own business."""
+        """Leave signal handling to the worker."""
         yield
 
 
 @contextlib.asynccontextmanager
-async def serving(page: Page, *, host: str, port: int) -> AsyncIterator[int]:
-    """Answer on that port (0: any free one, which is told) inside the block. Raises PortTaken."""
+async def serve_metrics(page: MetricsPage, *, host: str, port: int) -> AsyncIterator[int]:
+    """Serve the page within the block; yields the port. With port 0 the kernel chooses one. Raises PortTaken."""
 
-    async def answer(scope: Any, receive: Any, send: Any) -> None:
+    async def answer(scope: object, receive: object, send: Send) -> None:
         body = await page.text()
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -40,9 +41,9 @@ async def serving(page: Page, *, host: str, port: int) -> AsyncIterator[int]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-            listener.listen()  # from here on nobody else can bind it, and who connects waits for the server to start
+            listener.listen()  # now no other process can bind the port, and clients wait until the server has started
         except OSError as error:
-            raise PortTaken(f"cannot listen on {host}, port {port}: {error.strerror}") from error
+            raise PortInUse(f"cannot listen on {host}, port {port}: {error.strerror}") from error
         config = uvicorn.Config(
             answer,
             interface="asgi3",

@@ -1,4 +1,4 @@
-"""The page of metrics of one process: all its instruments, and what the parts that it was given tell when asked."""
+"""The metrics page of one process: all instruments, and the collectors passed to it."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import version
@@ -10,29 +10,31 @@ from prometheus_client.registry import Collector
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
 
-class Page:
-    """``prepare`` is awaited before each page. Several pages in one process share the instruments."""
+class MetricsPage:
+    """A registry and its page. ``prepare`` is awaited before each scrape. Pages of one process share instruments."""
 
     def __init__(self, *collectors: Collector, prepare: Callable[[], Awaitable[object]] | None = None) -> None:
         self._prepare = prepare
         self._registry = CollectorRegistry(auto_describe=False)
-        for collector in (REGISTRY, Build(), *collectors):
+        for collector in (REGISTRY, BuildInfo(), *collectors):
             self._registry.register(collector)
 
     async def text(self) -> bytes:
-        """In the text format that ``MEDIA_TYPE`` names."""
+        """The page in the text format of ``MEDIA_TYPE``."""
         if self._prepare is not None:
             await self._prepare()
         return generate_latest(self._registry)
 
 
-class Build(Collector):
+class BuildInfo(Collector):
+    """The installed version."""
+
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("imagesvc_build", "What runs", {"version": version("imagesvc")})
+        yield InfoMetricFamily("imagesvc_build", "The running version", {"version": version("imagesvc")})
 
 
-class Gauges(Collector):
-    """A gauge whose values are looked up for each page: ``read`` tells them by the values of ``labels``."""
+class CallbackGauge(Collector):
+    """A gauge whose values are read on each scrape: ``read`` returns them by the values of ``labels``."""
 
     def __init__(
         self,

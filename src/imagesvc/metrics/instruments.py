@@ -1,6 +1,6 @@
-"""What a process counts while it works: a handful of additions for each request, file, task and S3 request.
+"""What a process counts while it works: a few additions per request, file, task and S3 request.
 
-The children of a label set are looked up once and kept, because finding one costs more than adding to it.
+The child of each label set is looked up once and cached, because the lookup costs more than the addition.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from prometheus_client import Counter, Histogram
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-OUTCOMES = frozenset(
+SANDBOX_OUTCOMES = frozenset(
     {
         *("processed", "rejected", "resized", "processing-error", "output-too-large", "bad-reply", "sandbox-lost"),
         *("decoder-crashed", "decoder-timeout", "decoder-memory", "decoder-killed"),
@@ -21,48 +21,60 @@ OUTCOMES = frozenset(
 
 HTTP_REQUESTS = Counter(
     "imagesvc_http_requests",
-    "Requests that ended; status `none`: without an answer, because the client went away",
+    "Finished requests; status `none`: the client disconnected before the response",
     ["method", "route", "status"],
 )
 HTTP_FIRST_BYTE_SECONDS = Histogram(
-    "imagesvc_http_first_byte_seconds", "From the request's head to the answer's", ["method", "route"], buckets=SECONDS
+    "imagesvc_http_first_byte_seconds",
+    "From the request head to the response head",
+    ["method", "route"],
+    buckets=SECONDS,
 )
 HTTP_SECONDS = Histogram(
-    "imagesvc_http_seconds", "From the request's head to the answer's last byte", ["method", "route"], buckets=SECONDS
+    "imagesvc_http_seconds",
+    "From the request head to the last byte of the response",
+    ["method", "route"],
+    buckets=SECONDS,
 )
-PROBLEMS = Counter("imagesvc_problems", "Answers that told a problem, by the last part of its type", ["problem"])
+PROBLEMS = Counter("imagesvc_problems", "Problem responses, by the last part of the problem type", ["problem"])
 
-UPLOADS = Counter("imagesvc_uploads", "Files, by the way they came in and how they fared", ["way", "result"])
-UPLOAD_BYTES = Counter("imagesvc_upload_bytes", "Bytes of accepted files", ["way", "result"])
-UPLOAD_REFUSALS = Counter("imagesvc_upload_refusals", "Files that were not taken, by problem", ["way", "problem"])
+UPLOADS = Counter("imagesvc_uploads", "Uploaded files, by source and result", ["way", "result"])
+UPLOAD_BYTES = Counter("imagesvc_upload_bytes", "Bytes of accepted files, by source and result", ["way", "result"])
+UPLOAD_REFUSALS = Counter("imagesvc_upload_refusals", "Refused files, by source and problem", ["way", "problem"])
 
 S3_REQUESTS = Counter(
-    "imagesvc_s3_requests", "Requests to the object storage, retries of one counted once", ["operation", "result"]
+    "imagesvc_s3_requests",
+    "Requests to the object storage; a request with retries counts once",
+    ["operation", "result"],
 )
 S3_SECONDS = Histogram(
     "imagesvc_s3_seconds",
-    "Time of a request to the object storage, its retries included",
+    "Duration of a request to the object storage, retries included",
     ["operation"],
     buckets=SECONDS,
 )
 
 TASKS = Counter(
-    "imagesvc_task_runs", "Attempts at tasks: done, retried, dead, returned (not counted), lost", ["kind", "result"]
+    "imagesvc_task_runs",
+    "Task attempts: done, retried, dead, returned (does not count as an attempt), lost",
+    ["kind", "result"],
 )
-TASK_SECONDS = Histogram("imagesvc_task_seconds", "Time of one attempt at a task", ["kind"], buckets=SECONDS)
+TASK_SECONDS = Histogram("imagesvc_task_seconds", "Duration of one task attempt", ["kind"], buckets=SECONDS)
 SANDBOX_RUNS = Counter(
-    "imagesvc_sandbox_runs", "Images worked on in the sandbox: processed, rejected, or why it failed", ["outcome"]
+    "imagesvc_sandbox_runs",
+    "Images handled in the sandbox: processed, rejected, resized, or the reason of the failure",
+    ["outcome"],
 )
-ROUNDS = Counter(
-    "imagesvc_background_rounds", "Rounds of what workers do again and again: ok, put-off, failed", ["work", "result"]
+BACKGROUND_ROUNDS = Counter(
+    "imagesvc_background_rounds", "Rounds of periodic background work: ok, put-off, failed", ["work", "result"]
 )
-ROUND_ITEMS = Counter("imagesvc_background_items", "What those rounds dealt with", ["work"])
+BACKGROUND_ITEMS = Counter("imagesvc_background_items", "Items handled by periodic background work", ["work"])
 
 CREATED, DUPLICATE, REFUSED = "created", "duplicate", "refused"
 
 _requests = cache(HTTP_REQUESTS.labels)
 _first_byte = cache(HTTP_FIRST_BYTE_SECONDS.labels)
-_whole = cache(HTTP_SECONDS.labels)
+_duration = cache(HTTP_SECONDS.labels)
 _uploads = cache(UPLOADS.labels)
 _upload_bytes = cache(UPLOAD_BYTES.labels)
 _s3_requests = cache(S3_REQUESTS.labels)
@@ -72,45 +84,51 @@ _s3_seconds = cache(S3_SECONDS.labels)
 def count_request(
     method: str, route: str | None, *, status: int | None, first_byte_seconds: float | None, seconds: float
 ) -> None:
-    """One request ended. ``route`` is the template, None when none matched; a made-up method counts as `other`."""
+    """Count a finished request. ``route`` is the template, None when none matched. Unknown methods count as `other`."""
     known = method if method in METHODS else "other"
     template = route or "none"
     _requests(known, template, str(status) if status else "none").inc()
     if first_byte_seconds is not None:
         _first_byte(known, template).observe(first_byte_seconds)
-    _whole(known, template).observe(seconds)
+    _duration(known, template).observe(seconds)
 
 
 def count_problem(slug: str) -> None:
+    """Count a problem response."""
     PROBLEMS.labels(slug).inc()
 
 
 def count_accepted(way: str, status: str, size: int) -> None:
-    """A file was taken in: ``status`` is `created` or `duplicate`."""
+    """Count an accepted file: ``status`` is `created` or `duplicate`, ``size`` its bytes."""
     _uploads(way, status).inc()
     _upload_bytes(way, status).inc(size)
 
 
 def count_refused(way: str, slug: str) -> None:
-    """A file was not taken; ``slug`` names the problem."""
+    """Count a refused file; ``slug`` names the problem."""
     _uploads(way, REFUSED).inc()
     UPLOAD_REFUSALS.labels(way, slug).inc()
 
 
 def count_s3(operation: str, result: str, seconds: float) -> None:
+    """Count a request to the object storage."""
     _s3_requests(operation, result).inc()
     _s3_seconds(operation).observe(seconds)
 
 
 def count_sandbox_run(outcome: str) -> None:
-    """One image was worked on. What fails is named by a process that may have fallen to the image: so not trusted."""
-    SANDBOX_RUNS.labels(outcome if outcome in OUTCOMES else "other").inc()
+    """Count an image that the sandbox handled. Unknown outcomes count as `other`.
+
+    A compromised sandbox process could report any text, so the text is not used as a label.
+    """
+    SANDBOX_RUNS.labels(outcome if outcome in SANDBOX_OUTCOMES else "other").inc()
 
 
 @contextlib.contextmanager
 def timed_attempt(kind: str) -> Iterator[None]:
-    began = time.monotonic()
+    """Record the duration of the block as a task attempt."""
+    started = time.monotonic()
     try:
         yield
     finally:
-        TASK_SECONDS.labels(kind).observe(time.monotonic() - began)
+        TASK_SECONDS.labels(kind).observe(time.monotonic() - started)

@@ -77,7 +77,7 @@ class Webhooks:
     async def _require_reachable(self, url: str) -> None:
         """Judged again with each delivery; here so that a mistake is told at once."""
         try:
-            await self._fetcher.judge(url)
+            await self._fetcher.check(url)
         except FetchRefused as error:
             raise WebhookUrlRefused(str(error), errors=[{"pointer": "/url", "detail": str(error)}]) from error
         except FetchFailed:

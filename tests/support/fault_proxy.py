@@ -1,6 +1,6 @@
-"""A TCP proxy of the tests' own in front of a server: it delays, cuts, refuses, falls silent or answers instead.
+"""A TCP proxy that injects faults in front of a server: it delays, cuts, refuses, stalls, or answers itself.
 
-What is set holds for the connections that are open as well as for new ones.
+Settings apply to open connections and to new ones.
 """
 
 import asyncio
@@ -16,13 +16,16 @@ Target = tuple[str, int] | str
 """A host and a port, or the path of a Unix socket."""
 
 
-class Proxy:
-    """``async with`` listens on a port of loopback; ``heal`` is the state of the beginning."""
+class FaultProxy:
+    """``async with`` listens on a loopback port, without faults at first.
+
+    ``delay_seconds`` delays each chunk. ``instead`` is sent to clients in place of the response of the server.
+    """
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._server: asyncio.Server | None = None
-        self._open: set[Pair] = set()
+        self._open: set[ConnectionPair] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self.heal()
@@ -42,7 +45,7 @@ class Proxy:
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     def heal(self) -> None:
-        """Pass everything on, at once."""
+        """Remove all faults."""
         self.delay_seconds = 0.0
         self.bytes_until_cut: int | None = None
         self.instead: bytes | None = None
@@ -53,27 +56,28 @@ class Proxy:
         self._flows.set()
 
     def go_away(self) -> None:
-        """Reset every connection, and each new one as soon as it comes: as while a server is restarted."""
+        """Reset all connections, and new ones immediately, as during a restart of the server."""
         self._is_away = True
         self.reset_all()
 
     def fall_silent(self) -> None:
-        """Nothing passes any more, and nobody is told."""
+        """Stop forwarding data while connections stay open."""
         self._flows.clear()
 
     def cut_after(self, size: int) -> None:
-        """Reset all connections once clients have sent so many bytes more, and stay away."""
+        """Behave like ``go_away`` after clients have sent ``size`` more bytes."""
         self.bytes_until_cut = size
 
     def leave_unanswered(self, pattern: bytes) -> None:
-        """What clients send reaches the server; after that which holds ``pattern`` its answer is lost in a reset."""
+        """Forward client data; when it matches ``pattern``, reset the connection instead of returning the response."""
         self._unanswered = re.compile(pattern)
 
     def record(self) -> None:
-        """Keep what clients send from now on in ``recorded``."""
+        """Keep all further data of clients in ``recorded``."""
         self.recorded = bytearray()
 
     def reset_all(self) -> None:
+        """Reset all open connections."""
         for pair in list(self._open):
             pair.reset()
 
@@ -81,7 +85,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
-        pair = Pair(reader, writer)
+        pair = ConnectionPair(reader, writer)
         self._open.add(pair)
         try:
             if self._is_away:
@@ -91,36 +95,36 @@ class Proxy:
             else:
                 from_server, to_server = await asyncio.open_connection(*self._target)
             pair.add(to_server)
-            ways = (
-                asyncio.create_task(self._carry(reader, to_server, lambda chunk: self._sent(chunk, pair))),
-                asyncio.create_task(self._carry(from_server, writer, lambda chunk: self._answered(chunk, pair))),
+            directions = (
+                asyncio.create_task(self._forward(reader, to_server, lambda chunk: self._sent(chunk, pair))),
+                asyncio.create_task(self._forward(from_server, writer, lambda chunk: self._answered(chunk, pair))),
             )
             try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
+                for direction in directions:
+                    direction.cancel()
+                await asyncio.gather(*directions, return_exceptions=True)
         finally:
             pair.reset()
             self._open.discard(pair)
             self._serving.discard(task)
 
-    async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, look: Callable[[bytes], Awaitable[bool]]
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inspect: Callable[[bytes], Awaitable[bool]]
     ) -> None:
-        """Until ``look`` says that this connection is over, or a side ends it."""
+        """Forward data until ``inspect`` returns false or a side closes the connection."""
         with contextlib.suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
                 await self._flows.wait()
                 if self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
-                if not await look(chunk):
+                if not await inspect(chunk):
                     return
                 writer.write(chunk)
                 await writer.drain()
 
-    async def _sent(self, chunk: bytes, pair: "Pair") -> bool:
+    async def _sent(self, chunk: bytes, pair: "ConnectionPair") -> bool:
         if self.recorded is not None:
             self.recorded += chunk
         if self._unanswered is not None and self._unanswered.search(chunk):
@@ -135,15 +139,15 @@ class Proxy:
                 return False
         return True
 
-    async def _answered(self, chunk: bytes, pair: "Pair") -> bool:
+    async def _answered(self, chunk: bytes, pair: "ConnectionPair") -> bool:
         if pair.is_unanswered and not chunk.startswith(b"HTTP/1.1 100"):
             self.times_unanswered += 1
             return False
         return True
 
 
-class Pair:
-    """One client's connection, and ours to the server."""
+class ConnectionPair:
+    """The connection of a client and the matching connection to the server."""
 
     def __init__(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self._reader, self._client = reader, client
@@ -151,7 +155,7 @@ class Pair:
         self._writers = [client]
 
     async def answer(self, data: bytes) -> None:
-        """Reads on until the client has had enough: a reset would overtake the answer."""
+        """Send ``data``, then read until the client closes: a reset could overtake the response."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
                 self._client.write(data)
@@ -160,10 +164,11 @@ class Pair:
                     pass
 
     def add(self, writer: asyncio.StreamWriter) -> None:
+        """Add the connection to the server."""
         self._writers.append(writer)
 
     def reset(self) -> None:
-        """At once, whatever is under way; the client sees a reset."""
+        """Drop both connections immediately; the client sees a TCP reset."""
         for writer in self._writers:
             sock: socket.socket | None = writer.get_extra_info("socket")
             if sock is not None and sock.family == socket.AF_INET and not writer.is_closing():
@@ -172,7 +177,7 @@ class Pair:
 
 
 def http_error(status: int, code: str) -> bytes:
-    """What an S3 server that cannot serve just now answers."""
+    """The error response of an S3 server."""
     body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'
     head = (
         f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\nConnection: close"

@@ -1,4 +1,4 @@
-"""Small ICC profiles (ICC.1:2001, matrix and gamma), to have colours that are not sRGB without shipping a file."""
+"""Builds small ICC profiles (ICC.1:2001, matrix and gamma) for tests of colors outside sRGB."""
 
 import struct
 
@@ -9,6 +9,7 @@ ADOBE_RGB = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919,
 
 
 def rgb_profile(columns: tuple[tuple[float, float, float], ...], *, gamma: float = 2.2) -> bytes:
+    """A matrix profile with these primaries (XYZ, D50)."""
     tags = [
         (b"desc", b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(78)),
         (b"cprt", b"text\0\0\0\0none\0\0\0\0"),
@@ -19,7 +20,8 @@ def rgb_profile(columns: tuple[tuple[float, float, float], ...], *, gamma: float
     return _profile(b"RGB ", tags)
 
 
-def grey_profile(*, gamma: float) -> bytes:
+def gray_profile(*, gamma: float) -> bytes:
+    """A grayscale profile."""
     tags = [
         (b"desc", b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(78)),
         (b"cprt", b"text\0\0\0\0none\0\0\0\0"),
