@@ -137,7 +137,7 @@ class Database:
     async def _connect(self, **arguments: Any) -> asyncpg.Connection:
         try:
             return await connect(self._url, server_settings=self._server_settings, **arguments)
-        except (*CONNECTION_GONE, TimeoutError) as error:
+        except (*CONNECTION_ERRORS, TimeoutError) as error:
             raise DatabaseAway from error
 
     async def fetch_row(self, sql: str, *arguments: object) -> Any:
@@ -186,7 +186,7 @@ class Database:
         """
         return [row_class(**record) for record in await self._run("fetch_custom_plan", sql, arguments)]
 
-    async def fetch_rows_planned_anew(self, sql: str, *arguments: object) -> list[Any]:
+    async def fetch_rows_custom_plan(self, sql: str, *arguments: object) -> list[Any]:
         """Like ``fetch_rows``, planned for these arguments; planning costs a few milliseconds per call."""
         records: list[Any] = await self._run("fetch_custom_plan", sql, arguments)
         return records
@@ -205,9 +205,9 @@ class Database:
                 await pool.release(connection)
         except TimeoutError as error:
             raise DatabaseBusy from error
-        except CONNECTION_GONE as error:
+        except CONNECTION_ERRORS as error:
             raise DatabaseAway from error
-        except OVERLOADED as error:
+        except OVERLOAD_ERRORS as error:
             raise DatabaseBusy from error
 
     async def _open(self) -> asyncpg.Pool:
@@ -249,7 +249,7 @@ async def _decode_json(connection: asyncpg.Connection) -> None:
         await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
-CONNECTION_GONE = (
+CONNECTION_ERRORS = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -261,7 +261,7 @@ CONNECTION_GONE = (
 )
 """The connection could not be opened, or it broke."""
 
-OVERLOADED = (
+OVERLOAD_ERRORS = (
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
@@ -275,9 +275,9 @@ def _translate_session_error(context: ExceptionContext) -> None:
     error = context.original_exception
     if not isinstance(error, Exception):
         return  # a cancelled task also invalidates its connection; the cancellation stays what the caller sees
-    if context.is_disconnect or isinstance(error.__cause__, CONNECTION_GONE):
+    if context.is_disconnect or isinstance(error.__cause__, CONNECTION_ERRORS):
         raise DatabaseAway from error
-    if isinstance(error.__cause__, OVERLOADED):
+    if isinstance(error.__cause__, OVERLOAD_ERRORS):
         raise DatabaseBusy from error
 
 
