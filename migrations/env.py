@@ -1,4 +1,4 @@
-"""Runs migrations on an async connection, one runner at a time; gives up rather than block a busy table."""
+"""Runs the migrations: one process at a time (advisory lock), and with timeouts so that a busy table is not blocked."""
 
 import asyncio
 
@@ -41,5 +41,5 @@ async def online() -> None:
 
 
 if context.is_offline_mode():
-    raise SystemExit("migrations look at the database as they run; --sql is not supported")
+    raise SystemExit("migrations read the database while they run: --sql is not supported")
 asyncio.run(online())

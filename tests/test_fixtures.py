@@ -1,4 +1,4 @@
-"""The fixtures themselves: each test has servers to itself, with nothing left by another."""
+"""The fixtures themselves: each test gets an empty database, an empty Valkey and an empty bucket."""
 
 import asyncpg
 import pytest
@@ -8,10 +8,8 @@ from imagesvc.settings import Settings
 from imagesvc.storage.bucket import Storage
 
 
-@pytest.mark.parametrize("turn", range(2))
-async def test_each_test_finds_a_migrated_empty_database_an_empty_valkey_and_an_empty_bucket(
-    settings: Settings, turn: int
-) -> None:
+@pytest.mark.parametrize("run", range(2))
+async def test_each_test_starts_with_a_migrated_database_and_empty_servers(settings: Settings, run: int) -> None:
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     valkey = redis.asyncio.Redis.from_url(settings.redis_url.get_secret_value())
     async with Storage(settings) as storage:

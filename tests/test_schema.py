@@ -1,4 +1,4 @@
-"""The schema: models and migrations say the same, up and down work, an outdated one is refused."""
+"""The schema: models and migrations agree, migrations run in both directions, an outdated schema is refused."""
 
 import asyncio
 import os
@@ -12,11 +12,11 @@ from imagesvc.db import Database, SchemaOutdated, alembic_config, require_curren
 from imagesvc.settings import Settings
 
 
-async def test_models_and_migrations_say_the_same(settings: Settings) -> None:
+async def test_models_and_migrations_define_the_same_schema(settings: Settings) -> None:
     await asyncio.to_thread(command.check, alembic_config(settings))
 
 
-async def test_every_migration_goes_down_and_up_again(settings: Settings) -> None:
+async def test_every_migration_can_be_downgraded_and_upgraded_again(settings: Settings) -> None:
     config = alembic_config(settings)
 
     await asyncio.to_thread(command.downgrade, config, "base")
@@ -25,7 +25,7 @@ async def test_every_migration_goes_down_and_up_again(settings: Settings) -> Non
     await asyncio.to_thread(command.check, config)
 
 
-async def test_an_outdated_schema_is_refused_with_the_command_that_mends_it(settings: Settings) -> None:
+async def test_an_outdated_schema_is_refused_with_the_command_that_upgrades_it(settings: Settings) -> None:
     await asyncio.to_thread(command.downgrade, alembic_config(settings), "-1")
     database = Database(settings)
 
@@ -44,7 +44,7 @@ async def test_a_database_without_a_schema_is_refused(
     await database.close()
 
 
-async def test_two_migrations_at_once_wait_for_each_other(
+async def test_concurrent_migrations_wait_for_each_other(
     settings_with: Callable[..., Settings], empty_database_url: str
 ) -> None:
     settings = settings_with(database_url=empty_database_url)

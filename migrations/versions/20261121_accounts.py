@@ -1,4 +1,4 @@
-"""Passwords, API keys, failed logins, and shares of images."""
+"""Passwords, API keys, failed logins and image shares."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("token_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
     op.add_column("users", sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
     op.drop_constraint("users_account_key", "users")
-    # an account that is being removed does not keep its name from being given again
+    # the name of an account that is being removed can be used for a new account
     op.create_index(
         "users_account_key",
         "users",

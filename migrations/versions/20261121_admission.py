@@ -1,7 +1,8 @@
-"""Admission as functions of the database: one round trip, and no row lock ever waits for a client.
+"""Admission as database functions: one round trip, and no row lock waits for a client.
 
-The protocol is told in docs/architecture.md. Locks are taken in the order link, blob, image, upload, task, loose object.
-A refusal is returned before anything was written; what must undo writes is raised, which rolls the whole statement back.
+docs/architecture.md describes the protocol. Locks are taken in the order link, blob, image, upload, task, loose object.
+The functions return a refusal before they write anything. They raise an error where writes have to be rolled back.
+The text below is the first version; src/imagesvc/sql/ has the current one.
 """
 
 from alembic import op

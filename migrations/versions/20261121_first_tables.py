@@ -1,4 +1,4 @@
-"""The first tables."""
+"""Tables for users, links, blobs, images, uploads, batches, renditions, tasks, loose objects and statistics."""
 
 import sqlalchemy as sa
 from alembic import op

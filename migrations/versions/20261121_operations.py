@@ -1,4 +1,4 @@
-"""What operators ask for: dead letters by age, reprocessing in bounded batches, audits that can be gone on with."""
+"""Tables for operations: the age of dead letters, reprocessing in batches, audits that can be resumed."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Perceptual hashes, found by their bands."""
+"""Table of perceptual hashes, with one index for each of their four bands of 16 bits."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,7 +19,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["blob_id"], ["blobs.id"], name=op.f("perceptual_hashes_blob_id_fkey")),
         sa.PrimaryKeyConstraint("blob_id", name=op.f("perceptual_hashes_pkey")),
     )
-    # a search reads tens of thousands of index entries: pages that are not known to be visible would all be fetched
+    # A search reads tens of thousands of index entries. It fetches the table's page of each entry whose page is not
+    # marked all-visible, so the table is vacuumed more often than by default.
     op.execute("ALTER TABLE perceptual_hashes SET (autovacuum_vacuum_insert_scale_factor = 0.02)")
     op.execute(
         "INSERT INTO perceptual_hashes (blob_id, hash)"

@@ -1,4 +1,4 @@
-"""Idempotency keys, and what batches tell."""
+"""Table of idempotency keys, and the count of rejected files on batches."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("sealed_with", sa.Text(), nullable=True),
         sa.Column("answer", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint("(answer IS NULL) = (lease_token IS NOT NULL)", name=op.f("idempotency_keys_lease_check")),
-        # an account takes its keys along: nothing in the bucket hangs on them
+        # deleted with the account, by cascade: these rows name no objects in the bucket
         sa.ForeignKeyConstraint(
             ["caller_id"], ["users.id"], name=op.f("idempotency_keys_caller_id_fkey"), ondelete="CASCADE"
         ),

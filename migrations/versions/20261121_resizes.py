@@ -1,4 +1,4 @@
-"""Resizes on request."""
+"""Table of requested resizes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # their objects would be left to nobody
+    # without this, no row would name their objects
     op.execute("DELETE FROM tasks WHERE kind = 'resize'")
     for column in ("source_key", "key"):
         op.execute(

@@ -1,7 +1,7 @@
-"""Resumable uploads (tus): their table, and their transactions as functions for the reason of decision 0001.
+"""Resumable uploads (tus): their table, and their transactions as database functions (docs/decisions/0001).
 
-The protocol is told in docs/resumable.md. Locks are taken in the order link, resumable upload, …, task, loose object; the
-task `finish_resumable` is always the last.
+docs/resumable.md describes the protocol. Locks are taken in the order link, resumable upload, …, task, loose object; the
+task `finish_resumable` is always locked last. The text below is the first version; src/imagesvc/sql/ has the current one.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,8 @@
-"""Search among images by words, place, time and where they came from.
+"""Search for images by words, place, time and the context of their uploads.
 
-What search looks at stands in the image's own row, and what each upload adds in the upload's: the indexes hold the
-order of the answer behind what is asked for, so that a first page reads a page (docs/decisions/0008).
+The columns that a search filters by are in the rows of images and uploads themselves. Each index contains the filtered
+column first and then the columns of the result's order, so that a first page reads one page of results
+(docs/decisions/0008). The functions below are the first version; src/imagesvc/sql/ has the current one.
 """
 
 import sqlalchemy as sa
@@ -120,7 +121,7 @@ FUNCTIONS = {
     "uploads_names()": NAMES_OF_UPLOADS,
 }
 
-# one line of admission changes: the function is taken as it is and written again
+# Changes one statement of admit_file: reads the function's present text, replaces the statement, creates it again.
 ADMIT_NAMES = """
 DO $$
 DECLARE

@@ -1,7 +1,8 @@
-"""Statistics: triggers append what changes, views add it to what was folded.
+"""Statistics: triggers append changes, views add them to the folded counts.
 
-Counted are images that are not `rejected`, their uploads, and blobs that are not `rejected`. The triggers sit on the
-tables, so that no way to insert, change or delete a row can forget a count.
+They count images that are not `rejected`, the uploads of those, and blobs that are not `rejected`. The triggers are on
+the tables, so that every insert, change and delete of a row is counted. The text below is the first version;
+src/imagesvc/sql/ has the current one.
 """
 
 from alembic import op

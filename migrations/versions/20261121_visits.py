@@ -1,4 +1,4 @@
-"""Stores, jobs, visits and their images; tasks that take turns."""
+"""Tables of stores, jobs, visits and their images; the fair queue of tasks (column turn_of)."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -76,7 +76,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("visit_images_visit_id_position_idx"), "visit_images", ["visit_id", "position"])
     op.create_index(op.f("visit_images_fetch_id_idx"), "visit_images", ["fetch_id"])
-    # what the report reads, and nothing else of the table
+    # covers the report: it reads this index and not the table
     op.create_index(
         "visit_images_report_idx",
         "visit_images",
@@ -91,7 +91,7 @@ def upgrade() -> None:
         sa.Column("image_id", sa.Uuid(), nullable=False),
         sa.Column("etag", sa.Text(), nullable=True),
         sa.Column("last_modified", sa.Text(), nullable=True),
-        # nothing in the bucket hangs on these: what was known about a URL goes with the image that it led to
+        # deleted with the image, by cascade: these rows name no objects in the bucket
         sa.ForeignKeyConstraint(
             ["image_id"], ["images.id"], name=op.f("fetched_urls_image_id_fkey"), ondelete="CASCADE"
         ),

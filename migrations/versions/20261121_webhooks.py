@@ -1,8 +1,8 @@
 """Webhooks and their deliveries.
 
-Events are made by triggers, in the transaction that changes the fact: whoever moves an image or a job need not think of
-it, and where nobody has subscribed it costs a look into an index. ``webhook_event`` makes a row and a task for each
-webhook that wants the event.
+Triggers make the events, in the transaction that changes the fact. So code that changes an image or a job cannot forget
+the event, and without a subscriber it costs one look into an index. ``webhook_event`` inserts a row and a task for each
+webhook that wants the event. The text below is the first version; src/imagesvc/sql/ has the current one.
 """
 
 import sqlalchemy as sa

@@ -68,48 +68,50 @@ TIMEOUTS = {
 
 
 class DatabaseAway(Unavailable):
-    slug, title = "database-away", "The database cannot be reached just now"
+    """The server cannot be reached, or it closed the connection."""
+
+    slug, title = "database-away", "The database cannot be reached"
 
 
 class DatabaseBusy(Unavailable):
-    """No connection came free, a lock or a statement took too long, or the database lacks room."""
+    """No connection became free in time, a lock or a statement timed out, or the server is out of resources."""
 
     slug, title = "database-busy", "Too many requests are waiting for the database"
 
 
 class SchemaOutdated(RuntimeError):
-    """The database's schema is not the one that this version works with."""
+    """The database's schema is not the one that this version needs."""
 
 
 def new_id() -> UUID:
-    """A UUIDv7 (RFC 9562): sorts by time, so that new rows land together in the indexes."""
+    """A UUIDv7 (RFC 9562). Ids sort by time, so new rows are next to each other in the indexes."""
     return uuid7()
 
 
 async def connect(url: str, **arguments: Any) -> asyncpg.Connection:
-    """A connection by a libpq URL, with sslmode and ?host=/socket/folder, which SQLAlchemy's own do not know."""
+    """Connect by a libpq URL. SQLAlchemy's own URLs know neither sslmode nor ?host=/socket/folder."""
     return await asyncpg.connect(url, timeout=5, **arguments)
 
 
 class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
-    """A pooled connection on which nobody ever changes a session setting: nothing to reset, one round trip spared."""
+    """A pooled connection whose session settings never change: it needs no reset, which saves one round trip."""
 
     def get_reset_query(self) -> str:
         return ""
 
-    async def fetch_planned_anew(self, sql: str, *arguments: Any) -> list[Any]:
-        """Planned for these very arguments, which decide what index is the right one, and never for all alike."""
+    async def fetch_custom_plan(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """Like ``fetch``, but plans the statement for these arguments instead of using a generic plan."""
         async with self.transaction(readonly=True):
             await self.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-            found: list[Any] = await self.fetch(sql, *arguments)
-        return found
+            records: list[asyncpg.Record] = await self.fetch(sql, *arguments)
+        return records
 
 
 class Database:
-    """One process's connections: sessions for services, and a pool of plain ones for single statements.
+    """The connections of one process: a pool for ORM sessions, and one for single statements.
 
-    Each of the two is bounded by ``settings.database_pool``; whoever waits longer than
-    ``settings.database_pool_wait_seconds`` gets DatabaseBusy.
+    Each pool has at most ``settings.database_pool`` connections. A caller that waits longer than
+    ``settings.database_pool_wait_seconds`` for one gets DatabaseBusy.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -127,29 +129,29 @@ class Database:
             pool_use_lifo=True,
             hide_parameters=True,
         )
-        event.listen(self.engine.sync_engine, "handle_error", _away)
+        event.listen(self.engine.sync_engine, "handle_error", _translate_session_error)
         self.sessions = async_sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False)
-        self._plain: asyncpg.Pool | None = None
+        self._statements: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
     async def _connect(self, **arguments: Any) -> asyncpg.Connection:
         try:
             return await connect(self._url, server_settings=self._server_settings, **arguments)
-        except (*CONNECTION_GONE, TimeoutError) as error:
+        except (*CONNECTION_ERRORS, TimeoutError) as error:
             raise DatabaseAway from error
 
-    async def fetch_row(self, sql: str, *arguments: Any) -> Any:
-        """The first row of one statement, committed by itself; None when there is none. JSON comes decoded.
+    async def fetch_row(self, sql: str, *arguments: object) -> Any:
+        """Run one statement in its own transaction and return its first row as a record, None when there is no row.
 
-        Half of what a session costs (docs/performance.md). Raises asyncpg's errors of the statement, DatabaseAway and
-        DatabaseBusy.
+        JSON columns arrive decoded. Raises asyncpg's errors of the statement, DatabaseAway and DatabaseBusy.
+        ``fetch_one`` returns typed rows.
         """
         return await self._run("fetchrow", sql, arguments)
 
-    async def fetch_rows(self, sql: str, *arguments: Any) -> list[Any]:
-        """All rows of one statement, like ``fetch_row``."""
-        found: list[Any] = await self._run("fetch", sql, arguments)
-        return found
+    async def fetch_rows(self, sql: str, *arguments: object) -> list[Any]:
+        """Like ``fetch_row``, but returns all rows."""
+        records: list[Any] = await self._run("fetch", sql, arguments)
+        return records
 
     async def fetch_one(self, sql: str, row_class: type[RowT], *arguments: object) -> RowT:
         """Run one statement in its own transaction and return its first row as a ``row_class``.
@@ -182,19 +184,19 @@ class Database:
 
         Planning costs a few milliseconds per call.
         """
-        return [row_class(**record) for record in await self._run("fetch_planned_anew", sql, arguments)]
+        return [row_class(**record) for record in await self._run("fetch_custom_plan", sql, arguments)]
 
-    async def fetch_rows_planned_anew(self, sql: str, *arguments: Any) -> list[Any]:
-        """The same for a statement whose best plan depends on its arguments; planning costs a few milliseconds."""
-        found: list[Any] = await self._run("fetch_planned_anew", sql, arguments)
-        return found
+    async def fetch_rows_custom_plan(self, sql: str, *arguments: object) -> list[Any]:
+        """Like ``fetch_rows``, planned for these arguments; planning costs a few milliseconds per call."""
+        records: list[Any] = await self._run("fetch_custom_plan", sql, arguments)
+        return records
 
     async def _run(
-        self, fetch: Literal["fetch", "fetchrow", "fetch_planned_anew"], sql: str, arguments: Sequence[Any]
-    ) -> Any:
+        self, fetch: Literal["fetch", "fetchrow", "fetch_custom_plan"], sql: str, arguments: Sequence[object]
+    ) -> Any:  # asyncpg has no types
         try:
-            pool = self._plain or await self._open()
-            # where one is free nobody waits: the timers around it would cost a quarter of a small statement
+            pool = self._statements or await self._open()
+            # An idle connection needs no timeout. Its timer would add a quarter to the cost of a small statement.
             timeout = None if pool.get_idle_size() else self._wait_seconds
             connection = await pool.acquire(timeout=timeout)
             try:
@@ -203,42 +205,42 @@ class Database:
                 await pool.release(connection)
         except TimeoutError as error:
             raise DatabaseBusy from error
-        except CONNECTION_GONE as error:
+        except CONNECTION_ERRORS as error:
             raise DatabaseAway from error
-        except OVERLOADED as error:
+        except OVERLOAD_ERRORS as error:
             raise DatabaseBusy from error
 
     async def _open(self) -> asyncpg.Pool:
         async with self._opening:
-            if self._plain is None:
-                self._plain = await asyncpg.create_pool(
+            if self._statements is None:
+                self._statements = await asyncpg.create_pool(
                     self._url,
                     min_size=0,
                     max_size=self._size,
                     timeout=5,
-                    # a server that is there says so itself, a moment earlier
+                    # longer than the server's own statement_timeout: a server that responds reports the timeout first
                     command_timeout=self._statement_seconds * 1.2,
                     init=_decode_json,
                     server_settings=self._server_settings,
                     connection_class=_PlainConnection,
                 )
-            return self._plain
+            return self._statements
 
     async def ping(self) -> None:
         await self.fetch_row("SELECT 1")
 
     def connections(self) -> dict[tuple[str, ...], float]:
-        """Open ones by pool and whether they are in use; each pool opens ``settings.database_pool`` at the most."""
+        """The number of open connections, by pool (`sessions`, `statements`) and state (`used`, `idle`)."""
         sessions = cast(QueuePool, self.engine.pool)
         counts = {"sessions": (sessions.checkedout(), sessions.checkedin()), "statements": (0, 0)}
-        if self._plain is not None:
-            idle = self._plain.get_idle_size()
-            counts["statements"] = (self._plain.get_size() - idle, idle)
+        if self._statements is not None:
+            idle = self._statements.get_idle_size()
+            counts["statements"] = (self._statements.get_size() - idle, idle)
         return {(pool, state): pair[at] for pool, pair in counts.items() for at, state in enumerate(("used", "idle"))}
 
     async def close(self) -> None:
-        if self._plain is not None:
-            await self._plain.close()
+        if self._statements is not None:
+            await self._statements.close()
         await self.engine.dispose()
 
 
@@ -247,7 +249,7 @@ async def _decode_json(connection: asyncpg.Connection) -> None:
         await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
-CONNECTION_GONE = (
+CONNECTION_ERRORS = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -257,31 +259,30 @@ CONNECTION_GONE = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
 )
+"""The connection could not be opened, or it broke."""
 
-
-OVERLOADED = (
+OVERLOAD_ERRORS = (
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.InsufficientResourcesError,
 )
-"""The same statement may go through later."""
+"""The server is overloaded: the same statement may succeed later."""
 
 
-def _away(context: ExceptionContext) -> None:
-    """A connection that broke under a statement of a session, or a statement that waited too long: 503, and not our
-    mistake."""
+def _translate_session_error(context: ExceptionContext) -> None:
+    """Raise DatabaseAway or DatabaseBusy for a session's statement that failed on a broken connection or a timeout."""
     error = context.original_exception
     if not isinstance(error, Exception):
-        return  # cancelled: that the connection is thrown away too is no reason to say otherwise
-    if context.is_disconnect or isinstance(error.__cause__, CONNECTION_GONE):
+        return  # a cancelled task also invalidates its connection; the cancellation stays what the caller sees
+    if context.is_disconnect or isinstance(error.__cause__, CONNECTION_ERRORS):
         raise DatabaseAway from error
-    if isinstance(error.__cause__, OVERLOADED):
+    if isinstance(error.__cause__, OVERLOAD_ERRORS):
         raise DatabaseBusy from error
 
 
 def alembic_config(settings: Settings | None = None) -> Config:
-    """Alembic's configuration: the migrations of this checkout, or those that the wheel carries."""
+    """Alembic's configuration, with the migrations of the installed package or of this checkout."""
     here = Path(__file__).parent
     packaged = here / "_migrations"
     config = Config()
@@ -292,24 +293,25 @@ def alembic_config(settings: Settings | None = None) -> Config:
 
 
 async def upgrade(settings: Settings) -> None:
-    """Bring the schema to the newest revision; safe to run from several places at once (an advisory lock)."""
+    """Upgrade the schema to the newest revision. Concurrent calls wait for each other (advisory lock)."""
     await asyncio.to_thread(command.upgrade, alembic_config(settings), "head")
 
 
-def wanted_revisions() -> Sequence[str]:
+def expected_revisions() -> Sequence[str]:
+    """The newest revisions that the migrations of this version define."""
     return ScriptDirectory.from_config(alembic_config()).get_heads()
 
 
 async def require_current_schema(database: Database) -> None:
-    """Raises SchemaOutdated, saying which command mends it, unless the schema is the newest this code knows."""
-    wanted = set(wanted_revisions())
+    """Raises SchemaOutdated, which names the command to run, unless the schema has this version's newest revision."""
+    expected = set(expected_revisions())
     try:
         async with database.engine.connect() as connection:
-            have = set((await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars())
+            present = set((await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars())
     except ProgrammingError:
-        have = set()
-    if have != wanted:
-        found = ", ".join(sorted(have)) or "none"
+        present = set()
+    if present != expected:
+        found = ", ".join(sorted(present)) or "none"
         raise SchemaOutdated(
-            f"the database's schema is at {found}, this version needs {', '.join(wanted)}: run `imagesvc migrate`"
+            f"the database's schema is at {found}, this version needs {', '.join(expected)}: run `imagesvc migrate`"
         )

@@ -1,10 +1,10 @@
-"""The report through the HTTP door: whole, in parts, of an empty service, and for zones that are none."""
+"""The report over HTTP: as a whole, in parts, of an empty service, and for invalid time zones."""
 
 from tests.images.uploads import send
 from tests.support.images import exif_jpeg, png
 from tests.support.service import Service
 
-NO_ZONES = [
+INVALID_TIME_ZONES = [
     "",
     "Mars/Olympus",
     "../../etc/passwd",
@@ -16,7 +16,7 @@ NO_ZONES = [
 ]
 
 
-async def test_an_empty_service_counts_nothing_on_thirty_days(idle_service: Service) -> None:
+async def test_an_empty_service_reports_thirty_days_of_zero(idle_service: Service) -> None:
     report = (await idle_service.owner.get("/v1/stats")).json()
 
     days = report.pop("uploads_per_day")
@@ -31,7 +31,7 @@ async def test_an_empty_service_counts_nothing_on_thirty_days(idle_service: Serv
     }
 
 
-async def test_the_parts_say_what_the_whole_says(service: Service) -> None:
+async def test_the_partial_reports_together_equal_the_whole_report(service: Service) -> None:
     sent = [await send(service, exif_jpeg(seed=1)), await send(service, png(seed=2)), await send(service, png(seed=3))]
     states = [(await service.image_of(result))["state"] for result in sent]
 
@@ -46,15 +46,15 @@ async def test_the_parts_say_what_the_whole_says(service: Service) -> None:
     assert parts[0] | parts[1] | parts[2] | {"totals": whole["totals"]} == whole
 
 
-async def test_a_time_zone_that_is_none_is_422(idle_service: Service) -> None:
-    answers = [await idle_service.owner.get("/v1/stats", params={"tz": zone}) for zone in NO_ZONES]
+async def test_an_invalid_time_zone_is_422(idle_service: Service) -> None:
+    answers = [await idle_service.owner.get("/v1/stats", params={"tz": zone}) for zone in INVALID_TIME_ZONES]
 
     assert [(answer.status_code, answer.json()["errors"][0]["pointer"]) for answer in answers] == [
         (422, "/query/tz")
-    ] * len(NO_ZONES)
+    ] * len(INVALID_TIME_ZONES)
 
 
-async def test_a_zone_that_only_the_machine_knows_is_no_failure_of_ours(idle_service: Service) -> None:
+async def test_a_time_zone_unknown_to_postgresql_is_not_a_server_error(idle_service: Service) -> None:
     names = ["localtime", "posixrules", "posix/UTC", "right/UTC", "Factory"]
 
     answers = [await idle_service.owner.get("/v1/stats", params={"tz": name}) for name in names]
@@ -62,7 +62,7 @@ async def test_a_zone_that_only_the_machine_knows_is_no_failure_of_ours(idle_ser
     assert {answer.status_code for answer in answers} <= {200, 422}
 
 
-async def test_statistics_are_not_for_strangers(idle_service: Service) -> None:
+async def test_every_statistics_route_without_a_credential_is_401(idle_service: Service) -> None:
     paths = ["/v1/stats", "/v1/stats/formats", "/v1/stats/cameras", "/v1/stats/uploads-per-day"]
 
     answers = [await idle_service.anyone.get(path) for path in paths]

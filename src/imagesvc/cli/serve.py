@@ -139,14 +139,14 @@ def _unless_set(values: dict[str, str]) -> dict[str, str]:
 
 async def require_schema(settings: Settings) -> None:
     """Raises NotPossible, before anything else is started, when the schema is not the newest."""
-    from imagesvc.db import CONNECTION_GONE, Database, DatabaseAway, SchemaOutdated, require_current_schema
+    from imagesvc.db import CONNECTION_ERRORS, Database, DatabaseAway, SchemaOutdated, require_current_schema
 
     database = Database(settings)
     try:
         await require_current_schema(database)
     except SchemaOutdated as outdated:
         raise NotPossible(str(outdated)) from outdated
-    except (DatabaseAway, *CONNECTION_GONE) as error:
+    except (DatabaseAway, *CONNECTION_ERRORS) as error:
         raise NotPossible(_away(error)) from error
     finally:
         await database.close()
@@ -157,7 +157,7 @@ def _away(error: Exception) -> str:
 
 
 async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: float) -> int:
-    from imagesvc.db import CONNECTION_GONE, DatabaseAway, upgrade
+    from imagesvc.db import CONNECTION_ERRORS, DatabaseAway, upgrade
     from imagesvc.storage.bucket import Storage, StorageAway
 
     async def make_bucket() -> None:
@@ -174,7 +174,7 @@ async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: flo
             try:
                 await step()
                 break
-            except (DatabaseAway, *CONNECTION_GONE) as error:
+            except (DatabaseAway, *CONNECTION_ERRORS) as error:
                 trouble = _away(error)
             except StorageAway:
                 trouble = f"the S3 server {settings.s3_endpoint} is away, or refuses bucket {settings.s3_bucket}"

@@ -1,4 +1,4 @@
-"""The tables of the statistics: appended changes, and what they were folded into. The views add both."""
+"""The tables of the statistics: appended changes, and the counts that they are folded into. Readers add both."""
 
 from sqlalchemy import Identity
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from imagesvc.db import Base
 
 
 class StatsDelta(Base):
-    """A change of a count, appended by triggers with the fact that changed: nobody waits for a counter."""
+    """A change of one count, appended by triggers in the transaction of the change: no writer waits for a counter."""
 
     __tablename__ = "stats_deltas"
 
@@ -19,8 +19,11 @@ class StatsDelta(Base):
 
 
 class StatsCount(Base):
-    """A folded count. Kinds: `format` (media type), `camera` (name, '' unknown), `quarter` (UTC quarter of an hour),
-    `uploads` and `blobs` (totals with bytes)."""
+    """A folded count.
+
+    What ``name`` is depends on the kind: `format` (media type), `camera` (its name; '' for images without one),
+    `quarter` (quarter of an hour in UTC), `uploads` ('', one total with bytes), `blobs` (media type, with bytes).
+    """
 
     __tablename__ = "stats_counts"
 

@@ -1,6 +1,6 @@
-"""Routes: the statistics, whole and in parts."""
+"""Routes: the statistics, as a whole and in parts."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
@@ -13,33 +13,35 @@ from imagesvc.stats.service import Statistics
 
 router = APIRouter(prefix="/v1/stats", tags=["statistics"], dependencies=[needs_bearer], responses=problems(Forbidden))
 
-Zone = Annotated[str, Query(max_length=64, description="whose days are counted", examples=["Europe/Berlin"])]
+TimeZone = Annotated[str, Query(max_length=64, description="IANA time zone of the days", examples=["Europe/Berlin"])]
 
 
-async def _report(request: Request, caller: CurrentCaller, zone: str = "UTC") -> dict[str, Any]:
-    stats = web_part(request, Statistics)
-    return await stats.report(caller, zone=zone)
+async def _report(request: Request, caller: CurrentCaller, time_zone: str = "UTC") -> Report:
+    return await web_part(request, Statistics).report(caller, time_zone=time_zone)
 
 
 @router.get("", response_model=Report)
-async def statistics(request: Request, caller: CurrentCaller, tz: Zone = "UTC") -> dict[str, Any]:
-    """Formats with the most popular first, the top 10 cameras, 30 days with zeros, totals. Exact at once."""
+async def statistics(request: Request, caller: CurrentCaller, tz: TimeZone = "UTC") -> Report:
+    """Images by format (most popular first), the top 10 cameras, uploads of the last 30 days, and totals.
+
+    Exact at every moment.
+    """
     return await _report(request, caller, tz)
 
 
 @router.get("/formats", response_model=Formats)
-async def formats(request: Request, caller: CurrentCaller) -> dict[str, Any]:
+async def formats(request: Request, caller: CurrentCaller) -> Formats:
     """Images by media type, the most popular first."""
     return await _report(request, caller)
 
 
 @router.get("/cameras", response_model=Cameras)
-async def cameras(request: Request, caller: CurrentCaller) -> dict[str, Any]:
-    """The ten cameras with the most images, and how many images have none."""
+async def cameras(request: Request, caller: CurrentCaller) -> Cameras:
+    """The ten cameras with the most images, and the number of images without a camera."""
     return await _report(request, caller)
 
 
 @router.get("/uploads-per-day", response_model=UploadsPerDay)
-async def uploads_per_day(request: Request, caller: CurrentCaller, tz: Zone = "UTC") -> dict[str, Any]:
-    """The last 30 days, today last, days without uploads included."""
+async def uploads_per_day(request: Request, caller: CurrentCaller, tz: TimeZone = "UTC") -> UploadsPerDay:
+    """Uploads on each of the last 30 days, including days without uploads; today is the last one."""
     return await _report(request, caller, tz)

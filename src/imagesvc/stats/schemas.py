@@ -1,11 +1,10 @@
-"""What the statistics routes answer."""
+"""Response bodies of the statistics routes."""
 
 import datetime as dt
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
-EXAMPLE: dict[str, Any] = {
+EXAMPLE: dict[str, JsonValue] = {
     "formats": [{"media_type": "image/jpeg", "count": 50}],
     "most_popular_format": "image/jpeg",
     "cameras": [{"model": "NIKON D300", "count": 1}],
@@ -71,7 +70,7 @@ class UploadsPerDay(BaseModel):
 
 
 class Report(Formats, Cameras, UploadsPerDay):
-    """Images that are not rejected, and their uploads; deletions are taken out."""
+    """Counts of images that are not rejected, and of their uploads. Deleted images and uploads are not counted."""
 
     model_config = _example(*EXAMPLE)
 

@@ -76,4 +76,4 @@ class Search:
             rows=rows,
             most_looked=self._most_looked,
         )
-        return await self._database.fetch_rows_planned_anew(statement.text, *statement.arguments)
+        return await self._database.fetch_rows_custom_plan(statement.text, *statement.arguments)
