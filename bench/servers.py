@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from imagesvc.cli.process_registry import Ledger
+from imagesvc.cli.process_registry import ProcessRegistry
 from imagesvc.cli.supervisor import Supervisor
 from imagesvc.db import upgrade
 from imagesvc.embedded import DataFolder, EmbeddedServers
@@ -63,7 +63,7 @@ async def running_servers() -> AsyncIterator[Servers]:
     try:
         with DataFolder(folder / "data") as data:
             embedded = EmbeddedServers(data)
-            supervisor = Supervisor(Ledger(data.run / "processes.json"), print)
+            supervisor = Supervisor(ProcessRegistry(data.run / "processes.json"), print)
             try:
                 await supervisor.start(await embedded.prepare())
                 await embedded.create_database()

@@ -1,4 +1,4 @@
-"""The client commands as a user runs them: processes of their own, beside a service in this one."""
+"""Runs the client commands as processes, against a service in the test process."""
 
 import asyncio
 import json
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LONGEST_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class FinishedCommand:
     code: int
     out: str
     err: str
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """Of --json."""
+        """The output of --json; the shape depends on the command."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
 class Command:
-    """``state`` is where journals are kept. Nothing of this process's own settings is passed on."""
+    """``state`` is the folder for journals. The settings of the test process are not passed on."""
 
     def __init__(self, state: Path, **variables: str) -> None:
         self._environment = {
@@ -45,12 +45,12 @@ class Command:
             stderr=pipe,
         )
 
-    async def run(self, *arguments: str | Path, typed: str = "") -> Ended:
-        return await ended(await self.start(*arguments), typed=typed)
+    async def run(self, *arguments: str | Path, typed: str = "") -> FinishedCommand:
+        return await finish(await self.start(*arguments), typed=typed)
 
 
-async def ended(process: asyncio.subprocess.Process, *, typed: str = "") -> Ended:
-    async with asyncio.timeout(LONGEST_SECONDS):
+async def finish(process: asyncio.subprocess.Process, *, typed: str = "") -> FinishedCommand:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         out, err = await process.communicate(typed.encode())
     assert process.returncode is not None
-    return Ended(code=process.returncode, out=out.decode(), err=err.decode())
+    return FinishedCommand(code=process.returncode, out=out.decode(), err=err.decode())

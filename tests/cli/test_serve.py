@@ -1,4 +1,4 @@
-"""`imagesvc serve`, `worker` and `migrate` run apart, and what they say when something is wrong with their settings."""
+"""`imagesvc serve`, `worker` and `migrate`: what they report about wrong settings and servers."""
 
 import os
 import socket
@@ -15,11 +15,11 @@ SECRET = "hunter2-hunter2"
 
 
 def environment_of(settings: Settings, **changes: str) -> dict[str, str]:
-    """The settings as another process reads them; a change to the empty text takes one away."""
+    """The settings as environment variables; a change to the empty text removes one."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("IMAGESVC_")}
     given = {f"IMAGESVC_{name.upper()}": getattr(settings, name) for name in settings.model_fields_set}
-    told = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in given.items()}
-    return {name: value for name, value in (clean | told | changes).items() if value}
+    values = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in given.items()}
+    return {name: value for name, value in (clean | values | changes).items() if value}
 
 
 def imagesvc(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -34,17 +34,17 @@ def imagesvc(*arguments: str, environment: dict[str, str]) -> subprocess.Complet
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-def test_a_missing_setting_is_named_in_one_line_with_what_to_put(settings: Settings, command: str) -> None:
-    ended = imagesvc(command, environment=environment_of(settings, IMAGESVC_DATABASE_URL=""))
+def test_a_missing_setting_is_reported_in_one_line_with_its_format(settings: Settings, command: str) -> None:
+    finished = imagesvc(command, environment=environment_of(settings, IMAGESVC_DATABASE_URL=""))
 
-    assert ended.returncode == 2
-    assert ended.stderr.splitlines() == [
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines() == [
         "imagesvc: IMAGESVC_DATABASE_URL is not set: "
-        "put postgresql://user:password@host:port/name, or ?host=/socket/folder"
+        "set it to postgresql://user:password@host:port/name, or ?host=/socket/folder"
     ]
 
 
-def test_a_wrong_secret_is_not_repeated(settings: Settings) -> None:
+def test_an_invalid_secret_is_not_printed(settings: Settings) -> None:
     wrong = {
         "IMAGESVC_SECRET_KEYS": f"k1:{SECRET}",
         "IMAGESVC_ADMIN_TOKEN": SECRET,
@@ -52,70 +52,70 @@ def test_a_wrong_secret_is_not_repeated(settings: Settings) -> None:
         "IMAGESVC_PORT": "eighty",
     }
 
-    ended = imagesvc("serve", environment=environment_of(settings, **wrong))
+    finished = imagesvc("serve", environment=environment_of(settings, **wrong))
 
-    assert ended.returncode == 2
-    assert sorted(line.split()[1] for line in ended.stderr.splitlines()) == sorted(wrong)
-    assert SECRET not in ended.stderr + ended.stdout
+    assert finished.returncode == 2
+    assert sorted(line.split()[1] for line in finished.stderr.splitlines()) == sorted(wrong)
+    assert SECRET not in finished.stderr + finished.stdout
 
 
-def test_a_port_that_is_in_use_is_said(settings: Settings) -> None:
+def test_a_port_in_use_is_reported(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
 
-        ended = imagesvc("serve", "--port", port, environment=environment_of(settings))
+        finished = imagesvc("serve", "--port", port, environment=environment_of(settings))
 
-    assert ended.returncode == 2
-    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use" in ended.stderr
+    assert finished.returncode == 2
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use" in finished.stderr
 
 
-def test_off_loopback_the_public_address_is_needed(settings: Settings) -> None:
-    ended = imagesvc("serve", "--host", "0.0.0.0", environment=environment_of(settings))
+def test_listening_beyond_loopback_requires_the_public_url(settings: Settings) -> None:
+    finished = imagesvc("serve", "--host", "0.0.0.0", environment=environment_of(settings))
 
-    assert ended.returncode == 2
-    assert "IMAGESVC_PUBLIC_URL is not set" in ended.stderr
+    assert finished.returncode == 2
+    assert "IMAGESVC_PUBLIC_URL is not set" in finished.stderr
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-def test_an_outdated_schema_ends_it_with_the_command_that_mends_it(
+def test_an_outdated_schema_stops_the_start_and_names_migrate(
     settings: Settings, empty_database_url: str, command: str
 ) -> None:
     environment = environment_of(settings, IMAGESVC_DATABASE_URL=empty_database_url, IMAGESVC_PORT="0")
 
-    ended = imagesvc(command, environment=environment)
+    finished = imagesvc(command, environment=environment)
 
-    assert ended.returncode == 1
-    assert len(ended.stderr.splitlines()) == 1
-    assert "run `imagesvc migrate`" in ended.stderr
+    assert finished.returncode == 1
+    assert len(finished.stderr.splitlines()) == 1
+    assert "run `imagesvc migrate`" in finished.stderr
 
 
-async def test_migrate_needs_the_database_alone_and_brings_it_to_the_newest_schema(
+async def test_migrate_needs_only_the_database_and_upgrades_to_the_newest_schema(
     settings: Settings, empty_database_url: str
 ) -> None:
     only = {"PATH": os.environ["PATH"], "IMAGESVC_DATABASE_URL": empty_database_url}
 
-    ended = [imagesvc("migrate", environment=only) for _ in range(2)]
+    finished = [imagesvc("migrate", environment=only) for _ in range(2)]
 
-    assert [(run.returncode, run.stderr) for run in ended] == [(0, ""), (0, "")]
+    assert [(run.returncode, run.stderr) for run in finished] == [(0, ""), (0, "")]
     connection = await asyncpg.connect(empty_database_url)
     assert await connection.fetchval("SELECT count(*) FROM links") == 0
     await connection.close()
 
 
 @pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
-def test_a_database_that_cannot_be_reached_is_said_without_its_password(settings: Settings, command: str) -> None:
+def test_an_unreachable_database_is_reported_without_its_password(settings: Settings, command: str) -> None:
     nowhere = f"postgresql://imagesvc:{SECRET}@127.0.0.1:1/imagesvc"
 
-    ended = imagesvc(command, environment=environment_of(settings, IMAGESVC_DATABASE_URL=nowhere, IMAGESVC_PORT="0"))
+    finished = imagesvc(command, environment=environment_of(settings, IMAGESVC_DATABASE_URL=nowhere, IMAGESVC_PORT="0"))
 
-    assert ended.returncode == 1
-    assert "IMAGESVC_DATABASE_URL cannot be reached" in ended.stderr
-    assert SECRET not in ended.stderr
+    assert finished.returncode == 1
+    assert "IMAGESVC_DATABASE_URL cannot be reached" in finished.stderr
+    assert SECRET not in finished.stderr
 
 
 @pytest.mark.parametrize("command", ["up", "serve", "worker", "migrate"])
-def test_every_command_explains_itself_with_examples(command: str) -> None:
-    told = imagesvc(command, "--help", environment=dict(os.environ)).stdout
+def test_the_help_of_every_command_has_examples(command: str) -> None:
+    help_text = imagesvc(command, "--help", environment=dict(os.environ)).stdout
 
-    assert "Examples" in told
-    assert f"imagesvc {command}" in told.partition("Examples")[2]
+    assert "Examples" in help_text
+    assert f"imagesvc {command}" in help_text.partition("Examples")[2]

@@ -1,4 +1,4 @@
-"""Files that pass for pictures at the door, each with other bytes."""
+"""Files that the service accepts as pictures by their first bytes; each has different content."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ def content(size: int = 2000) -> bytes:
 
 
 def fill(folder: Path, count: int, *, size: int = 2000) -> Path:
-    """The folder with that many files of other contents in it."""
+    """Create ``count`` files of different content in ``folder`` and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         (folder / f"p{number:03}.jpg").write_bytes(content(size))

@@ -1,4 +1,4 @@
-"""A line that can be bad: passes requests on to the service, and counts, cuts, holds or refuses them when told to."""
+"""A proxy in front of the service that counts requests and can cut, hold or refuse them."""
 
 import asyncio
 import contextlib
@@ -11,13 +11,13 @@ CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(kw_only=True)
-class Passed:
-    """A request as it came. ``status`` is what it was answered; ``body_bytes`` is how much of it went on."""
+class ProxiedRequest:
+    """``status`` is that of the answer; ``body_bytes`` is how much of the body was passed on."""
 
     method: str
     path: str
     headers: dict[str, str]
-    began_at: float
+    started_at: float
     ended_at: float | None = None
     status: int | None = None
     body_bytes: int = 0
@@ -28,46 +28,51 @@ class Passed:
 
 
 @dataclass(kw_only=True)
-class Line:
-    """``hold`` is told how many uploads went before one, and whether that one waits for ever; ``refuse`` has answers in
-    the service's place; ``cut_after`` so many bytes of a body, or instead of an answer (``cut_answer``), once."""
+class FaultyProxy:
+    """Faults are set as attributes while it runs.
+
+    ``hold`` receives the number of earlier uploads and returns whether this one waits for ever, which sets ``held``.
+    ``refusals`` are answers to the next uploads, which the service does not see. ``cut_after`` closes one connection
+    after so many bytes of a body; ``cut_answer`` closes one in place of an answer. While ``is_away``, connections are
+    refused and counted.
+    """
 
     url: str = ""
-    requests: list[Passed] = field(default_factory=list)
+    requests: list[ProxiedRequest] = field(default_factory=list)
     hold: Callable[[int], bool] = lambda _uploads: False
     held: asyncio.Event = field(default_factory=asyncio.Event)
-    refuse: list[bytes] = field(default_factory=list)
+    refusals: list[bytes] = field(default_factory=list)
     cut_after: int | None = None
     cut_answer: bool = False
     is_away: bool = False
     is_away_after_cut: bool = False
-    turned_away: int = 0
+    refused_connections: int = 0
     _service: tuple[str, int] = ("", 0)
-    _open: set[asyncio.StreamWriter] = field(default_factory=set)
-    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _connections: set[asyncio.StreamWriter] = field(default_factory=set)
+    _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def uploads(self) -> list[Passed]:
+    def uploads(self) -> list[ProxiedRequest]:
         return [request for request in self.requests if request.is_upload]
 
-    def end(self) -> None:
-        self._over.set()
-        self.hang_up()
+    def close(self) -> None:
+        self._closed.set()
+        self.close_connections()
 
-    def hang_up(self) -> None:
-        for writer in self._open:
+    def close_connections(self) -> None:
+        for writer in self._connections:
             writer.transport.abort()
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_away:
-            self.turned_away += 1
+            self.refused_connections += 1
             writer.transport.abort()
             return
-        self._open.add(writer)
+        self._connections.add(writer)
         to_service, from_service = None, None
         try:
             from_service, to_service = await asyncio.open_connection(*self._service)
-            while await self._pass_one(reader, writer, from_service, to_service):
+            while await self._pass_request(reader, writer, from_service, to_service):
                 pass
         except (asyncio.IncompleteReadError, OSError):
             pass
@@ -75,9 +80,9 @@ class Line:
             for end in (writer, to_service):
                 if end is not None:
                     end.transport.abort()
-            self._open.discard(writer)
+            self._connections.discard(writer)
 
-    async def _pass_one(
+    async def _pass_request(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
@@ -89,16 +94,16 @@ class Line:
         uploads = len(self.uploads)
         self.requests.append(request)
         left = int(request.headers.get("content-length", 0))
-        if request.is_upload and self.refuse:
+        if request.is_upload and self.refusals:
             await reader.readexactly(left)
-            answer = self.refuse.pop(0)
+            answer = self.refusals.pop(0)
             request.status = int(answer.split()[1])
             writer.write(answer)
             request.ended_at = time.monotonic()
             return True
         if request.is_upload and self.hold(uploads):
             self.held.set()
-            await self._over.wait()
+            await self._closed.wait()
             return False
         to_service.write(head)
         while left:
@@ -123,9 +128,9 @@ class Line:
         return b"connection: close" not in answer.lower()
 
 
-def _request(head: bytes) -> Passed:
+def _request(head: bytes) -> ProxiedRequest:
     method, path, _ = head.decode("latin-1").split(" ", 2)
-    return Passed(method=method, path=path, headers=_headers(head), began_at=time.monotonic())
+    return ProxiedRequest(method=method, path=path, headers=_headers(head), started_at=time.monotonic())
 
 
 def _headers(head: bytes) -> dict[str, str]:
@@ -134,20 +139,20 @@ def _headers(head: bytes) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def line_to(service_url: str) -> AsyncIterator[Line]:
-    where = urlsplit(service_url)
-    line = Line(_service=(where.hostname or "", where.port or 80))
-    server = await asyncio.start_server(line.take, "127.0.0.1", 0)
-    line.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+async def faulty_proxy(service_url: str) -> AsyncIterator[FaultyProxy]:
+    address = urlsplit(service_url)
+    proxy = FaultyProxy(_service=(address.hostname or "", address.port or 80))
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield line
+        yield proxy
     finally:
         server.close()
-        line.end()
+        proxy.close()
 
 
 def busy(*, seconds: int) -> bytes:
-    """The service asks to come again later."""
+    """A 503 answer with Retry-After."""
     body = b'{"type": "/problems/no-room", "title": "Too many uploads are under way", "status": 503}'
     return (
         b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"

@@ -1,18 +1,18 @@
-"""Which files are meant, and what is in them."""
+"""Finding files and reading them."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from imagesvc.client.errors import FileUnusable
-from imagesvc.client.file_reader import Found, look_at, read_hash
-from imagesvc.client.files import find
+from imagesvc.client.errors import FileUnreadable
+from imagesvc.client.file_reader import LocalFile, read_hash, stat_file
+from imagesvc.client.files import find_files
 
 
 def names(*named: Path) -> list[str]:
-    """Of what is found; what cannot be read with a mark."""
-    return [found.path.name if isinstance(found, Found) else f"!{found[0].name}" for found in find(named)]
+    """The names of the files found; unreadable ones have a leading "!"."""
+    return [found.path.name if isinstance(found, LocalFile) else f"!{found[0].name}" for found in find_files(named)]
 
 
 def test_all_files_below_a_folder_are_found_once_and_in_order(tmp_path: Path) -> None:
@@ -29,13 +29,13 @@ def test_all_files_below_a_folder_are_found_once_and_in_order(tmp_path: Path) ->
     ]
 
 
-def test_what_was_named_is_sent_even_if_it_is_hidden(tmp_path: Path) -> None:
+def test_a_named_file_is_found_even_if_it_is_hidden(tmp_path: Path) -> None:
     (tmp_path / ".hidden.jpg").touch()
 
     assert names(tmp_path / ".hidden.jpg") == [".hidden.jpg"]
 
 
-def test_links_make_no_loops_and_broken_ones_are_told(tmp_path: Path) -> None:
+def test_symbolic_links_make_no_loops_and_broken_ones_are_reported(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "real.jpg").touch()
@@ -44,29 +44,29 @@ def test_links_make_no_loops_and_broken_ones_are_told(tmp_path: Path) -> None:
     (folder / "nowhere.jpg").symlink_to("gone.jpg")
     (folder / "self.jpg").symlink_to("self.jpg")
     os.mkfifo(folder / "pipe")
-    (tmp_path / "door").symlink_to(folder)
+    (tmp_path / "shortcut").symlink_to(folder)
 
     assert names(folder) == ["linked.jpg", "!nowhere.jpg", "real.jpg", "!self.jpg"]
-    assert len(names(tmp_path / "door")) == 4
+    assert len(names(tmp_path / "shortcut")) == 4
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_taken(tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_read_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"x" * 1_000_000)
-    seen = look_at(path)
+    seen = stat_file(path)
 
     def write_more() -> bool:
         path.write_bytes(b"y" * 1_000_001)
         return False
 
-    with pytest.raises(FileUnusable, match="being written"):
+    with pytest.raises(FileUnreadable, match="changed while it was read"):
         read_hash(seen, is_stopping=write_more)
 
 
-def test_a_folder_or_a_pipe_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_and_a_pipe_are_unreadable(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
-    with pytest.raises(FileUnusable, match="folder"):
-        look_at(tmp_path)
-    with pytest.raises(FileUnusable, match="no regular file"):
-        look_at(tmp_path / "pipe")
+    with pytest.raises(FileUnreadable, match="folder"):
+        stat_file(tmp_path)
+    with pytest.raises(FileUnreadable, match="not a regular file"):
+        stat_file(tmp_path / "pipe")

@@ -1,163 +1,182 @@
-"""Whole folders: what is sent, what is not, and what an interrupted run leaves for the next one."""
+"""Uploads of folders: what is sent, what is not, and what an interrupted run leaves for the next one."""
 
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import pytest
 
-from imagesvc.client import Client, Context, ServerAway
-from imagesvc.client.folder_upload import Run
+from imagesvc.client import Client, Context, ServerUnavailable
+from imagesvc.client.folder_upload import FIRST_READ_BYTES, FolderUpload
 from imagesvc.client.journal import Journal
-from imagesvc.client.results import Listeners, Outcome
+from imagesvc.client.models import LinkOptions
+from imagesvc.client.results import FileResult, Listeners
 from tests.client.pictures import content, fill
-from tests.client.proxy import Line, line_to
+from tests.client.proxy import FaultyProxy, faulty_proxy
 from tests.support.service import Service
 
 LARGE = 9 * 1024 * 1024
 
 
 @pytest.fixture
-async def line(idle_service: Service) -> AsyncIterator[Line]:
-    async with line_to(idle_service.url) as line:
-        yield line
+async def proxy(idle_service: Service) -> AsyncIterator[FaultyProxy]:
+    async with faulty_proxy(idle_service.url) as proxy:
+        yield proxy
 
 
 class Sender:
-    """Runs through one link over that line, with one journal."""
+    """Runs folder uploads through one link and the proxy, with one journal."""
 
-    def __init__(self, line: Line, link: dict[str, Any], journal: Path | None) -> None:
-        self._url = f"{line.url}/u/{link['token']}"
+    def __init__(self, proxy: FaultyProxy, link: Mapping[str, str], journal: Path | None) -> None:
+        self._url = f"{proxy.url}/u/{link['token']}"
         self._journal = journal
 
     async def run(
-        self, *named: Path, concurrency: int = 2, patience_seconds: float = 20, **wanted: Any
-    ) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        journal, is_done = Journal(self._journal), False
+        self,
+        *named: Path,
+        concurrency: int = 2,
+        retry_timeout_seconds: float = 20,
+        is_dry: bool = False,
+        memory_bytes: int = FIRST_READ_BYTES,
+    ) -> list[FileResult]:
+        results: list[FileResult] = []
+        journal, is_complete = Journal(self._journal), False
         try:
-            async with Client.through(self._url, patience_seconds=patience_seconds) as client:
-                listeners = Listeners(on_outcome=outcomes.append)
-                run = Run(client, Context(), journal, listeners, concurrency=concurrency, **wanted)
-                await run.send(named)
-            is_done = True
+            async with Client.through(self._url, retry_timeout_seconds=retry_timeout_seconds) as client:
+                upload = FolderUpload(
+                    client,
+                    Context(),
+                    journal,
+                    Listeners(on_result=results.append),
+                    concurrency=concurrency,
+                    is_dry=is_dry,
+                    memory_bytes=memory_bytes,
+                )
+                await upload.send(named)
+            is_complete = True
         finally:
-            journal.close(is_done=is_done)
-        return outcomes
+            journal.close(is_complete=is_complete)
+        return results
 
 
-async def sender(service: Service, line: Line, journal: Path | None = None, **wanted: Any) -> Sender:
-    return Sender(line, await service.new_link(**wanted), journal)
+async def new_sender(
+    service: Service, proxy: FaultyProxy, journal: Path | None = None, **options: Unpack[LinkOptions]
+) -> Sender:
+    return Sender(proxy, await service.new_link(**options), journal)
 
 
-def tally(outcomes: list[Outcome]) -> Counter[tuple[str, bool]]:
-    return Counter((outcome.status, outcome.is_sent) for outcome in outcomes)
+def tally(results: list[FileResult]) -> Counter[tuple[str, bool]]:
+    return Counter((result.status, result.is_sent) for result in results)
 
 
-async def test_a_run_that_was_cancelled_goes_on_and_sends_only_what_is_missing(
-    idle_service: Service, line: Line, tmp_path: Path
+async def test_a_run_after_a_cancelled_one_sends_only_what_is_missing(
+    idle_service: Service, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     folder = fill(tmp_path / "pictures", 12)
     (folder / "note.jpg").write_text("no picture")
-    sending = await sender(idle_service, line, tmp_path / "journal")
-    line.hold = lambda uploads: uploads >= 8
-    first = asyncio.create_task(sending.run(folder))
-    await line.held.wait()
+    sender = await new_sender(idle_service, proxy, tmp_path / "journal")
+    proxy.hold = lambda uploads: uploads >= 8
+    first = asyncio.create_task(sender.run(folder))
+    await proxy.held.wait()
     first.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await first
-    line.hold = lambda _uploads: False
-    before = len(line.uploads)
+    proxy.hold = lambda _uploads: False
+    before = len(proxy.uploads)
 
-    outcomes = await sending.run(folder)
+    results = await sender.run(folder)
 
-    counts = tally(outcomes)
-    assert len(outcomes) == 13
+    counts = tally(results)
+    assert len(results) == 13
     assert counts[("rejected", False)] + counts[("rejected", True)] == 1
     assert counts[("created", True)] + counts[("created", False)] + counts[("duplicate", False)] == 12
-    assert counts[("created", False)] >= 5, "what the first run has sent is told as it told it"
-    assert len(line.uploads) - before <= 13 - 7
-    assert not (tmp_path / "journal").exists(), "there is nothing left to go on with"
+    assert counts[("created", False)] >= 5, "files that the first run sent have its result"
+    assert len(proxy.uploads) - before <= 13 - 7
+    assert not (tmp_path / "journal").exists(), "a complete run removes its journal"
 
 
-async def test_a_large_file_goes_on_in_the_next_run(idle_service: Service, line: Line, tmp_path: Path) -> None:
+async def test_the_next_run_resumes_a_large_file(idle_service: Service, proxy: FaultyProxy, tmp_path: Path) -> None:
     path = tmp_path / "large.jpg"
     path.write_bytes(content(LARGE))
-    sending = await sender(idle_service, line, tmp_path / "journal")
-    line.cut_after = 6 * 1024 * 1024
-    line.is_away_after_cut = True
-    with pytest.raises(ServerAway):
-        await sending.run(path, patience_seconds=0.5)
-    line.is_away = line.is_away_after_cut = False
+    sender = await new_sender(idle_service, proxy, tmp_path / "journal")
+    proxy.cut_after = 6 * 1024 * 1024
+    proxy.is_away_after_cut = True
+    with pytest.raises(ServerUnavailable):
+        await sender.run(path, retry_timeout_seconds=0.5)
+    proxy.is_away = proxy.is_away_after_cut = False
 
-    (outcome,) = await sending.run(path)
+    (result,) = await sender.run(path)
 
-    creations = [request for request in line.uploads if request.method == "POST"]
-    assert (outcome.status, outcome.is_sent) == ("created", True)
+    creations = [request for request in proxy.uploads if request.method == "POST"]
+    assert (result.status, result.is_sent) == ("created", True)
     assert len(creations) == 1
-    assert sum(request.body_bytes for request in line.uploads) < LARGE + 2 * 1024 * 1024
+    assert sum(request.body_bytes for request in proxy.uploads) < LARGE + 2 * 1024 * 1024
 
 
-async def test_a_link_that_is_used_up_in_the_middle_ends_the_sending(
-    idle_service: Service, line: Line, tmp_path: Path
+async def test_a_link_that_is_used_up_during_a_run_stops_the_requests(
+    idle_service: Service, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     folder = fill(tmp_path / "pictures", 12)
-    sending = await sender(idle_service, line, max_files=3)
+    sender = await new_sender(idle_service, proxy, max_files=3)
 
-    outcomes = await sending.run(folder)
+    results = await sender.run(folder)
 
-    assert tally(outcomes) == {("created", True): 3, ("rejected", False): 9}
-    assert {outcome.problem.status for outcome in outcomes if outcome.problem} == {410}
-    first_410 = min(request.ended_at for request in line.uploads if request.status == 410 and request.ended_at)
-    # one that had begun before the answer was there
-    assert len(line.uploads) <= 5
-    assert sum(request.began_at > first_410 for request in line.requests) <= 1
+    assert tally(results) == {("created", True): 3, ("rejected", False): 9}
+    assert {result.problem.status for result in results if result.problem} == {410}
+    first_410 = min(request.ended_at for request in proxy.uploads if request.status == 410 and request.ended_at)
+    # at most one request started before the answer arrived
+    assert len(proxy.uploads) <= 5
+    assert sum(request.started_at > first_410 for request in proxy.requests) <= 1
 
 
-async def test_the_same_content_is_sent_once(idle_service: Service, line: Line, tmp_path: Path) -> None:
+async def test_the_same_content_is_sent_once(idle_service: Service, proxy: FaultyProxy, tmp_path: Path) -> None:
     folder = fill(tmp_path / "pictures", 1)
     data = (folder / "p000.jpg").read_bytes()
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         (folder / name).write_bytes(data)
     (folder / "d.txt").write_text("no picture")
     (folder / "e.txt").write_text("no picture")
-    sending = await sender(idle_service, line)
+    sender = await new_sender(idle_service, proxy)
 
-    outcomes = await sending.run(folder, concurrency=4)
+    results = await sender.run(folder, concurrency=4)
 
-    assert tally(outcomes) == {("created", True): 1, ("duplicate", False): 3, ("rejected", False): 2}
-    assert len(line.uploads) == 2
+    assert tally(results) == {("created", True): 1, ("duplicate", False): 3, ("rejected", False): 2}
+    assert len(proxy.uploads) == 2
 
 
-async def test_a_dry_run_asks_and_sends_nothing(idle_service: Service, line: Line, tmp_path: Path) -> None:
+async def test_a_dry_run_checks_and_sends_nothing(idle_service: Service, proxy: FaultyProxy, tmp_path: Path) -> None:
     folder = fill(tmp_path / "pictures", 3)
-    sending = await sender(idle_service, line)
-    await sending.run(folder / "p001.jpg")
-    sent = len(line.uploads)
+    sender = await new_sender(idle_service, proxy)
+    await sender.run(folder / "p001.jpg")
+    sent = len(proxy.uploads)
 
-    outcomes = await sending.run(folder, is_dry=True)
+    results = await sender.run(folder, is_dry=True)
 
-    assert tally(outcomes) == {("missing", False): 2, ("duplicate", False): 1}
-    assert len(line.uploads) == sent
+    assert tally(results) == {("missing", False): 2, ("duplicate", False): 1}
+    assert len(proxy.uploads) == sent
 
 
-async def test_an_unreadable_file_harms_no_other(idle_service: Service, line: Line, tmp_path: Path) -> None:
+async def test_an_unreadable_file_does_not_stop_the_others(
+    idle_service: Service, proxy: FaultyProxy, tmp_path: Path
+) -> None:
     folder = fill(tmp_path / "pictures", 2)
     (folder / "p000b.jpg").symlink_to("nowhere.jpg")
-    sending = await sender(idle_service, line)
+    sender = await new_sender(idle_service, proxy)
 
-    outcomes = await sending.run(folder)
+    results = await sender.run(folder)
 
-    assert tally(outcomes) == {("created", True): 2, ("unreadable", False): 1}
+    assert tally(results) == {("created", True): 2, ("unreadable", False): 1}
 
 
-async def test_files_beyond_the_memory_budget_wait_for_room(idle_service: Service, line: Line, tmp_path: Path) -> None:
+async def test_files_beyond_the_memory_budget_wait_for_memory(
+    idle_service: Service, proxy: FaultyProxy, tmp_path: Path
+) -> None:
     folder = fill(tmp_path / "pictures", 12, size=100_000)
-    sending = await sender(idle_service, line)
+    sender = await new_sender(idle_service, proxy)
 
-    outcomes = await sending.run(folder, concurrency=8, memory_bytes=250_000)
+    results = await sender.run(folder, concurrency=8, memory_bytes=250_000)
 
-    assert tally(outcomes) == {("created", True): 12}
+    assert tally(results) == {("created", True): 12}

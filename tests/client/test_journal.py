@@ -1,4 +1,4 @@
-"""What is noted for the next run, and what is not."""
+"""What the journal records for the next run, and what it does not."""
 
 import contextlib
 import os
@@ -8,60 +8,60 @@ from pathlib import Path
 
 import pytest
 
-from imagesvc.client import Problem, Sent
-from imagesvc.client.file_reader import look_at
+from imagesvc.client import Problem, Receipt
+from imagesvc.client.file_reader import stat_file
 from imagesvc.client.journal import Journal, journal_for
 
 HASH = "ab" * 32
 
 
-def closed(path: Path) -> None:
-    """A run that was interrupted after it had noted something of everything."""
+def record_an_interrupted_run(path: Path) -> None:
+    """Record an unfinished, an accepted and a refused upload, and close the journal as incomplete."""
     journal = Journal(path)
-    journal.note_begun("1" * 64, "01995f4e")
-    journal.note_sent("2" * 64, Sent(status="created", upload_id="u", url="/u/a-secret/uploads/u"))
-    journal.note_refused("3" * 64, Problem(type="/problems/unsupported-media-type", title="no", status=415))
-    journal.close(is_done=False)
+    journal.record_created("1" * 64, "01995f4e")
+    journal.record_accepted("2" * 64, Receipt(status="created", upload_id="u", url="/u/a-secret/uploads/u"))
+    journal.record_refused("3" * 64, Problem(type="/problems/unsupported-media-type", title="no", status=415))
+    journal.close(is_complete=False)
 
 
-def test_the_next_run_knows_what_became_of_what(tmp_path: Path) -> None:
-    closed(tmp_path / "journal")
+def test_the_next_run_reads_what_an_interrupted_run_recorded(tmp_path: Path) -> None:
+    record_an_interrupted_run(tmp_path / "journal")
 
     journal = Journal(tmp_path / "journal")
 
-    begun, sent, refused = (journal.known(digit * 64) for digit in "123")
-    assert begun is not None
-    assert begun.resumable_id == "01995f4e"
-    assert sent is not None
-    assert sent.sent == Sent(status="created", upload_id="u")
+    created, accepted, refused = (journal.content_record(digit * 64) for digit in "123")
+    assert created is not None
+    assert created.resumable_id == "01995f4e"
+    assert accepted is not None
+    assert accepted.receipt == Receipt(status="created", upload_id="u")
     assert refused is not None
     assert refused.problem is not None
     assert refused.problem.status == 415
-    assert [known.is_of_this_run for known in (begun, sent, refused)] == [False] * 3
-    journal.close(is_done=True)
+    assert [record.is_from_this_run for record in (created, accepted, refused)] == [False] * 3
+    journal.close(is_complete=True)
     assert os.listdir(tmp_path) == []
 
 
-def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+def test_the_hash_of_a_changed_file_is_not_reused(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"old")
     journal = Journal(tmp_path / "journal")
-    seen = look_at(path)
-    journal.note_hash(seen, HASH)
+    seen = stat_file(path)
+    journal.record_hash(seen, HASH)
 
-    assert journal.hash_of(look_at(path)) == HASH
+    assert journal.hash_of(stat_file(path)) == HASH
     os.utime(path, ns=(seen.modified_ns, seen.modified_ns + 1))
-    assert journal.hash_of(look_at(path)) is None
+    assert journal.hash_of(stat_file(path)) is None
     path.write_bytes(b"older")
     os.utime(path, ns=(seen.modified_ns, seen.modified_ns))
-    assert journal.hash_of(look_at(path)) is None
-    journal.close(is_done=True)
+    assert journal.hash_of(stat_file(path)) is None
+    journal.close(is_complete=True)
 
 
-def test_it_holds_no_secret_and_is_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_contains_no_secret_and_only_its_owner_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with contextlib.suppress(KeyboardInterrupt), journal_for("http://example.org a-secret", is_kept=True) as journal:
-        journal.note_sent("2" * 64, Sent(status="created", url="/u/a-secret/uploads/u"))
+        journal.record_accepted("2" * 64, Receipt(status="created", url="/u/a-secret/uploads/u"))
         raise KeyboardInterrupt
 
     (path,) = (tmp_path / "imagesvc" / "uploads").iterdir()
@@ -70,7 +70,7 @@ def test_it_holds_no_secret_and_is_for_its_owner_alone(tmp_path: Path, monkeypat
     assert b"a-secret" not in path.read_bytes() + path.name.encode()
 
 
-def test_a_second_run_at_the_same_time_does_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_concurrent_run_works_without_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
     with journal_for("x", is_kept=True) as first, journal_for("x", is_kept=True) as second:
@@ -81,19 +81,21 @@ def test_a_second_run_at_the_same_time_does_without(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("found", [b"not a database at all, but long enough to be taken for one" * 20, b""])
-def test_what_is_no_journal_is_replaced(tmp_path: Path, found: bytes) -> None:
+def test_a_file_that_is_no_journal_is_replaced(tmp_path: Path, found: bytes) -> None:
     (tmp_path / "journal").write_bytes(found)
 
-    closed(tmp_path / "journal")
+    record_an_interrupted_run(tmp_path / "journal")
 
-    assert Journal(tmp_path / "journal").known("2" * 64) is not None
+    assert Journal(tmp_path / "journal").content_record("2" * 64) is not None
 
 
-def test_where_none_can_be_written_the_run_does_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_works_without_a_journal_where_none_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
 
     with journal_for("x", is_kept=True) as journal:
         assert journal.path is None
-        journal.note_sent("2" * 64, Sent(status="created"))
-        assert journal.known("2" * 64) is not None
+        journal.record_accepted("2" * 64, Receipt(status="created"))
+        assert journal.content_record("2" * 64) is not None

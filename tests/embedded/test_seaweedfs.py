@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from imagesvc.cli.process_registry import Ledger
+from imagesvc.cli.process_registry import ProcessRegistry
 from imagesvc.cli.supervisor import Supervisor
 from imagesvc.embedded import DataFolder, EmbeddedServers
 from imagesvc.embedded.seaweedfs import GRPC_OFFSET, PORTS
@@ -145,7 +145,7 @@ async def own_server(tmp_path: Path) -> AsyncIterator[tuple[EmbeddedServers, Sup
     """An S3 server of this test, which it may kill."""
     with DataFolder(tmp_path / "data") as data:
         servers = EmbeddedServers(data, wanted=frozenset({"weed"}))
-        supervisor = Supervisor(Ledger(data.run / "processes.json"), print)
+        supervisor = Supervisor(ProcessRegistry(data.run / "processes.json"), print)
         try:
             await supervisor.start(await servers.prepare())
             yield servers, supervisor

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from imagesvc.cli.process_registry import Ledger, birth
+from imagesvc.cli.process_registry import ProcessRegistry, process_identity
 from imagesvc.cli.supervisor import Supervisor
 from imagesvc.embedded import ALL_SERVERS, DataFolder, EmbeddedServers
 from imagesvc.embedded.data_folder import write_private
@@ -72,9 +72,9 @@ def end_run(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         host = json.loads((folder / "host.json").read_text())
         deadline = time.monotonic() + STOP_SECONDS
-        if birth(host["pid"]) == host["born"]:
+        if process_identity(host["pid"]) == host["born"]:
             os.kill(host["pid"], signal.SIGTERM)
-        while birth(host["pid"]) == host["born"] and time.monotonic() < deadline:
+        while process_identity(host["pid"]) == host["born"] and time.monotonic() < deadline:
             time.sleep(0.02)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -111,7 +111,7 @@ def _start_host(run: Path, ready: Path) -> None:
             stderr=log,
             start_new_session=True,
         )
-    (run / "host.json").write_text(json.dumps({"pid": host.pid, "born": birth(host.pid)}))
+    (run / "host.json").write_text(json.dumps({"pid": host.pid, "born": process_identity(host.pid)}))
     deadline = time.monotonic() + START_SECONDS
     while not ready.exists():
         if host.poll() is not None or time.monotonic() > deadline:
@@ -146,7 +146,7 @@ async def _host(run: Path) -> None:
     loop.add_reader(controller, stop.set)
     with DataFolder(run / "data") as data:
         servers = EmbeddedServers(data, wanted=ALL_SERVERS - set(_external()), throwaway=True)
-        supervisor = Supervisor(Ledger(data.run / "processes.json"), print)
+        supervisor = Supervisor(ProcessRegistry(data.run / "processes.json"), print)
         try:
             await supervisor.start(await servers.prepare())
             await servers.create_database()

@@ -1,14 +1,30 @@
-"""The imagesvc command.
+"""The `imagesvc` command.
 
-    up.py      everything on one machine       run.py    the parts apart: serve, worker, migrate
-    users.py   accounts                         tasks.py  background work and dead letters
-    stores.py  the store master
-    audit.py   tables and bucket compared       reprocess.py   metadata, renditions and scores made anew
-    servers.py   which servers these three work on
-    upload.py, images.py, links.py   clients of a service anywhere; door.py   how they reach it
-    supervisor.py, ledger.py   the process tree of `up`       progress.py   what a person sees meanwhile
+    up.py                everything on one machine
+    serve.py             the processes run separately: `serve`, `worker`, `migrate`
+    http_server.py       the uvicorn server of the API
+    supervisor.py        the process tree of `up`
+    process_registry.py  records the processes, to end those of a killed run
+    progress.py          shows the steps of a start
 
-Each command's module is imported when the command runs, so that `--help` is quick and `up` stays small.
+    users.py             `users`: accounts
+    stores.py            `stores`: the store master
+    tasks.py             `tasks`: background tasks and dead letters
+    audit.py             `audit`: compares tables and bucket
+    reprocess.py         `reprocess` and `rescore`: make metadata, renditions and scores again
+    targets.py           the servers that these commands work on
+
+    upload.py            `upload`: uploads files and folders to any service
+    upload_report.py     the output of `upload`
+    images.py            `images`: lists images
+    links.py             `links`: invitation links
+    connection.py        how these commands reach a service
+    tables.py            tables on standard output
+
+    environment.py       settings from the environment
+    errors.py            exit codes, errors and how they are printed
+
+The code behind a command is imported when the command runs, so that `--help` is quick and `up` stays small.
 """
 
 from pathlib import Path
@@ -19,11 +35,11 @@ import typer
 from imagesvc.cli import audit, images, links, reprocess, stores, tasks, upload, users
 
 app = typer.Typer(
-    help="A self-hosted image intake service: every picture stored once, understood, and answered for.",
+    help="A self-hosted image intake service. Stores each distinct file once, analyses it and reports on it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
-    # a traceback with local variables would print secrets
+    # its tracebacks show local variables, which may be secrets
     pretty_exceptions_enable=False,
 )
 
@@ -40,7 +56,7 @@ app.command("rescore")(reprocess.rescore)
 Host = Annotated[str | None, typer.Option(help="Address to listen on  [IMAGESVC_HOST; default: 127.0.0.1]")]
 Port = Annotated[
     int | None,
-    typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one  [IMAGESVC_PORT; default: 8000]"),
+    typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one  [IMAGESVC_PORT; default: 8000]"),
 ]
 EXAMPLES = "[bold]Examples[/bold]\n\n"
 
@@ -52,7 +68,7 @@ EXAMPLES = "[bold]Examples[/bold]\n\n"
     + "IMAGESVC_S3_ENDPOINT=https://s3.example.org IMAGESVC_S3_ACCESS_KEY=… IMAGESVC_S3_SECRET_KEY=… imagesvc up"
 )
 def up(
-    data_dir: Annotated[Path, typer.Option(help="Folder for all data, secrets and logs; made when missing")] = Path(
+    data_dir: Annotated[Path, typer.Option(help="Folder for all data, secrets and logs; created if missing")] = Path(
         ".imagesvc"
     ),
     host: Host = None,
@@ -60,7 +76,7 @@ def up(
 ) -> None:
     """Run everything on this machine: PostgreSQL, Valkey, S3, the API and a worker.
 
-    A server named by IMAGESVC_DATABASE_URL, IMAGESVC_REDIS_URL or IMAGESVC_S3_ENDPOINT is used instead of our own.
+    A server named by IMAGESVC_DATABASE_URL, IMAGESVC_REDIS_URL or IMAGESVC_S3_ENDPOINT replaces the local one.
     Ctrl-C stops everything.
     """
     from imagesvc.cli.up import run_up
@@ -70,7 +86,7 @@ def up(
 
 @app.command(epilog=EXAMPLES + "imagesvc serve --host 0.0.0.0 --port 8000")
 def serve(host: Host = None, port: Port = None) -> None:
-    """Run the API alone. The servers and secrets are named by IMAGESVC_… in the environment."""
+    """Run the API only. It reads its servers and secrets from IMAGESVC_… in the environment."""
     from imagesvc.cli.serve import run_api
 
     raise typer.Exit(run_api(host=host, port=port))
@@ -78,7 +94,7 @@ def serve(host: Host = None, port: Port = None) -> None:
 
 @app.command(epilog=EXAMPLES + "imagesvc worker\n\n" + "IMAGESVC_WORKER_CONCURRENCY=4 imagesvc worker")
 def worker() -> None:
-    """Run one background worker alone; run as many as there is work for."""
+    """Run one background worker. Several can run at the same time."""
     from imagesvc.cli.serve import run_worker
 
     raise typer.Exit(run_worker())
@@ -86,10 +102,12 @@ def worker() -> None:
 
 @app.command(epilog=EXAMPLES + "IMAGESVC_DATABASE_URL=postgresql://… imagesvc migrate --wait 30")
 def migrate(
-    create_bucket: Annotated[bool, typer.Option("--create-bucket", help="Make the S3 bucket too when missing")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is not there yet")] = 0.0,
+    create_bucket: Annotated[
+        bool, typer.Option("--create-bucket", help="Also create the S3 bucket if it is missing")
+    ] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is not reachable yet")] = 0.0,
 ) -> None:
-    """Bring the database to the newest schema. Safe to run again, and from several places at once."""
+    """Upgrade the database to the newest schema. Safe to repeat and to run concurrently."""
     from imagesvc.cli.serve import run_migrations
 
     raise typer.Exit(run_migrations(create_bucket=create_bucket, wait_seconds=wait))

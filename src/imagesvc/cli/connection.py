@@ -1,7 +1,7 @@
-"""How the client commands reach a service: which one, as whom, and what their exit codes say.
+"""How the client commands reach a service: its address, the credential, and the exit code of the outcome.
 
-Secrets come from the environment, a prompt or the standard input; they may be arguments, but never have to be, since
-every process of a machine can read those. Nothing of the service itself is imported for a client command.
+Secrets come from the environment, a prompt or standard input. They may be arguments but need not be, since every
+process of a machine can read those. A client command imports nothing of the service itself.
 """
 
 import asyncio
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imagesvc.cli.errors import EXIT_FAILED, EXIT_UNREACHABLE, print_error, printable
+
 if TYPE_CHECKING:
     from imagesvc.client import Client
 
-EXIT_REFUSED, EXIT_UNREACHABLE = 1, 3
 DEFAULT_SERVER = "http://127.0.0.1:8000"
-PANEL = "Where to, and as whom"
+PANEL = "Server and credential"
 
 Server = Annotated[
     str | None,
@@ -32,7 +33,7 @@ Server = Annotated[
 Token = Annotated[
     str | None,
     typer.Option(
-        help="Access token or API key; - asks for it. Better in the environment, where others cannot see it"
+        help="Access token or API key; - asks for it. Prefer the environment, which other users cannot read"
         "  [IMAGESVC_TOKEN]",
         rich_help_panel=PANEL,
         show_default=False,
@@ -41,7 +42,7 @@ Token = Annotated[
 User = Annotated[
     str | None,
     typer.Option(
-        help="Account to log in as; the password is asked for, or is the first line of the standard input"
+        help="Account to log in as; its password comes from a prompt or the first line of standard input"
         "  [IMAGESVC_PASSWORD]",
         rich_help_panel=PANEL,
         show_default=False,
@@ -54,9 +55,9 @@ def client_as(
     token: str | None,
     user: str | None,
     *,
-    is_anonymous_fine: bool = False,
+    allow_anonymous: bool = False,
     connections: int = 2,
-    patience_seconds: float = 60.0,
+    retry_timeout_seconds: float = 60.0,
 ) -> "Client":
     """The client for these options and the environment. Raises typer.BadParameter."""
     from imagesvc.client import Client
@@ -64,16 +65,16 @@ def client_as(
     if token and user:
         raise typer.BadParameter("give --token or --user, not both")
     if token == "-":  # noqa: S105
-        token = asked("Token")
+        token = read_secret("Token")
     password = None
     if user:
-        password = os.environ.get("IMAGESVC_PASSWORD") or asked(f"Password of {user}")
+        password = os.environ.get("IMAGESVC_PASSWORD") or read_secret(f"Password of {user}")
     elif not token:
         token = os.environ.get("IMAGESVC_TOKEN")
-    if not (token or user or is_anonymous_fine):
+    if not (token or user or allow_anonymous):
         if not sys.stdin.isatty():
-            raise typer.BadParameter("a token is needed: set IMAGESVC_TOKEN, or log in with --user")
-        token = asked("Token")
+            raise typer.BadParameter("a token is required: set IMAGESVC_TOKEN, or log in with --user")
+        token = read_secret("Token")
     address = server or os.environ.get("IMAGESVC_SERVER") or DEFAULT_SERVER
     try:
         return Client(
@@ -82,23 +83,23 @@ def client_as(
             account=user,
             password=password,
             connections=connections,
-            patience_seconds=patience_seconds,
+            retry_timeout_seconds=retry_timeout_seconds,
         )
     except ValueError as error:
         raise typer.BadParameter(f"--server: {error}") from error
 
 
-def asked(what: str) -> str:
-    """A secret: hidden at a prompt, or the next line of the standard input. Raises typer.BadParameter."""
-    secret = getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+def read_secret(name: str) -> str:
+    """Ask for a secret without echo, or read the next line of standard input. Raises typer.BadParameter."""
+    secret = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     if not secret:
-        raise typer.BadParameter(f"{what}: nothing was given")
+        raise typer.BadParameter(f"{name}: it is empty")
     return secret
 
 
 def run(client: "Client", work: Callable[["Client"], Awaitable[int]]) -> int:
-    """The exit code of a command: that of ``work``, or what kept it from its end, said in a line."""
-    from imagesvc.client import ClientError, ServerAway
+    """The exit code of a command: that of ``work``, or that of the error that ended it, which is printed as a line."""
+    from imagesvc.client import ClientError, ServerUnavailable
 
     async def with_client() -> int:
         task = asyncio.current_task()
@@ -109,25 +110,13 @@ def run(client: "Client", work: Callable[["Client"], Awaitable[int]]) -> int:
 
     try:
         return asyncio.run(with_client())
-    except ServerAway as away:
-        complain(str(away))
-        return EXIT_UNREACHABLE
     except ClientError as error:
-        complain(str(error))
-        return EXIT_REFUSED
+        print_error(printable(error))
+        return EXIT_UNREACHABLE if isinstance(error, ServerUnavailable) else EXIT_FAILED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
-    except BrokenPipeError:  # whoever read our output has enough
+    except BrokenPipeError:  # the reader of our output closed it; later writes go to /dev/null
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-
-
-def complain(line: str) -> None:
-    sys.stderr.write(f"imagesvc: {printable(line)}\n")
-
-
-def printable(text: object) -> str:
-    """Names and answers come from strangers: what would steer the terminal, or cannot be printed, is shown as code."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))

@@ -1,22 +1,32 @@
-"""How a web process serves an application."""
+"""The uvicorn server of a web process, with a graceful shutdown."""
 
 import asyncio
 import gc
 import math
 import socket
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 import uvicorn
 
 from imagesvc.settings import Settings
 
 ANSWER_SECONDS = 4
-"""What is left after the requests' time: for their last answers, and for undoing what they had begun."""
+"""Time after the shutdown timeout for requests to answer 503 and to undo what they had started."""
+
+
+class Application(Protocol):
+    """An ASGI application whose ``state.under_way.end()`` cancels the running requests."""
+
+    state: Any  # the attributes of Starlette's State have no types
+
+    @property
+    def __call__(self) -> Callable[..., Awaitable[None]]: ...
 
 
 class WebServer(uvicorn.Server):
-    def __init__(self, app: Any, settings: Settings) -> None:
-        self._under_way = app.state.under_way
+    def __init__(self, app: Application, settings: Settings) -> None:
+        self._cancel_requests: Callable[[], None] = app.state.under_way.end
         self._shutdown_seconds = settings.shutdown_seconds
         super().__init__(
             uvicorn.Config(
@@ -27,7 +37,7 @@ class WebServer(uvicorn.Server):
                 http="httptools",
                 ws="none",
                 lifespan="on",
-                # we log ourselves: an access log would show links' tokens
+                # the service logs requests itself: an access log would contain the tokens of links
                 access_log=False,
                 log_config=None,
                 server_header=False,
@@ -39,15 +49,15 @@ class WebServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # modules, routes and the S3 client's model stay as long as the process: walking through those hundred thousands
-        # of objects again and again would find nothing
+        # modules, routes and the S3 client's model live as long as the process: frozen, the garbage collector no longer
+        # traverses these hundred thousands of objects
         gc.collect()
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Nobody is let in any more; who is in has a while, and is told to come again after it."""
-        ending = asyncio.get_running_loop().call_later(self._shutdown_seconds, self._under_way.end)
+        """Accept no more connections; running requests finish, and those left after the timeout answer 503."""
+        timer = asyncio.get_running_loop().call_later(self._shutdown_seconds, self._cancel_requests)
         try:
             await super().shutdown(sockets)
         finally:
-            ending.cancel()
+            timer.cancel()

@@ -1,19 +1,22 @@
-"""`imagesvc images`: what is there, as a table or as JSON lines."""
+"""`imagesvc images`: lists images, as a table or as JSON lines."""
 
 import datetime as dt
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagesvc.cli.connection import Server, Token, User, client_as, printable, run
+from imagesvc.cli.connection import Server, Token, User, client_as, run
+from imagesvc.cli.errors import printable
 
 if TYPE_CHECKING:
-    from imagesvc.client import Client
+    from imagesvc.client import Client, Image
+    from imagesvc.client.models import ImageFilters
 
-WHICH = "Which images"
-OWN = "Which images, among your own"
+FILTERS = "Filters"
+OWN_FILTERS = "Filters that match your own images only"
+TIME_HELP = "RFC 3339 with an offset, or a day"
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "imagesvc images --q cats --user ann --mine\n\n"
@@ -22,36 +25,37 @@ EXAMPLES = (
     "Without a credential, public images are listed."
 )
 
-Which = Annotated[str | None, typer.Option(rich_help_panel=WHICH, show_default=False)]
-Own = Annotated[str | None, typer.Option(rich_help_panel=OWN, show_default=False)]
-Time = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=WHICH, show_default=False, help="RFC 3339 with its offset, or a day", metavar="TIME"),
-]
+Own = Annotated[str | None, typer.Option(rich_help_panel=OWN_FILTERS, show_default=False)]
+Time = Annotated[str | None, typer.Option(rich_help_panel=FILTERS, show_default=False, help=TIME_HELP, metavar="TIME")]
 OwnTime = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=OWN, show_default=False, help="RFC 3339 with its offset, or a day", metavar="TIME"),
+    str | None, typer.Option(rich_help_panel=OWN_FILTERS, show_default=False, help=TIME_HELP, metavar="TIME")
 ]
 
 
 def images(
     q: Annotated[
         str | None,
-        typer.Option(help="Part of the title or description; of your own, also of a filename", rich_help_panel=WHICH),
+        typer.Option(
+            help="Part of the title or description; for your own images also of a filename", rich_help_panel=FILTERS
+        ),
     ] = None,
-    mine: Annotated[bool, typer.Option("--mine", help="Only your own", rich_help_panel=WHICH)] = False,
+    mine: Annotated[bool, typer.Option("--mine", help="Only your own images", rich_help_panel=FILTERS)] = False,
     owner: Annotated[
-        str | None, typer.Option(help="An account's id", rich_help_panel=WHICH, show_default=False)
+        str | None, typer.Option(help="Id of the account", rich_help_panel=FILTERS, show_default=False)
     ] = None,
-    visibility: Annotated[str | None, typer.Option(help="private or public", rich_help_panel=WHICH)] = None,
-    state: Annotated[str | None, typer.Option(help="pending, ready, rejected or failed", rich_help_panel=WHICH)] = None,
+    visibility: Annotated[str | None, typer.Option(help="private or public", rich_help_panel=FILTERS)] = None,
+    state: Annotated[
+        str | None, typer.Option(help="pending, ready, rejected or failed", rich_help_panel=FILTERS)
+    ] = None,
     media_format: Annotated[
-        str | None, typer.Option("--format", help="Such as jpeg or image/jpeg", rich_help_panel=WHICH)
+        str | None, typer.Option("--format", help="Such as jpeg or image/jpeg", rich_help_panel=FILTERS)
     ] = None,
-    min_score: Annotated[int | None, typer.Option(min=0, max=100, help="0 to 100", rich_help_panel=WHICH)] = None,
+    min_score: Annotated[int | None, typer.Option(min=0, max=100, help="0 to 100", rich_help_panel=FILTERS)] = None,
     uploaded_from: Time = None,
     uploaded_to: Time = None,
-    near: Annotated[str | None, typer.Option(metavar="LAT,LON,KM", help="Taken there", rich_help_panel=OWN)] = None,
+    near: Annotated[
+        str | None, typer.Option(metavar="LAT,LON,KM", help="Taken within this distance", rich_help_panel=OWN_FILTERS)
+    ] = None,
     captured_from: OwnTime = None,
     captured_to: OwnTime = None,
     camera_model: Own = None,
@@ -62,10 +66,10 @@ def images(
     link_id: Own = None,
     batch_id: Own = None,
     sort: Annotated[
-        str | None, typer.Option(help="created_at, captured (with --mine) or score; with - in front downwards")
+        str | None, typer.Option(help="created_at, captured (with --mine) or score; a leading - sorts downwards")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at the most")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of images")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line")] = False,
     server: Server = None,
     token: Token = None,
     user: User = None,
@@ -73,7 +77,7 @@ def images(
     """List images, the newest first."""
     if mine and owner:
         raise typer.BadParameter("give --mine or --owner, not both")
-    filters: dict[str, Any] = {
+    filters: ImageFilters = {
         "q": q,
         "owner": "me" if mine else owner,
         "visibility": visibility,
@@ -101,18 +105,18 @@ def images(
             async for image in found:
                 sys.stdout.write(json.dumps(image) + "\n")
         else:
-            _show([image async for image in found])
+            _print_table([image async for image in found])
         return 0
 
-    raise typer.Exit(run(client_as(server, token, user, is_anonymous_fine=True), work))
+    raise typer.Exit(run(client_as(server, token, user, allow_anonymous=True), work))
 
 
-def _show(images: list[dict[str, Any]]) -> None:
+def _print_table(images: "list[Image]") -> None:
     from rich.text import Text
 
     from imagesvc.cli.tables import console, plain_table
 
-    table = plain_table("id", "uploaded", "state", "seen by", "type", "size", "score", "title")
+    table = plain_table("id", "uploaded", "state", "visibility", "type", "size", "score", "title")
     for image in images:
         table.add_row(
             image["id"],

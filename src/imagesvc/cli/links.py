@@ -1,17 +1,19 @@
-"""`imagesvc links`: invite people to upload without an account, and withdraw that again."""
+"""`imagesvc links`: creates, lists and revokes invitation links."""
 
 import datetime as dt
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagesvc.cli.connection import Server, Token, User, client_as, printable, run
+from imagesvc.cli.connection import Server, Token, User, client_as, run
+from imagesvc.cli.errors import printable
 
 if TYPE_CHECKING:
-    from imagesvc.client import Client
+    from imagesvc.client import Client, Link
+    from imagesvc.client.models import LinkOptions
 
 app = typer.Typer(help="Invite people to upload without an account.", no_args_is_help=True)
 
@@ -19,24 +21,24 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 EXAMPLES = "[bold]Examples[/bold]\n\n"
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON objects, one a line")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line")]
 
 
 def seconds(text: str) -> int:
-    """``90``, ``30m``, ``12h``, ``7d``, ``2w``."""
+    """Parses ``90``, ``30m``, ``12h``, ``7d``, ``2w``. Raises typer.BadParameter."""
     return _number(text, UNITS, "a time such as 90, 30m, 12h, 7d or 2w")
 
 
 def size(text: str) -> int:
-    """``500``, ``500k``, ``20M``, ``2G``: thousands."""
+    """Parses ``500``, ``500k``, ``20M``, ``2G`` (powers of 1000) to bytes. Raises typer.BadParameter."""
     return _number(text, SIZES, "a size such as 500k, 20M or 2G")
 
 
-def _number(text: str, units: dict[str, int], what: str) -> int:
-    found = re.fullmatch(r"([0-9]{1,15})([a-z]?)", text.strip().lower())
-    if found is None or found[2] not in units or int(found[1]) == 0:
-        raise typer.BadParameter(f"{what} is needed")
-    return int(found[1]) * units[found[2]]
+def _number(text: str, units: dict[str, int], expected: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,15})([a-z]?)", text.strip().lower())
+    if match is None or match[2] not in units or int(match[1]) == 0:
+        raise typer.BadParameter(f"expected {expected}")
+    return int(match[1]) * units[match[2]]
 
 
 @app.command(
@@ -46,28 +48,28 @@ def _number(text: str, units: dict[str, int], what: str) -> int:
 )
 def create(
     expires_in: Annotated[
-        int, typer.Option(parser=seconds, metavar="TIME", help="How long it lives: 90, 30m, 12h, 7d, 2w")
+        int, typer.Option(parser=seconds, metavar="TIME", help="Lifetime: 90, 30m, 12h, 7d, 2w")
     ] = "1d",  # type: ignore[assignment]
-    label: Annotated[str | None, typer.Option(help="What it is for; its holder sees it", show_default=False)] = None,
-    max_files: Annotated[int | None, typer.Option(min=1, help="How many files it takes", show_default=False)] = None,
+    label: Annotated[str | None, typer.Option(help="Purpose; shown to its holder", show_default=False)] = None,
+    max_files: Annotated[int | None, typer.Option(min=1, help="Maximum number of files", show_default=False)] = None,
     max_bytes: Annotated[
-        int | None, typer.Option(parser=size, metavar="SIZE", help="All files together: 500M, 2G", show_default=False)
+        int | None,
+        typer.Option(parser=size, metavar="SIZE", help="Maximum of all files together: 500M, 2G", show_default=False),
     ] = None,
     max_file_bytes: Annotated[
-        int | None, typer.Option(parser=size, metavar="SIZE", help="Each file: 500k, 20M", show_default=False)
+        int | None, typer.Option(parser=size, metavar="SIZE", help="Maximum per file: 500k, 20M", show_default=False)
     ] = None,
-    public: Annotated[bool, typer.Option("--public/--private", help="Who may see what comes through it")] = False,
-    store_id: Annotated[str | None, typer.Option(help="Of all that comes through it", show_default=False)] = None,
-    camera_id: Annotated[str | None, typer.Option(help="Of all that comes through it", show_default=False)] = None,
-    qr: Annotated[bool, typer.Option("--qr/--no-qr", help="Show its QR code, on a terminal")] = True,
+    public: Annotated[bool, typer.Option("--public/--private", help="Visibility of its images")] = False,
+    store_id: Annotated[str | None, typer.Option(help="Store of all its uploads", show_default=False)] = None,
+    camera_id: Annotated[str | None, typer.Option(help="Camera of all its uploads", show_default=False)] = None,
+    qr: Annotated[bool, typer.Option("--qr/--no-qr", help="Show its QR code on a terminal")] = True,
     as_json: AsJson = False,
     server: Server = None,
     token: Token = None,
     user: User = None,
 ) -> None:
-    """Make a link and print it. It is the secret: whoever has it may upload."""
-    wanted: dict[str, Any] = {
-        "expires_in": expires_in,
+    """Create a link and print it. It is a secret: everyone who has it can upload."""
+    options: LinkOptions = {
         "label": label,
         "max_files": max_files,
         "max_bytes": max_bytes,
@@ -78,7 +80,7 @@ def create(
     }
 
     async def work(client: "Client") -> int:
-        link = await client.create_link(**wanted)
+        link = await client.create_link(expires_in=expires_in, **options)
         sys.stdout.write((json.dumps(link) if as_json else link["url"]) + "\n")
         if qr and not as_json and sys.stdout.isatty():
             import segno
@@ -91,20 +93,20 @@ def create(
 
 @app.command("list", epilog=EXAMPLES + "imagesvc links list --user ann")
 def list_links(
-    limit: Annotated[int, typer.Option(min=1, help="How many at the most")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of links")] = 50,
     as_json: AsJson = False,
     server: Server = None,
     token: Token = None,
     user: User = None,
 ) -> None:
-    """List your links, the newest first; an admin sees all. The links themselves are shown by --json only."""
+    """List your links, the newest first; an admin sees all. Only --json shows their secret addresses."""
 
     async def work(client: "Client") -> int:
         found = [link async for link in client.links(limit=limit)]
         if as_json:
             sys.stdout.writelines(json.dumps(link) + "\n" for link in found)
         else:
-            _show(found)
+            _print_table(found)
         return 0
 
     raise typer.Exit(run(client_as(server, token, user), work))
@@ -112,12 +114,12 @@ def list_links(
 
 @app.command(epilog=EXAMPLES + "imagesvc links revoke 01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13 --user ann")
 def revoke(
-    link_id: Annotated[str, typer.Argument(help="Its id, as `links list` shows it", show_default=False)],
+    link_id: Annotated[str, typer.Argument(help="Id, as `links list` shows it", show_default=False)],
     server: Server = None,
     token: Token = None,
     user: User = None,
 ) -> None:
-    """Stop a link at once. What was uploaded stays."""
+    """Stop a link at once. Its uploads stay."""
 
     async def work(client: "Client") -> int:
         await client.revoke_link(link_id)
@@ -126,19 +128,19 @@ def revoke(
     raise typer.Exit(run(client_as(server, token, user), work))
 
 
-def _show(links: list[dict[str, Any]]) -> None:
+def _print_table(links: "list[Link]") -> None:
     from rich.text import Text
 
     from imagesvc.cli.tables import console, plain_table
 
     table = plain_table("id", "state", "expires", "files", "label")
     for link in links:
-        most = "" if link["max_files"] is None else f" of {link['max_files']}"
+        maximum = "" if link["max_files"] is None else f" of {link['max_files']}"
         table.add_row(
             link["id"],
             link["state"],
             f"{dt.datetime.fromisoformat(link['expires_at']).astimezone():%Y-%m-%d %H:%M}",
-            f"{link['used_files']}{most}",
+            f"{link['used_files']}{maximum}",
             Text(printable(link["label"] or "")),
         )
     console().print(table)

@@ -1,4 +1,4 @@
-"""`imagesvc reprocess` and `rescore`: begun here, done by workers, watched until it is over or as long as wanted."""
+"""`imagesvc reprocess` and `rescore`: start the work, which workers do, and show its progress until it is complete."""
 
 import asyncio
 import json
@@ -9,7 +9,8 @@ from uuid import UUID
 
 import typer
 
-from imagesvc.cli.targets import HERE, DataDir, run_on, settings_for
+from imagesvc.cli.errors import EXIT_FAILED, EXIT_USAGE, print_error
+from imagesvc.cli.targets import DEFAULT_DATA_DIR, DataDir, run_on, settings_for
 
 if TYPE_CHECKING:
     from imagesvc.db import Database
@@ -21,128 +22,129 @@ EXAMPLES = (
     "imagesvc reprocess --only renditions --where uploaded_before=2026-11-01\n\n"
     "imagesvc reprocess --where state=failed\n\nimagesvc reprocess --status"
 )
-LOOK_SECONDS = 0.5
-SHOWN = 20
+POLL_SECONDS = 0.5
+MAX_SHOWN = 20
 
 
-class Part(StrEnum):
+class ProcessingStep(StrEnum):
     metadata = "metadata"
     renditions = "renditions"
     score = "score"
 
 
-Detach = Annotated[bool, typer.Option("--detach", help="Only begin, do not watch")]
+Detach = Annotated[bool, typer.Option("--detach", help="Start it and exit at once")]
 
 
 def reprocess(
-    only: Annotated[list[Part] | None, typer.Option(help="What to make anew; may be repeated  [default: all]")] = None,
+    only: Annotated[
+        list[ProcessingStep] | None, typer.Option(help="What to make again; repeatable  [default: all]")
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
-            help="Which: format=jpeg, camera=NAME, state=ready|failed|rejected, 'score_version<2', "
-            "uploaded_before=2026-11-01, uploaded_after=…, image=ID; all that are given apply",
+            help="Filter: format=jpeg, camera=NAME, state=ready|failed|rejected, 'score_version<2', "
+            "uploaded_before=2026-11-01, uploaded_after=…, image=ID; repeatable, all of them must match",
             show_default=False,
         ),
     ] = None,
     detach: Detach = False,
-    status: Annotated[bool, typer.Option("--status", help="Show the last ones, begin none")] = False,
-    stop: Annotated[UUID | None, typer.Option(help="Let no more of this one begin", show_default=False)] = None,
-    data_dir: DataDir = HERE,
+    status: Annotated[bool, typer.Option("--status", help="Show the latest runs and start none")] = False,
+    stop: Annotated[UUID | None, typer.Option(help="Stop the run with this id", show_default=False)] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Process images that are there again: metadata, renditions, score; with state=failed or rejected, from the start.
+    """Process stored images again: metadata, renditions, score; with state=failed or rejected, from the start.
 
-    It is done by the workers, a few at a time, beside everything else. Ctrl-C ends the watching only; the same command
-    once more watches again.
+    Workers do it, a few images at a time, beside their other tasks. Ctrl-C ends the progress display only; the same
+    command shows it again.
     """
-    from imagesvc.cli.serve import EXIT_FAILED, complain
     from imagesvc.operations.reprocessing import Reprocessings
 
     settings = settings_for(data_dir)
-    if status:
 
-        async def show(database: "Database") -> int:
-            for progress in await Reprocessings(settings, database).latest(most=SHOWN):
-                typer.echo(_line(progress))
+    async def show_latest(database: "Database") -> int:
+        for progress in await Reprocessings(settings, database).latest(most=MAX_SHOWN):
+            typer.echo(_line(progress))
+        return 0
+
+    async def stop_one(database: "Database") -> int:
+        assert stop is not None  # noqa: S101
+        if await Reprocessings(settings, database).stop(stop):
             return 0
+        print_error("it is not running")
+        return EXIT_FAILED
 
-        run_on(settings, show)
+    if status:
+        run_on(settings, show_latest)
     elif stop is not None:
-
-        async def end(database: "Database") -> int:
-            if await Reprocessings(settings, database).stop(stop):
-                return 0
-            complain("it is not running")
-            return EXIT_FAILED
-
-        run_on(settings, end)
+        run_on(settings, stop_one)
     else:
-        _begin(only or list(Part), _which(where or []), detach=detach, data_dir=data_dir)
+        _start(only or list(ProcessingStep), _filter_from(where or []), detach=detach, data_dir=data_dir)
 
 
 def rescore(
-    everything: Annotated[bool, typer.Option("--all", help="Those with a score of this version too")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Include images whose score has the current version")
+    ] = False,
     detach: Detach = False,
-    data_dir: DataDir = HERE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Score images again whose score is of an older version."""
+    """Score images again whose score has an older version."""
     from imagesvc.processing.score import SCORE_VERSION
 
-    written = [] if everything else [f"score_version<{SCORE_VERSION}"]
-    _begin([Part.score], _which(written), detach=detach, data_dir=data_dir)
+    conditions = [] if everything else [f"score_version<{SCORE_VERSION}"]
+    _start([ProcessingStep.score], _filter_from(conditions), detach=detach, data_dir=data_dir)
 
 
-def _which(written: list[str]) -> "Which":
-    from imagesvc.cli.serve import EXIT_USAGE, complain
+def _filter_from(conditions: list[str]) -> "Which":
+    """Prints an invalid condition and exits."""
     from imagesvc.operations.blob_filter import BadCondition, Which
 
     try:
-        return Which.read(written)
-    except BadCondition as wrong:
-        complain(str(wrong))
+        return Which.read(conditions)
+    except BadCondition as invalid:
+        print_error(str(invalid))
         raise typer.Exit(EXIT_USAGE) from None
 
 
-def _begin(parts: list[Part], which: "Which", *, detach: bool, data_dir: Path) -> None:
+def _start(steps: list[ProcessingStep], blobs: "Which", *, detach: bool, data_dir: Path) -> None:
     settings = settings_for(data_dir)
 
     async def work(database: "Database") -> int:
         from imagesvc.operations.reprocessing import Reprocessings
 
-        walks = Reprocessings(settings, database)
-        walk_id = await walks.begin([part.value for part in parts], which)
+        runs = Reprocessings(settings, database)
+        run_id = await runs.begin([step.value for step in steps], blobs)
         if detach:
-            typer.echo(str(walk_id))
+            typer.echo(str(run_id))
             return 0
-        return await _watch(walks, walk_id)
+        return await _show_progress(runs, run_id)
 
     run_on(settings, work)
 
 
-async def _watch(walks: "Reprocessings", walk_id: UUID) -> int:
-    """1 when some could not be done; they are dead letters then."""
+async def _show_progress(runs: "Reprocessings", run_id: UUID) -> int:
+    """Returns EXIT_FAILED when tasks failed; they are dead letters then."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from imagesvc.cli.serve import EXIT_FAILED
-
     console = Console(stderr=True, highlight=False)
     columns = ("reprocessing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        shown = bar.add_task("")
+    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+        bar = display.add_task("")
         while True:
-            found = await walks.progress(walk_id)
-            if found is None:
+            progress = await runs.progress(run_id)
+            if progress is None:
                 return EXIT_FAILED
-            bar.update(shown, total=found.total, completed=found.done + found.failed)
-            if found.state != "running":
+            display.update(bar, total=progress.total, completed=progress.done + progress.failed)
+            if progress.state != "running":
                 break
-            await asyncio.sleep(LOOK_SECONDS)
-    typer.echo(_line(found))
-    return EXIT_FAILED if found.failed else 0
+            await asyncio.sleep(POLL_SECONDS)
+    typer.echo(_line(progress))
+    return EXIT_FAILED if progress.failed else 0
 
 
 def _line(progress: "Progress") -> str:
-    what = json.dumps(progress.wanted["which"])
-    parts = ",".join(progress.wanted["parts"])
+    conditions = json.dumps(progress.wanted["which"])
+    steps = ",".join(progress.wanted["parts"])
     counts = f"{progress.done} of {progress.total} done, {progress.failed} failed"
-    return f"{progress.id}  {progress.state:7}  {counts}  {parts}  {what}"
+    return f"{progress.id}  {progress.state:7}  {counts}  {steps}  {conditions}"

@@ -1,4 +1,4 @@
-"""`imagesvc stores`: the store master, straight in the database, for whoever runs the service."""
+"""`imagesvc stores`: imports the store master directly into the database, for operators."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -7,29 +7,28 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from imagesvc.cli.targets import HERE, DataDir, run_on, settings_for
+from imagesvc.cli.errors import EXIT_FAILED, EXIT_USAGE, print_error
+from imagesvc.cli.targets import DEFAULT_DATA_DIR, DataDir, run_on, settings_for
 
 if TYPE_CHECKING:
     from imagesvc.db import Database
 
-app = typer.Typer(help="Keep the store master, straight in the database.", no_args_is_help=True)
+app = typer.Typer(help="Maintain the store master, directly in the database.", no_args_is_help=True)
 
 CHUNK_BYTES = 256 * 1024
 
 
 @app.callback()
 def stores() -> None:
-    """Keep the store master, straight in the database."""
+    """Maintain the store master, directly in the database."""
 
 
 @app.command("import", epilog="imagesvc stores import StoreMaster.csv\n\nimagesvc stores import - < StoreMaster.csv")
 def import_stores(
-    file: Annotated[Path, typer.Argument(help="AreaCode,StoreName,StoreID[,TimeZone]; - is the standard input")],
-    data_dir: DataDir = HERE,
+    file: Annotated[Path, typer.Argument(help="AreaCode,StoreName,StoreID[,TimeZone]; - reads standard input")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Add and change the stores of a CSV file. Bad rows are told by their line and do not stop the others."""
-    from imagesvc.cli.serve import EXIT_FAILED, EXIT_USAGE, complain
-
+    """Add and change stores from a CSV file. Invalid rows are reported by line; the others are imported."""
     settings = settings_for(data_dir)
 
     async def work(database: "Database") -> int:
@@ -38,10 +37,10 @@ def import_stores(
 
         with source:
             report = await Stores(settings, database).import_csv(OPERATOR, _chunks(source))
-        for bad in report.errors:
-            complain(f"{file}, line {bad.line}: {bad.detail}")
+        for error in report.errors:
+            print_error(f"{file}, line {error.line}: {error.detail}")
         if report.rejected > len(report.errors):
-            complain(f"and {report.rejected - len(report.errors)} more lines")
+            print_error(f"and {report.rejected - len(report.errors)} more lines")
         typer.echo(
             f"{report.rows} rows: {report.created} created, {report.updated} updated, {report.unchanged} unchanged, "
             f"{report.rejected} rejected"
@@ -51,7 +50,7 @@ def import_stores(
     try:
         source: BinaryIO = sys.stdin.buffer if file == Path("-") else file.open("rb")
     except OSError as error:
-        complain(f"{file}: {error.strerror}")
+        print_error(f"{file}: {error.strerror}")
         raise typer.Exit(EXIT_USAGE) from error
     run_on(settings, work)
 

@@ -1,21 +1,20 @@
-"""Lists as people read them: fitted to a terminal, and in whole lines where something else reads them."""
+"""Tables on standard output: fitted to a terminal, in full width where another program reads them."""
 
 import sys
 
 from rich.console import Console
 from rich.table import Table
 
-WHOLE_LINES = 10_000
+FULL_WIDTH = 10_000
 
 
 def console() -> Console:
-    """For the standard output."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WHOLE_LINES)
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else FULL_WIDTH)
 
 
 def plain_table(*titles: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
-        # an id that is cut cannot be copied
+        # an id wraps instead of being cut, so that it can be copied
         table.add_column(title, no_wrap=True, overflow="fold" if title == "id" else "ellipsis")
     return table

@@ -1,4 +1,7 @@
-"""`imagesvc tasks`: background work that is not done, straight in the database; a running worker does what is due."""
+"""`imagesvc tasks`: lists unfinished background tasks directly in the database; retries and drops dead letters.
+
+A running worker executes what is retried.
+"""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -6,19 +9,20 @@ from uuid import UUID
 
 import typer
 
-from imagesvc.cli.targets import HERE, DataDir, run_on, settings_for
+from imagesvc.cli.errors import EXIT_USAGE, print_error
+from imagesvc.cli.targets import DEFAULT_DATA_DIR, DataDir, run_on, settings_for
 
 if TYPE_CHECKING:
     from imagesvc.db import Database
     from imagesvc.operations.schemas import TaskOut
 
-app = typer.Typer(help="List tasks; try dead letters again, or drop them.", no_args_is_help=True)
+app = typer.Typer(help="List tasks; retry or drop dead letters.", no_args_is_help=True)
 
-PAGE = 500
+PAGE_SIZE = 500
 TaskState = Literal["pending", "running", "dead"]
 Kind = Annotated[str | None, typer.Option(help="Only tasks of this kind, such as process_image", show_default=False)]
 Error = Annotated[
-    str | None, typer.Option(help="Only those with this reason, such as decoder-timeout", show_default=False)
+    str | None, typer.Option(help="Only those with this last error, such as decoder-timeout", show_default=False)
 ]
 Ids = Annotated[list[UUID] | None, typer.Argument(help="Ids of dead letters", show_default=False)]
 
@@ -27,8 +31,8 @@ Ids = Annotated[list[UUID] | None, typer.Argument(help="Ids of dead letters", sh
 def list_tasks(
     state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state", show_default=False)] = None,
     kind: Kind = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
-    data_dir: DataDir = HERE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """List tasks that are not done, the newest first."""
 
@@ -38,7 +42,7 @@ def list_tasks(
         from imagesvc.operations.schemas import TaskOut
 
         tasks, before = Tasks(database), None
-        while page := await tasks.page(OPERATOR, state=state, kind=kind, before=before, limit=PAGE):
+        while page := await tasks.page(OPERATOR, state=state, kind=kind, before=before, limit=PAGE_SIZE):
             before = page[-1].id
             for task in page:
                 typer.echo(_line(TaskOut.of(task), as_json=as_json))
@@ -59,41 +63,40 @@ def _line(task: "TaskOut", *, as_json: bool) -> str:
 @app.command(epilog="imagesvc tasks retry 01995f4e-2f6c-…\n\nimagesvc tasks retry --all --error decoder-timeout")
 def retry(
     ids: Ids = None,
-    everything: Annotated[bool, typer.Option("--all", help="All dead letters to which the options apply")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters that match --kind and --error")] = False,
     kind: Kind = None,
     error: Error = None,
-    data_dir: DataDir = HERE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Try dead letters again, with all their attempts; images that had failed are pending again."""
+    """Retry dead letters, with all their attempts; images that had failed are pending again."""
     from pydantic import ValidationError
 
-    from imagesvc.cli.serve import EXIT_USAGE, complain
     from imagesvc.operations.schemas import DeadLetters
 
     if bool(ids) == everything or (ids and (kind or error)):
-        complain("give ids, or --all and perhaps --kind and --error")
+        print_error("give ids, or --all with optional --kind and --error")
         raise typer.Exit(EXIT_USAGE)
     try:
         wanted = DeadLetters(kind=kind, last_error=error)
     except ValidationError:
-        complain("--kind and --error are words of letters, digits and dashes")
+        print_error("--kind and --error consist of letters, digits, dots, dashes and underscores")
         raise typer.Exit(EXIT_USAGE) from None
 
     async def work(database: "Database") -> int:
         from imagesvc.accounts.service import OPERATOR
         from imagesvc.operations.dead_letters import Tasks
 
-        tasks, done = Tasks(database), 0
+        tasks, retried = Tasks(database), 0
         for task_id in ids or ():
             await tasks.retry(OPERATOR, task_id)
-            done += 1
+            retried += 1
         after = None
         while everything:
             answer = await tasks.retry_all(OPERATOR, wanted.model_copy(update={"after": after}))
-            done, after = done + answer.retried, answer.last_id
+            retried, after = retried + answer.retried, answer.last_id
             if after is None:
                 break
-        typer.echo(f"retried {done}")
+        typer.echo(f"retried {retried}")
         return 0
 
     run_on(settings_for(data_dir), work)
@@ -102,9 +105,9 @@ def retry(
 @app.command(epilog="imagesvc tasks drop 01995f4e-2f6c-…")
 def drop(
     ids: Annotated[list[UUID], typer.Argument(help="Ids of dead letters", show_default=False)],
-    data_dir: DataDir = HERE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Forget dead letters; their images stay failed."""
+    """Delete dead letters; their images stay failed."""
 
     async def work(database: "Database") -> int:
         from imagesvc.accounts.service import OPERATOR

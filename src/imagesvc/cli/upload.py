@@ -1,4 +1,4 @@
-"""`imagesvc upload`: files and folders, through a link or as a user."""
+"""`imagesvc upload`: uploads files and folders, through a link or as a user."""
 
 import os
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagesvc.cli.connection import PANEL, Server, Token, User, asked, client_as, run
+from imagesvc.cli.connection import PANEL, Server, Token, User, client_as, read_secret, run
 
 if TYPE_CHECKING:
     from imagesvc.client import Client
 
-TOLD = "What is told about the files"
+DETAILS_PANEL = "Details of the files"
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "IMAGESVC_LINK=https://images.example.org/u/… imagesvc upload --dir ~/Pictures\n\n"
     "imagesvc upload shelf.jpg till.heic --user ann --server https://images.example.org --store-id S1\n\n"
     "IMAGESVC_TOKEN=… imagesvc upload --dir /srv/camera --concurrency 16 --json > results.jsonl\n\n"
     "imagesvc upload --dir ~/Pictures --user ann --dry-run\n\n"
-    "Exit codes: 0 all are in, 1 some were refused, 2 wrong usage, 3 the server cannot be reached.\n\n"
-    "An interrupted run goes on where it was when the same command is given again."
+    "Exit codes: 0 all files accepted, 1 some files refused, 2 wrong usage, 3 the server cannot be reached.\n\n"
+    "Run the same command again to resume an interrupted run."
 )
 
 Named = Annotated[
@@ -34,7 +34,7 @@ Folders = Annotated[
     list[Path] | None,
     typer.Option(
         "--dir",
-        help="A folder with all in it, to any depth, but what begins with a dot; repeatable",
+        help="A folder with all its subfolders, except names that begin with a dot; repeatable",
         exists=True,
         file_okay=False,
         readable=False,
@@ -44,7 +44,7 @@ Folders = Annotated[
 Link = Annotated[
     str | None,
     typer.Option(
-        help="Invitation link to upload through; - asks for it. Better in the environment, as a token is"
+        help="Invitation link to upload through; - asks for it. Prefer the environment, which other users cannot read"
         "  [IMAGESVC_LINK]",
         rich_help_panel=PANEL,
         show_default=False,
@@ -54,12 +54,12 @@ Public = Annotated[
     bool | None,
     typer.Option(
         "--public/--private",
-        help="Who may see them; through a link, the link decides  [default: private]",
-        rich_help_panel=TOLD,
+        help="Visibility of the images; a link sets its own  [default: private]",
+        rich_help_panel=DETAILS_PANEL,
         show_default=False,
     ),
 ]
-Told = Annotated[str | None, typer.Option(rich_help_panel=TOLD, show_default=False)]
+Detail = Annotated[str | None, typer.Option(rich_help_panel=DETAILS_PANEL, show_default=False)]
 
 
 def upload(
@@ -71,42 +71,39 @@ def upload(
     token: Token = None,
     user: User = None,
     public: Public = None,
-    description: Told = None,
-    store_id: Told = None,
-    camera_id: Told = None,
-    barcode: Told = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests in flight at the most")] = 8,
+    description: Detail = None,
+    store_id: Detail = None,
+    camera_id: Detail = None,
+    barcode: Detail = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Maximum number of concurrent requests")] = 8,
     patience: Annotated[
         float,
-        typer.Option(min=0, help="Seconds to keep trying when the server stays away, or nothing goes forward"),
+        typer.Option(min=0, help="Seconds to retry while the server is unavailable or there is no progress"),
     ] = 60.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each file")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would be sent, and send nothing")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each file")] = False,
     keep_journal: Annotated[
         bool,
-        typer.Option(
-            "--journal/--no-journal", help="Note what is done, so that an interrupted run can go on where it was"
-        ),
+        typer.Option("--journal/--no-journal", help="Record progress, so that an interrupted run can be resumed"),
     ] = True,
 ) -> None:
-    """Send pictures: each is read once, and sent only if it is not there yet.
+    """Upload pictures: each file is read once and sent only if the service does not have it yet.
 
-    Files are judged by the service, by what is in them. What fails for the moment is tried again; large files go on
-    from where they stopped.
+    The service judges files by their content. Temporary failures are retried; large files resume where they stopped.
     """
     named = [*(paths or ()), *(file or ()), *(folder or ())]
     if not named:
-        raise typer.BadParameter("name files or folders to send")
+        raise typer.BadParameter("name files or folders to upload")
     if link and (server or token or user):
         raise typer.BadParameter("give --link, or --server with --token or --user, not both")
     link = link or (None if server or token or user else os.environ.get("IMAGESVC_LINK"))
     if link and public is not None:
-        raise typer.BadParameter("--public, --private: through a link, the link decides")
-    client = _client(link, server, token, user, concurrency=concurrency, patience=patience)
+        raise typer.BadParameter("--public and --private do not apply to a link, which sets the visibility itself")
+    client = _client(link, server, token, user, concurrency=concurrency, retry_timeout_seconds=patience)
 
-    from imagesvc.cli.upload_report import Report
-    from imagesvc.client import Context, ServerAway
-    from imagesvc.client.folder_upload import Run
+    from imagesvc.cli.upload_report import UploadReport
+    from imagesvc.client import Context, ServerUnavailable
+    from imagesvc.client.folder_upload import FolderUpload
     from imagesvc.client.journal import journal_for
 
     context = Context(
@@ -119,14 +116,16 @@ def upload(
 
     async def work(client: "Client") -> int:
         with (
-            Report(named, as_json=as_json, is_dry=dry_run) as report,
+            UploadReport(named, as_json=as_json, is_dry=dry_run) as report,
             journal_for(client.identity, is_kept=keep_journal and not dry_run) as journal,
         ):
-            run = Run(client, context, journal, report.listeners, concurrency=concurrency, is_dry=dry_run)
+            upload = FolderUpload(client, context, journal, report.listeners, concurrency=concurrency, is_dry=dry_run)
             try:
-                await run.send(named)
+                await upload.send(named)
             except BaseException as error:
-                report.interrupted(can_go_on=journal.path is not None, is_away=isinstance(error, ServerAway))
+                report.interrupted(
+                    can_resume=journal.path is not None, is_unavailable=isinstance(error, ServerUnavailable)
+                )
                 raise
         return report.exit_code
 
@@ -134,14 +133,22 @@ def upload(
 
 
 def _client(
-    link: str | None, server: str | None, token: str | None, user: str | None, *, concurrency: int, patience: float
+    link: str | None,
+    server: str | None,
+    token: str | None,
+    user: str | None,
+    *,
+    concurrency: int,
+    retry_timeout_seconds: float,
 ) -> "Client":
+    """The client has one connection more than there are senders, for the check."""
+    connections = concurrency + 1
     if not link:
-        return client_as(server, token, user, connections=concurrency + 1, patience_seconds=patience)
+        return client_as(server, token, user, connections=connections, retry_timeout_seconds=retry_timeout_seconds)
     from imagesvc.client import Client
 
     try:
-        link = asked("Link") if link == "-" else link
-        return Client.through(link, connections=concurrency + 1, patience_seconds=patience)
+        link = read_secret("Link") if link == "-" else link
+        return Client.through(link, connections=connections, retry_timeout_seconds=retry_timeout_seconds)
     except ValueError as error:
         raise typer.BadParameter(f"--link: {error}") from None

@@ -1,6 +1,6 @@
-"""What `imagesvc upload` tells: bars with rate and time left on a terminal, JSON lines, else a line for each failure.
+"""The output of `imagesvc upload`: a progress bar on a terminal, JSON lines, or a line for each failed file.
 
-stdout has the results (``--json``) or the summary, stderr all that is for people to watch.
+stdout has the results (``--json``) or the summary; stderr has the progress and the failures.
 """
 
 import json
@@ -25,103 +25,99 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from imagesvc.cli.connection import EXIT_REFUSED, printable
-from imagesvc.client.file_reader import Found
-from imagesvc.client.files import find
-from imagesvc.client.results import Listeners, Outcome
+from imagesvc.cli.errors import EXIT_FAILED, printable
+from imagesvc.client.file_reader import LocalFile
+from imagesvc.client.files import find_files
+from imagesvc.client.models import Problem
+from imagesvc.client.results import FileResult, Listeners
 
-MOST_LINES = 50
-"""Of files that failed; a thousand for the same reason are told by their number."""
-IN = ("created", "duplicate")
+MAX_FAILURE_LINES = 50
+"""The summary has the number of all failures."""
 
 
-class Report:
+class UploadReport:
     def __init__(self, named: Sequence[Path], *, as_json: bool, is_dry: bool) -> None:
         self._named, self._as_json, self._is_dry = named, as_json, is_dry
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bars: Bars | None = None
-        self._began = time.monotonic()
+        self._bar: UploadBar | None = None
+        self._started_at = time.monotonic()
         self._counts: Counter[str] = Counter()
-        self._sent_bytes = self._lines = 0
-        self.listeners = Listeners(on_outcome=self._on_outcome, on_bytes=self._on_bytes)
+        self._sent_bytes = self._failure_lines = 0
+        self.listeners = Listeners(on_result=self._on_result, on_bytes=self._on_bytes)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._bars = Bars(self._console, self._named)
+            self._bar = UploadBar(self._console, self._named)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _tb: TracebackType | None
     ) -> None:
-        if self._bars is not None:
-            self._bars.stop()
+        if self._bar is not None:
+            self._bar.stop()
         if kind is None:
-            self._say(self._summary())
+            self._print_summary(self._summary())
 
     @property
     def exit_code(self) -> int:
-        return EXIT_REFUSED if self._counts["rejected"] + self._counts["unreadable"] else 0
+        return EXIT_FAILED if self._counts["rejected"] + self._counts["unreadable"] else 0
 
-    def interrupted(self, *, can_go_on: bool, is_away: bool) -> None:
-        """The run ends before its end."""
-        if self._bars is not None:
-            self._bars.stop()
-        why = "the server is away" if is_away else "interrupted"
-        how = "; the same command goes on from here" if can_go_on and not self._is_dry else ""
-        so_far = self._summary() if self._counts else "nothing was sent yet"
-        self._console.print(f"[yellow]![/] {why}: {so_far}{how}")
+    def interrupted(self, *, can_resume: bool, is_unavailable: bool) -> None:
+        """Print why the run ended early, and how to resume it."""
+        if self._bar is not None:
+            self._bar.stop()
+        reason = "the server is unavailable" if is_unavailable else "interrupted"
+        resume = "; run the same command again to resume" if can_resume and not self._is_dry else ""
+        progress = self._summary() if self._counts else "nothing was sent"
+        self._console.print(f"[yellow]![/] {reason}: {progress}{resume}")
 
-    def _on_outcome(self, outcome: Outcome) -> None:
-        self._counts[outcome.status] += 1
-        if outcome.is_sent or outcome.status == "missing":
-            self._sent_bytes += outcome.size
+    def _on_result(self, result: FileResult) -> None:
+        self._counts[result.status] += 1
+        if result.is_sent or result.status == "missing":
+            self._sent_bytes += result.size
         if self._as_json:
-            sys.stdout.write(_json_line(outcome))
+            sys.stdout.write(_json_line(result))
             sys.stdout.flush()
-        if self._bars is not None:
-            self._bars.ended(outcome)
-        if outcome.problem is not None and not (self._as_json and self._bars is None):
-            self._tell_failure(outcome)
+        if self._bar is not None:
+            self._bar.add_result(result)
+        if result.problem is not None and not (self._as_json and self._bar is None):
+            self._print_failure(result.path, result.problem)
 
     def _on_bytes(self, path: Path, count: int) -> None:
-        if self._bars is not None:
-            self._bars.moved(path, count)
+        if self._bar is not None:
+            self._bar.add_bytes(path, count)
 
-    def _tell_failure(self, outcome: Outcome) -> None:
-        self._lines += 1
-        if self._lines > MOST_LINES:
+    def _print_failure(self, path: Path, problem: Problem) -> None:
+        self._failure_lines += 1
+        if self._failure_lines > MAX_FAILURE_LINES:
             return
-        assert outcome.problem is not None  # noqa: S101
-        what = f"{printable(outcome.path)}: {printable(outcome.problem.told)}"
-        self._console.print(f"[red]✗[/] {escape(what)}")
-        if self._lines == MOST_LINES:
-            self._console.print("[dim]  (more like these are not listed)[/]")
+        self._console.print(f"[red]✗[/] {escape(f'{printable(path)}: {printable(problem.message)}')}")
+        if self._failure_lines == MAX_FAILURE_LINES:
+            self._console.print("[dim]  (further failures are not listed)[/]")
 
     def _summary(self) -> str:
-        counts, seconds = self._counts, time.monotonic() - self._began
+        counts, seconds = self._counts, time.monotonic() - self._started_at
         if not counts:
             return "no files" if self._is_dry else "no files to send"
+        present = f"{counts['duplicate']} already present"
         if self._is_dry:
-            told = [
-                f"{counts['missing']} to send ({decimal(self._sent_bytes)})",
-                f"{counts['duplicate']} there already",
-            ]
+            items = [f"{counts['missing']} to send ({decimal(self._sent_bytes)})", present]
         else:
-            told = [f"{counts['created']} new", f"{counts['duplicate']} there already"]
-        told += [f"{counts[status]} {status}" for status in ("rejected", "unreadable") if counts[status]]
+            items = [f"{counts['created']} new", present]
+        items += [f"{counts[status]} {status}" for status in ("rejected", "unreadable") if counts[status]]
         if not self._is_dry:
-            told.append(f"{decimal(self._sent_bytes)} sent in {seconds:.1f} s")
-        return ", ".join(told)
+            items.append(f"{decimal(self._sent_bytes)} sent in {seconds:.1f} s")
+        return ", ".join(items)
 
-    def _say(self, line: str) -> None:
+    def _print_summary(self, line: str) -> None:
         if not self._as_json:
             sys.stdout.write(f"{line}\n")
-        elif self._bars is not None:
+        elif self._bar is not None:
             self._console.print(line)
 
 
-class Bars:
-    """One bar, by bytes; what there is in all grows while the folders are counted."""
+class UploadBar:
+    """One progress bar, by bytes; its total grows while a thread counts the files in the folders."""
 
     def __init__(self, console: Console, named: Sequence[Path]) -> None:
         self._progress = Progress(
@@ -133,7 +129,7 @@ class Bars:
             console=console,
             transient=True,
         )
-        self._moved: Counter[Path] = Counter()
+        self._partial_bytes: Counter[Path] = Counter()
         self._done = 0
         self._is_stopped = False
         self._bar = self._progress.add_task("", total=None, done=0, files="…")
@@ -144,43 +140,43 @@ class Bars:
         self._is_stopped = True
         self._progress.stop()
 
-    def moved(self, path: Path, count: int) -> None:
-        """Of a large file, before its end; a negative count for bytes that did not arrive."""
-        self._moved[path] += count
+    def add_bytes(self, path: Path, count: int) -> None:
+        """Bytes of an unfinished large file; negative for bytes that did not arrive."""
+        self._partial_bytes[path] += count
         self._progress.advance(self._bar, count)
 
-    def ended(self, outcome: Outcome) -> None:
+    def add_result(self, result: FileResult) -> None:
         self._done += 1
-        self._progress.advance(self._bar, outcome.size - self._moved.pop(outcome.path, 0))
+        self._progress.advance(self._bar, result.size - self._partial_bytes.pop(result.path, 0))
         self._progress.update(self._bar, done=self._done)
 
     def _count(self, named: Sequence[Path]) -> None:
         files = total = 0
-        for found in find(named):
+        for found in find_files(named):
             if self._is_stopped:
                 return
             files += 1
-            total += found.size if isinstance(found, Found) else 0
+            total += found.size if isinstance(found, LocalFile) else 0
             if files % 1000 == 0:
                 self._progress.update(self._bar, total=total, files=f"{files}…")
         self._progress.update(self._bar, total=total, files=files)
 
 
-def _json_line(outcome: Outcome) -> str:
-    """ASCII: a name in broken UTF-8 is told as well, with lone surrogates, of which ``os.fsencode`` makes the name."""
-    sent = outcome.sent
+def _json_line(result: FileResult) -> str:
+    """ASCII; a name that is not UTF-8 has lone surrogates, which ``os.fsencode`` turns back into the name."""
+    receipt = result.receipt
     return (
         json.dumps(
             {
-                "path": str(outcome.path),
-                "status": outcome.status,
-                "bytes": outcome.size,
-                "sha256": outcome.sha256,
-                "sent": outcome.is_sent,
-                "upload_id": sent.upload_id if sent else None,
-                "image_id": sent.image_id if sent else None,
-                "url": sent.url if sent else None,
-                "problem": outcome.problem.document() if outcome.problem else None,
+                "path": str(result.path),
+                "status": result.status,
+                "bytes": result.size,
+                "sha256": result.sha256,
+                "sent": result.is_sent,
+                "upload_id": receipt.upload_id if receipt else None,
+                "image_id": receipt.image_id if receipt else None,
+                "url": receipt.url if receipt else None,
+                "problem": result.problem.to_document() if result.problem else None,
             }
         )
         + "\n"

@@ -1,58 +1,54 @@
-"""`imagesvc users`: accounts, straight in the database, for whoever runs the service.
+"""`imagesvc users`: manages accounts directly in the database, for operators.
 
-The database is the one of IMAGESVC_DATABASE_URL, else that of a running `imagesvc up`. Passwords come from a prompt or
-from the standard input, never from the arguments, which every process of the machine can read.
+Passwords come from a prompt or from standard input, never from arguments, which every process of the machine can read.
 """
 
-import asyncio
 import getpass
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imagesvc.cli.errors import EXIT_USAGE, print_error
+from imagesvc.cli.targets import DEFAULT_DATA_DIR, DataDir, run_on, settings_for
+
 if TYPE_CHECKING:
     from imagesvc.accounts.models import User
     from imagesvc.accounts.users import Users
+    from imagesvc.db import Database
     from imagesvc.settings import Settings
 
-app = typer.Typer(help="Make, list and change accounts, straight in the database.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and change accounts, directly in the database.", no_args_is_help=True)
 
-Account = Annotated[str, typer.Argument(help="The account's name; capitals make no difference", show_default=False)]
-DataDir = Annotated[
-    Path, typer.Option(help="Folder of a running `imagesvc up`, used unless IMAGESVC_DATABASE_URL is set")
-]
-HERE = Path(".imagesvc")
-VARIABLE = "IMAGESVC_DATABASE_URL"
+Account = Annotated[str, typer.Argument(help="Name of the account, in any case", show_default=False)]
 
 
 @app.command(epilog="imagesvc users create ann\n\nimagesvc users create ann --role admin < password-file")
 def create(
     account: Account,
     role: Annotated[str, typer.Option(help="member or admin")] = "member",
-    data_dir: DataDir = HERE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Make an account. The password is asked for, or is the first line of the standard input."""
+    """Create an account. Asks for the password, or reads the first line of standard input."""
     from imagesvc.accounts.schemas import NewUser
     from imagesvc.accounts.service import OPERATOR
 
     async def work(users: "Users") -> str:
         wanted = NewUser.model_validate({"account": account, "password": password, "role": role})
-        made = await users.create(OPERATOR, wanted)
-        return f"made {made.role} {made.account}"
+        created = await users.create(OPERATOR, wanted)
+        return f"created {created.role} {created.account}"
 
-    settings = _settings(data_dir)
-    password = _password()
+    settings = settings_for(data_dir)
+    password = _read_password()
     _run(settings, work)
 
 
 @app.command("list")
 def list_accounts(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False, data_dir: DataDir = HERE
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """List all accounts, the oldest first."""
     from imagesvc.accounts.schemas import UserOut
@@ -73,112 +69,68 @@ def list_accounts(
             after = page[-1].id
         return "\n".join(map(line, found))
 
-    _run(_settings(data_dir), work)
+    _run(settings_for(data_dir), work)
 
 
 @app.command()
-def set_password(account: Account, data_dir: DataDir = HERE) -> None:
-    """Set a new password; whoever is logged in under this account is logged out. Works for `admin` too."""
-    settings = _settings(data_dir)
-    password = _password()
-    _change(settings, account, {"password": password}, said="has a new password")
+def set_password(account: Account, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Set a new password and end all logins of the account. Works for `admin` too."""
+    settings = settings_for(data_dir)
+    password = _read_password()
+    _change(settings, account, {"password": password}, done="has a new password")
 
 
 @app.command()
-def disable(account: Account, data_dir: DataDir = HERE) -> None:
-    """Stop an account at once: its logins, keys, links and shares. Its images stay."""
-    _change(_settings(data_dir), account, {"disabled": True}, said="is disabled")
+def disable(account: Account, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Disable an account at once: its logins, keys, links and shares stop working. Its images stay."""
+    _change(settings_for(data_dir), account, {"disabled": True}, done="is disabled")
 
 
 @app.command()
-def enable(account: Account, data_dir: DataDir = HERE) -> None:
-    """Let a disabled account in again."""
-    _change(_settings(data_dir), account, {"disabled": False}, said="is enabled")
+def enable(account: Account, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Enable a disabled account again."""
+    _change(settings_for(data_dir), account, {"disabled": False}, done="is enabled")
 
 
-def _change(settings: "Settings", account: str, changes: dict[str, object], *, said: str) -> None:
+def _change(settings: "Settings", account: str, changes: dict[str, object], *, done: str) -> None:
     from imagesvc.accounts.schemas import UserChanges
     from imagesvc.accounts.service import OPERATOR
 
     async def work(users: "Users") -> str:
         user = await users.named(OPERATOR, account)
         await users.change(OPERATOR, user.id, UserChanges.model_validate(changes))
-        return f"{user.account} {said}"
+        return f"{user.account} {done}"
 
     _run(settings, work)
 
 
-def _settings(data_dir: Path) -> "Settings":
-    """Nothing but the database is used, so nothing else has to be named."""
-    from imagesvc.cli.serve import (
-        EXIT_USAGE,
-        FOR_OTHERS,
-        FOR_STORAGE,
-        SettingsWrong,
-        complain,
-        settings_from,
-    )
-
-    unused = FOR_OTHERS | FOR_STORAGE
-    given = {name: value for name, value in unused.items() if f"IMAGESVC_{name.upper()}" not in os.environ}
-    if VARIABLE not in os.environ:
-        try:
-            given["database_url"] = (data_dir / "secrets" / "database-url").read_text().strip()
-        except OSError as error:
-            complain(f"{VARIABLE} is not set, and no `imagesvc up` keeps its data in {data_dir} ({error.strerror})")
-            raise typer.Exit(EXIT_USAGE) from error
-    try:
-        return settings_from(**given)
-    except SettingsWrong as wrong:
-        complain(str(wrong))
-        raise typer.Exit(EXIT_USAGE) from wrong
-
-
-def _password() -> str:
-    from imagesvc.cli.serve import EXIT_USAGE, complain
-
+def _read_password() -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != password:
-        complain("the two are not the same")
+        print_error("the two passwords differ")
         raise typer.Exit(EXIT_USAGE)
     return password
 
 
 def _run(settings: "Settings", work: Callable[["Users"], Awaitable[str]]) -> None:
+    """Print what ``work`` returns. Errors are printed as one line each."""
     from pydantic import ValidationError
 
-    from imagesvc.cli.serve import EXIT_FAILED, EXIT_USAGE, NotPossible, complain
-    from imagesvc.errors import ImagesvcError
+    async def with_users(database: "Database") -> int:
+        from imagesvc.accounts.passwords import Passwords
+        from imagesvc.accounts.users import Users
+        from imagesvc.tasks.completion import Waiting
+        from imagesvc.tasks.queue import Queue
+
+        async with Queue(settings, database) as queue:
+            typer.echo(await work(Users(settings, database, queue, Waiting(database), Passwords(at_once=1))))
+        return 0
 
     try:
-        typer.echo(asyncio.run(_with_users(settings, work)))
+        run_on(settings, with_users)
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_context=False, include_url=False)
-        complain("\n".join(f"{item['loc'][0]}: {item['msg'].removeprefix('Value error, ')}" for item in wrong))
+        print_error("\n".join(f"{item['loc'][0]}: {item['msg'].removeprefix('Value error, ')}" for item in wrong))
         raise typer.Exit(EXIT_USAGE) from None
-    except ImagesvcError as error:
-        complain(f"{error.title}: {error.detail}" if error.detail else error.title)
-        raise typer.Exit(EXIT_FAILED) from None
-    except NotPossible as trouble:
-        complain(str(trouble))
-        raise typer.Exit(EXIT_FAILED) from None
-
-
-async def _with_users(settings: "Settings", work: Callable[["Users"], Awaitable[str]]) -> str:
-    import imagesvc.models  # noqa: F401 - foreign keys are resolved among all tables
-    from imagesvc.accounts.passwords import Passwords
-    from imagesvc.accounts.users import Users
-    from imagesvc.cli.serve import require_schema
-    from imagesvc.db import Database
-    from imagesvc.tasks.completion import Waiting
-    from imagesvc.tasks.queue import Queue
-
-    await require_schema(settings)
-    database = Database(settings)
-    try:
-        async with Queue(settings, database) as queue:
-            return await work(Users(settings, database, queue, Waiting(database), Passwords(at_once=1)))
-    finally:
-        await database.close()

@@ -1,39 +1,45 @@
-"""The Python client of the service, which the command line is made of. It imports nothing of the service itself.
+"""The Python client of the service; the command line uses it. It imports nothing of the service itself.
 
-    client.py     upload, check, search, links: what one does with the service
-    resumable.py  one large file over a bad line (tus)
-    line.py       the connection: credentials, what is tried again, when, and for how long
-    credentials.py   a token, a link, or an account with its password
-    answers.py    what comes back
+    client.py         `Client`: upload, check, search, links
+    transport.py      the HTTP connection: credentials, retries and their limits
+    credentials.py    a token, an account with its password, or an invitation link
+    models.py         what callers pass in and what the service answers
+    errors.py         the errors of a call
+    resumable.py      uploads one large file in parts over an unreliable network (tus)
 
-    run.py        a whole folder: read, ask, send what is missing; its memory is bounded (budget.py) whatever the folder
-    files.py      which files are meant                     reading.py    what one holds
-    outcomes.py   how each fares
-    journal.py    what an interrupted run need not do again
+    folder_upload.py  uploads whole folders: reads, checks and sends, with bounded memory
+    files.py          finds the files below the named paths
+    file_reader.py    reads a file and hashes it
+    memory_budget.py  limits the bytes of files that are in memory
+    results.py        the result of each file, and the callbacks that receive it
+    journal.py        what an interrupted run need not repeat, in SQLite
 
-A call ends in what was asked for, or in one of `errors.py`: the service said no (``Refused``, with its problem), said
-that nothing more is to come (``DoorClosed``), or could not be reached for as long as patience lasts (``ServerAway``).
+A call returns what it was asked for or raises one of `errors.py`: the service refused the request (``Refused``, with
+its problem); later requests would fail as well (``AccessDenied``); or the service stayed unavailable until the retry
+timeout (``ServerUnavailable``).
 
 ::
 
     async with Client("https://images.example.org", token=key) as client:
-        sent = await client.upload(Path("shelf.jpg"), Context(store_id="S1"))
+        receipt = await client.upload(Path("shelf.jpg"), Context(store_id="S1"))
         async for image in client.images(q="shelf", limit=10):
             print(image["id"])
 """
 
 from imagesvc.client.client import Client
-from imagesvc.client.errors import ClientError, DoorClosed, FileUnusable, Refused, ServerAway
-from imagesvc.client.models import Context, Problem, Sent
+from imagesvc.client.errors import AccessDenied, ClientError, FileUnreadable, Refused, ServerUnavailable
+from imagesvc.client.models import Context, Image, Link, Problem, Receipt
 
 __all__ = [
+    "AccessDenied",
     "Client",
     "ClientError",
     "Context",
-    "DoorClosed",
-    "FileUnusable",
+    "FileUnreadable",
+    "Image",
+    "Link",
     "Problem",
+    "Receipt",
     "Refused",
-    "Sent",
-    "ServerAway",
+    "ServerUnavailable",
 ]

@@ -1,4 +1,4 @@
-"""Who is asking: a token or key, an account that logs in, or whoever holds a link. None of them can be printed."""
+"""Credentials of a request: a token or key, an account that logs in, or a link. None of them appears in a repr."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 LogIn = Callable[[str, str], Awaitable[str]]
+"""Account name and password to an access token."""
+
+LINK_INVALID = "this is not a link; a link looks like https://images.example.org/u/…"
 
 
 class Token:
-    """An access token, an API key or the admin token; also a link's token."""
+    """An access token, an API key, the admin token, or the token of a link."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -22,12 +25,12 @@ class Token:
 
 
 class Account:
-    """Logs in when it is first needed, and again when the access token has expired."""
+    """Logs in before the first request, and again when the access token has expired."""
 
     def __init__(self, name: str, password: str, log_in: LogIn) -> None:
         self._name, self._password, self._log_in = name, password, log_in
         self._token: str | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def headers(self) -> dict[str, str]:
         if self._token is None:
@@ -35,8 +38,8 @@ class Account:
         return {"Authorization": f"Bearer {self._token}"}
 
     async def renew(self, stale: str | None) -> bool:
-        """A new token instead of the one in that header, unless another request has got one meanwhile."""
-        async with self._turn:
+        """Replace the token of the header ``stale``, unless another request has replaced it already."""
+        async with self._lock:
             if self._token is None or stale == f"Bearer {self._token}":
                 self._token = await self._log_in(self._name, self._password)
         return True
@@ -45,13 +48,13 @@ class Account:
 Credential = Token | Account
 
 
-def link_address(link: str) -> tuple[str, str]:
-    """(the server's address, the link's token) of a link's URL. Raises ValueError, which does not repeat the link."""
+def parse_link(link: str) -> tuple[str, str]:
+    """(the server's address, the link's token). Raises ValueError, whose text does not repeat the link."""
     try:
         url = httpx.URL(link.strip())
     except httpx.InvalidURL:
-        raise ValueError("this is no link: it looks like https://images.example.org/u/…") from None
-    before, slash, token = str(url.copy_with(query=None, fragment=None)).rstrip("/").rpartition("/u/")
-    if not slash or not token or "/" in token or url.scheme not in ("http", "https"):
-        raise ValueError("this is no link: it looks like https://images.example.org/u/…")
-    return before, token
+        raise ValueError(LINK_INVALID) from None
+    server, separator, token = str(url.copy_with(query=None, fragment=None)).rstrip("/").rpartition("/u/")
+    if not separator or not token or "/" in token or url.scheme not in ("http", "https"):
+        raise ValueError(LINK_INVALID)
+    return server, token

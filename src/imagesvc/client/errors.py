@@ -1,27 +1,27 @@
-"""What a call of the client can end in."""
+"""The errors of the client's calls."""
 
 from imagesvc.client.models import Problem
 
 
 class ClientError(Exception):
-    """One line that says what happened, without any secret."""
+    """Its text is one line that says what happened and holds no secret."""
 
 
 class Refused(ClientError):
-    """The service said no to this request; another time it would say the same."""
+    """The service refused this request and would refuse it again."""
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.told)
+        super().__init__(problem.message)
         self.problem = problem
 
 
-class DoorClosed(Refused):
-    """The credential is not good for this, or the link is expired, revoked or used up: nothing more is to be sent."""
+class AccessDenied(Refused):
+    """The credential does not allow this, or the link is expired, revoked or used up: later requests fail as well."""
 
 
-class ServerAway(ClientError):
-    """Nobody answers at that address, or the service kept asking to come again later, for as long as patience lasts."""
+class ServerUnavailable(ClientError):
+    """The service could not be reached, or answered only with requests to retry, until the retry timeout."""
 
 
-class FileUnusable(ClientError):
-    """A file cannot be read, or is being written while it is read."""
+class FileUnreadable(ClientError):
+    """A file cannot be read, or changes while it is read."""

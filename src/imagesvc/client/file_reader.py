@@ -1,4 +1,4 @@
-"""What a file holds, read once: its hash and, if it is small, its bytes. A file that changes meanwhile is not taken."""
+"""Reads a file once, for its hash and, if it is small, its bytes. Rejects a file that changes while it is read."""
 
 import dataclasses
 import os
@@ -7,14 +7,15 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from imagesvc.client.errors import FileUnusable
+from imagesvc.client.errors import FileUnreadable
 
 CHUNK_BYTES = 256 * 1024
+CHANGED = "it changed while it was read"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A file as it was seen last; one with the same size and time is taken for unchanged."""
+class LocalFile:
+    """A file and its state when it was last looked at; the same size and time of change mean the same content."""
 
     path: Path
     size: int
@@ -22,62 +23,62 @@ class Found:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
-    """``data`` is None when only the hash was kept."""
+class FileContents:
+    """A file that was read. ``data`` is None when only the hash was kept."""
 
-    found: Found
+    file: LocalFile
     sha256: str
     data: bytes | None = None
 
     @property
     def filename(self) -> str:
-        """As it is told to the service: a name in broken UTF-8 is a name all the same."""
-        return os.fsencode(self.found.path.name).decode("utf-8", "replace")
+        """The name as sent to the service; bytes that are not UTF-8 are replaced."""
+        return os.fsencode(self.file.path.name).decode("utf-8", "replace")
 
 
-def look_at(path: Path) -> Found:
-    """Raises FileUnusable."""
+def stat_file(path: Path) -> LocalFile:
+    """Raises FileUnreadable."""
     try:
-        return _found(path, os.stat(path))
+        return _local_file(path, os.stat(path))
     except OSError as error:
-        raise FileUnusable(error.strerror or type(error).__name__) from error
+        raise FileUnreadable(error.strerror or type(error).__name__) from error
 
 
-def read_into_memory(found: Found) -> Contents:
-    """Hash and bytes. Raises FileUnusable."""
+def read_into_memory(file: LocalFile) -> FileContents:
+    """Read hash and bytes. Raises FileUnreadable."""
     try:
-        with open(found.path, "rb") as file:
-            seen = _found(found.path, os.fstat(file.fileno()))
-            data = file.read(seen.size + 1)
-            after = _found(found.path, os.fstat(file.fileno()))
+        with open(file.path, "rb") as opened:
+            before = _local_file(file.path, os.fstat(opened.fileno()))
+            data = opened.read(before.size + 1)
+            after = _local_file(file.path, os.fstat(opened.fileno()))
     except OSError as error:
-        raise FileUnusable(error.strerror or type(error).__name__) from error
-    if after != seen or len(data) != seen.size:
-        raise FileUnusable("it is being written")
-    return Contents(found=seen, sha256=sha256(data).hexdigest(), data=data)
+        raise FileUnreadable(error.strerror or type(error).__name__) from error
+    if after != before or len(data) != before.size:
+        raise FileUnreadable(CHANGED)
+    return FileContents(file=before, sha256=sha256(data).hexdigest(), data=data)
 
 
-def read_hash(found: Found, *, is_stopping: Callable[[], bool] = lambda: False) -> Contents:
-    """The hash alone. Raises FileUnusable, also when ``is_stopping``, which is asked between chunks, says so."""
+def read_hash(file: LocalFile, *, is_stopping: Callable[[], bool] = lambda: False) -> FileContents:
+    """Read the hash only. Raises FileUnreadable, also when ``is_stopping``, called after each chunk, returns true."""
     digest, buffer = sha256(), memoryview(bytearray(CHUNK_BYTES))
     try:
-        with open(found.path, "rb", buffering=0) as file:
-            seen = _found(found.path, os.fstat(file.fileno()))
-            while count := file.readinto(buffer):
+        with open(file.path, "rb", buffering=0) as opened:
+            before = _local_file(file.path, os.fstat(opened.fileno()))
+            while count := opened.readinto(buffer):
                 digest.update(buffer[:count])
                 if is_stopping():
-                    raise FileUnusable("nobody waits for it any more")
-            after = _found(found.path, os.fstat(file.fileno()))
+                    raise FileUnreadable("reading was stopped")
+            after = _local_file(file.path, os.fstat(opened.fileno()))
     except OSError as error:
-        raise FileUnusable(error.strerror or type(error).__name__) from error
-    if after != seen:
-        raise FileUnusable("it is being written")
-    return Contents(found=seen, sha256=digest.hexdigest())
+        raise FileUnreadable(error.strerror or type(error).__name__) from error
+    if after != before:
+        raise FileUnreadable(CHANGED)
+    return FileContents(file=before, sha256=digest.hexdigest())
 
 
-def _found(path: Path, facts: os.stat_result) -> Found:
-    if stat.S_ISDIR(facts.st_mode):
-        raise FileUnusable("it is a folder")
-    if not stat.S_ISREG(facts.st_mode):
-        raise FileUnusable("it is no regular file")
-    return Found(path=path, size=facts.st_size, modified_ns=facts.st_mtime_ns)
+def _local_file(path: Path, status: os.stat_result) -> LocalFile:
+    if stat.S_ISDIR(status.st_mode):
+        raise FileUnreadable("it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise FileUnreadable("it is not a regular file")
+    return LocalFile(path=path, size=status.st_size, modified_ns=status.st_mtime_ns)

@@ -1,75 +1,78 @@
-"""Which files are meant: what was named, and all in the folders that were named, in order of their names.
+"""Finds the files to upload: the named ones, and all below the named folders, in the order of their names.
 
-What begins with a dot is left out unless it was named itself, and so is what is neither file nor folder. Folders behind
-symbolic links are not entered, so no loop can catch us; a link to a file is that file.
+Names that begin with a dot are skipped unless they were named themselves; so are entries that are neither file nor
+folder. Symbolic links to folders are not followed, which rules out loops; a link to a file counts as that file.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from imagesvc.client.errors import FileUnusable
-from imagesvc.client.file_reader import Found, look_at
+from imagesvc.client.errors import FileUnreadable
+from imagesvc.client.file_reader import LocalFile, stat_file
+
+FoundFile = LocalFile | tuple[Path, FileUnreadable]
+"""A file, or a path that cannot be read with the reason."""
 
 
-def find(named: Sequence[Path]) -> Iterator[Found | tuple[Path, FileUnusable]]:
-    """Each file once, however often it or a folder above it was named; what cannot be read, with the reason."""
+def find_files(named: Sequence[Path]) -> Iterator[FoundFile]:
+    """Yield each file once, even if it or a folder above it was named several times."""
     done: set[str] = set()
     for path in named:
-        place = os.path.abspath(path)
-        if not _is_below(place, done):
-            yield from _below(path, done)
-        done.add(place)
+        absolute = os.path.abspath(path)
+        if not _is_below(absolute, done):
+            yield from _files_below(path, done)
+        done.add(absolute)
 
 
-def _below(path: Path, done: set[str]) -> Iterator[Found | tuple[Path, FileUnusable]]:
+def _files_below(path: Path, done: set[str]) -> Iterator[FoundFile]:
     if not path.is_dir():
-        yield _seen(path)
+        yield _found_file(path)
         return
-    # folders still to be entered, the next one last: a tree may be deeper than the stack
+    # a stack instead of recursion, since a tree may be deeper than the recursion limit; the next folder is the last
     waiting = [path]
     while waiting:
         folder = waiting.pop()
         try:
             with os.scandir(folder) as entries:
-                inside = sorted((entry for entry in entries if not entry.name.startswith(".")), key=_name)
+                visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=_name)
         except OSError as error:
-            yield folder, FileUnusable(error.strerror or type(error).__name__)
+            yield folder, FileUnreadable(error.strerror or type(error).__name__)
             continue
-        folders = []
-        for entry in inside:
-            inner = folder / entry.name
+        subfolders = []
+        for entry in visible:
+            path_of_entry = folder / entry.name
             if entry.is_dir(follow_symlinks=False):
-                folders.append(inner)
-            elif _is_meant(entry) and not (done and _is_below(os.path.abspath(inner), done)):
-                yield _seen(inner)
-        waiting += [inner for inner in reversed(folders) if os.path.abspath(inner) not in done]
+                subfolders.append(path_of_entry)
+            elif _is_wanted(entry) and not (done and _is_below(os.path.abspath(path_of_entry), done)):
+                yield _found_file(path_of_entry)
+        waiting += [folder for folder in reversed(subfolders) if os.path.abspath(folder) not in done]
 
 
-def _seen(path: Path) -> Found | tuple[Path, FileUnusable]:
+def _found_file(path: Path) -> FoundFile:
     try:
-        return look_at(path)
-    except FileUnusable as unusable:
-        return path, unusable
+        return stat_file(path)
+    except FileUnreadable as unreadable:
+        return path, unreadable
 
 
 def _name(entry: os.DirEntry[str]) -> str:
     return entry.name
 
 
-def _is_meant(entry: os.DirEntry[str]) -> bool:
-    """A file; or a link to nothing or to itself, which is a picture that is missed, so it is told."""
+def _is_wanted(entry: os.DirEntry[str]) -> bool:
+    """True for a file, and for a dangling or looping link: it stands for a missing picture and is reported."""
     try:
         return entry.is_file() or not os.path.exists(entry.path)
     except OSError:
         return True
 
 
-def _is_below(place: str, done: set[str]) -> bool:
-    """Whether it, or a folder above it, is among them."""
-    while place not in done:
-        above = os.path.dirname(place)
-        if above == place:
+def _is_below(path: str, folders: set[str]) -> bool:
+    """Whether ``path`` or a folder above it is in ``folders``."""
+    while path not in folders:
+        parent = os.path.dirname(path)
+        if parent == path:
             return False
-        place = above
+        path = parent
     return True

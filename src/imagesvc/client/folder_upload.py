@@ -1,12 +1,13 @@
-"""Sending whole folders: each file is read once, asked about together with others, and sent if it is missing.
+"""Uploads whole folders: reads each file once, asks for many at a time whether they are present, sends the missing.
 
-    reader -> batches (read, hashed) -> asker (what is there already?) -> pieces -> senders -> outcomes
+    reader -> batches (read, hashed) -> checker (already present?) -> pending files -> senders -> results
 
-Small files stay in memory from their hash until they are in, so that what was hashed is what is sent; a budget bounds
-how many. Of large ones only the hash is kept: they are read again, from the disk, if they have to be sent.
+Small files stay in memory from their hash until they are accepted, so that exactly the hashed bytes are sent; a memory
+budget limits how many. Of large files only the hash is kept: they are read from the disk again if they are sent.
 
-Every file ends in one outcome. When the door closes (a link that is used up, a credential that is no good) the rest is
-told so without another request. When the server stays away the run ends with ``ServerAway``.
+Every file ends in one result. Once access is denied (a used-up link, a credential that is not valid) the remaining
+files get that problem without another request. When the service stays unavailable the run ends with
+``ServerUnavailable``.
 """
 
 import asyncio
@@ -16,32 +17,32 @@ from itertools import islice
 from pathlib import Path
 
 from imagesvc.client.client import LARGE_BYTES, Client
-from imagesvc.client.errors import DoorClosed, FileUnusable, Refused
-from imagesvc.client.file_reader import Contents, Found, read_hash, read_into_memory
-from imagesvc.client.files import find
+from imagesvc.client.errors import AccessDenied, FileUnreadable, Refused
+from imagesvc.client.file_reader import FileContents, LocalFile, read_hash, read_into_memory
+from imagesvc.client.files import FoundFile, find_files
 from imagesvc.client.journal import Journal
-from imagesvc.client.memory_budget import Budget
-from imagesvc.client.models import Context, Problem, Sent
-from imagesvc.client.results import Listeners, Outcome, Status
+from imagesvc.client.memory_budget import MemoryBudget
+from imagesvc.client.models import Context, Problem, Receipt
+from imagesvc.client.results import FileResult, Listeners, Status
 
-MEMORY_BYTES, AGAIN_BYTES = 24 * 1024 * 1024, 16 * 1024 * 1024
-"""Of files that are in memory at a time: read for the first time, and again."""
+FIRST_READ_BYTES, SECOND_READ_BYTES = 24 * 1024 * 1024, 16 * 1024 * 1024
+"""Limits on the bytes in memory: of files read for the first time, and of files read again to be sent."""
 BATCH_FILES, BATCH_BYTES = 100, 1024 * 1024
-"""What is asked about at a time: larger batches would keep the senders waiting for their first file."""
+"""Size of a check; larger batches would keep the senders waiting for their first file."""
 LOOK_AHEAD_FILES = 256
-OF_THE_FILE = frozenset({"unsupported-media-type", "empty-file", "file-too-large"})
-"""Refusals that say something about the content, whatever the run, the link or the moment."""
+CONTENT_SLUGS = frozenset({"unsupported-media-type", "empty-file", "file-too-large"})
+"""Problems of the content itself, which hold in later runs and through other links too."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """A file that was read, with the part of the budget that it holds."""
+class PendingFile:
+    """A file that was read, and the bytes of the memory budget that it holds."""
 
-    contents: Contents
+    contents: FileContents
     held_bytes: int
 
 
-class Run:
+class FolderUpload:
     def __init__(
         self,
         client: Client,
@@ -51,240 +52,243 @@ class Run:
         *,
         concurrency: int,
         is_dry: bool = False,
-        memory_bytes: int = MEMORY_BYTES,
+        memory_bytes: int = FIRST_READ_BYTES,
     ) -> None:
         self._client, self._context, self._journal, self._listeners = client, context, journal, listeners
         self._concurrency, self._is_dry = concurrency, is_dry
-        self._budget = Budget(memory_bytes)
+        self._first_read_budget = MemoryBudget(memory_bytes)
         self._batch_bytes = min(BATCH_BYTES, memory_bytes)
-        # of files whose hash the journal knew: what waits to be sent must not take it from those that are being sent
-        self._budget_again = Budget(AGAIN_BYTES)
-        self._batches: asyncio.Queue[list[Piece] | None] = asyncio.Queue(maxsize=1)
-        self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue(maxsize=1)
-        self._under_way: dict[str, asyncio.Event] = {}
-        self._closed: Problem | None = None
+        # separate, for files whose hash the journal had: files that wait for a sender must not starve those being sent
+        self._second_read_budget = MemoryBudget(SECOND_READ_BYTES)
+        self._batches: asyncio.Queue[list[PendingFile] | None] = asyncio.Queue(maxsize=1)
+        self._pending: asyncio.Queue[PendingFile | None] = asyncio.Queue(maxsize=1)
+        self._in_flight: dict[str, asyncio.Event] = {}
+        self._access_problem: Problem | None = None
         self._is_stopping = False
 
     async def send(self, named: Sequence[Path]) -> None:
-        """Everything that is named, files and folders. Raises ServerAway."""
+        """Send all named files and folders. Raises ServerUnavailable."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(named))
-                group.create_task(self._ask())
+                group.create_task(self._read_all(named))
+                group.create_task(self._check_all())
                 for _ in range(self._concurrency):
-                    group.create_task(self._send())
+                    group.create_task(self._send_all())
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         finally:
             self._is_stopping = True
 
-    # ---- reading
+    # ---- reader
 
-    async def _read(self, named: Sequence[Path]) -> None:
-        group: list[Found] = []
-        async for found in _ahead(named):
+    async def _read_all(self, named: Sequence[Path]) -> None:
+        group: list[LocalFile] = []
+        async for found in _find_ahead(named):
             if isinstance(found, tuple):
-                self._tell_unreadable(*found)
-            elif self._closed is not None:
-                self._tell(Outcome(path=found.path, status="rejected", size=found.size, problem=self._closed))
+                self._report_unreadable(*found)
+            elif (problem := self._access_problem) is not None:
+                self._listeners.on_result(
+                    FileResult(path=found.path, status="rejected", size=found.size, problem=problem)
+                )
             else:
-                # more than there is room for would wait for itself; and the hash of a large one takes a while
-                if len(group) == BATCH_FILES or sum(one.size for one in (*group, found)) > self._batch_bytes:
-                    await self._read_together(group)
+                # a group beyond the memory budget would wait for itself, and hashing a large file takes long
+                if len(group) == BATCH_FILES or sum(file.size for file in (*group, found)) > self._batch_bytes:
+                    await self._read_group(group)
                     group = []
                 group.append(found)
-        await self._read_together(group)
+        await self._read_group(group)
         await self._batches.put(None)
 
-    async def _read_together(self, group: Sequence[Found]) -> None:
-        """In one turn of the thread: a turn for each small file would cost more than reading it."""
-        batch: list[Piece] = []
-        unread: list[Found] = []
-        for found in group:
-            if sha256 := self._journal.hash_of(found):
-                batch.append(Piece(contents=Contents(found=found, sha256=sha256), held_bytes=0))
+    async def _read_group(self, group: Sequence[LocalFile]) -> None:
+        """Read all in one call to a thread: a call for each small file would cost more than reading it."""
+        batch: list[PendingFile] = []
+        unread: list[LocalFile] = []
+        for file in group:
+            if sha256 := self._journal.hash_of(file):
+                batch.append(PendingFile(contents=FileContents(file=file, sha256=sha256), held_bytes=0))
             else:
-                unread.append(found)
-        held = {found.path: await self._budget.take(found.size if self._is_kept(found) else 0) for found in unread}
-        for found, contents in zip(unread, await asyncio.to_thread(self._contents_of, unread), strict=True):
-            if isinstance(contents, FileUnusable):
-                self._budget.give_back(held[found.path])
-                self._tell_unreadable(found.path, contents)
+                unread.append(file)
+        held = {
+            file.path: await self._first_read_budget.acquire(file.size if self._is_kept(file) else 0) for file in unread
+        }
+        for file, contents in zip(unread, await asyncio.to_thread(self._contents_of, unread), strict=True):
+            if isinstance(contents, FileUnreadable):
+                self._first_read_budget.release(held[file.path])
+                self._report_unreadable(file.path, contents)
             else:
-                self._journal.note_hash(contents.found, contents.sha256)
-                batch.append(Piece(contents=contents, held_bytes=held[found.path]))
+                self._journal.record_hash(contents.file, contents.sha256)
+                batch.append(PendingFile(contents=contents, held_bytes=held[file.path]))
         if batch:
             await self._batches.put(batch)
 
-    def _is_kept(self, found: Found) -> bool:
-        return found.size <= LARGE_BYTES and not self._is_dry
+    def _is_kept(self, file: LocalFile) -> bool:
+        """Whether its bytes stay in memory until it is sent."""
+        return file.size <= LARGE_BYTES and not self._is_dry
 
-    def _contents_of(self, group: Sequence[Found]) -> list[Contents | FileUnusable]:
-        contents: list[Contents | FileUnusable] = []
-        for found in group:
+    def _contents_of(self, group: Sequence[LocalFile]) -> list[FileContents | FileUnreadable]:
+        contents: list[FileContents | FileUnreadable] = []
+        for file in group:
             try:
-                if self._is_kept(found):
-                    contents.append(read_into_memory(found))
+                if self._is_kept(file):
+                    contents.append(read_into_memory(file))
                 else:
-                    contents.append(read_hash(found, is_stopping=lambda: self._is_stopping))
-            except FileUnusable as unusable:
-                contents.append(unusable)
+                    contents.append(read_hash(file, is_stopping=lambda: self._is_stopping))
+            except FileUnreadable as unreadable:
+                contents.append(unreadable)
         return contents
 
-    # ---- asking
+    # ---- checker
 
-    async def _ask(self) -> None:
+    async def _check_all(self) -> None:
         while (batch := await self._batches.get()) is not None:
-            have = await self._have(batch)
+            present = await self._check(batch)
             batch.reverse()
             while batch:
-                piece = batch.pop()  # what is handed on is not held here as well
-                if (outcome := self._known(piece, have)) is not None:
-                    self._end(piece, outcome)
+                pending = batch.pop()  # popped, so that the batch no longer holds the bytes of files in sending
+                if (result := self._result_without_sending(pending, present)) is not None:
+                    self._finish(pending, result)
                 else:
-                    await self._pieces.put(piece)
+                    await self._pending.put(pending)
         for _ in range(self._concurrency):
-            await self._pieces.put(None)
+            await self._pending.put(None)
 
-    async def _have(self, batch: list[Piece]) -> dict[str, str | None]:
-        if self._closed is None:
+    async def _check(self, batch: list[PendingFile]) -> dict[str, str | None]:
+        """SHA-256 to image id of the contents that the service has."""
+        if self._access_problem is None:
             try:
-                return await self._client.check({piece.contents.sha256 for piece in batch})
-            except Refused as refused:  # nothing else would go better
-                self._closed = refused.problem
+                return await self._client.check({pending.contents.sha256 for pending in batch})
+            except Refused as refused:  # uploads would be refused as well
+                self._access_problem = refused.problem
         return {}
 
-    def _known(self, piece: Piece, have: dict[str, str | None]) -> Outcome | None:
-        """The outcome of a file that need not be sent."""
-        sha256 = piece.contents.sha256
-        known = self._journal.known(sha256)
-        if sha256 in have:
-            # what an interrupted run has sent is told as that run would have told it
-            sent = known.sent if known and known.sent and not known.is_of_this_run else None
-            sent = sent or Sent(status="duplicate", image_id=have[sha256])
-            return self._outcome(piece, sent.status, sent=sent)
-        if known is not None and known.problem is not None:
-            return self._outcome(piece, "rejected", problem=known.problem)
-        if self._is_dry and self._closed is None:
-            return self._outcome(piece, "missing")
+    def _result_without_sending(self, pending: PendingFile, present: dict[str, str | None]) -> FileResult | None:
+        """The result of a file that need not be sent; None for one that has to be."""
+        sha256 = pending.contents.sha256
+        record = self._journal.content_record(sha256)
+        if sha256 in present:
+            # a file that an interrupted run has sent gets the result which that run would have reported
+            earlier = record.receipt if record and not record.is_from_this_run else None
+            receipt = earlier or Receipt(status="duplicate", image_id=present[sha256])
+            return _result(pending, receipt.status, receipt=receipt)
+        if record is not None and record.problem is not None:
+            return _result(pending, "rejected", problem=record.problem)
+        if self._is_dry and self._access_problem is None:
+            return _result(pending, "missing")
         return None
 
-    # ---- sending
+    # ---- senders
 
-    async def _send(self) -> None:
-        while (piece := await self._pieces.get()) is not None:
-            await self._send_in_turn(piece)
-            del piece  # its bytes, before the next one comes
+    async def _send_all(self) -> None:
+        while (pending := await self._pending.get()) is not None:
+            await self._send(pending)
+            del pending  # frees its bytes while the sender waits for the next file
 
-    async def _send_in_turn(self, piece: Piece) -> None:
-        """The same content twice: the second waits for what becomes of the first."""
-        sha256 = piece.contents.sha256
-        while (other := self._under_way.get(sha256)) is not None:
+    async def _send(self, pending: PendingFile) -> None:
+        """Send one file. A file of the same content as one in flight waits for its result."""
+        sha256 = pending.contents.sha256
+        while (other := self._in_flight.get(sha256)) is not None:
             await other.wait()
-        self._under_way[sha256] = asyncio.Event()
+        self._in_flight[sha256] = asyncio.Event()
         try:
-            outcome = self._repeated(piece) or await self._sent(piece)
+            result = self._result_of_repetition(pending) or await self._result_of_upload(pending)
         finally:
-            self._under_way.pop(sha256).set()
-        self._end(piece, outcome)
+            self._in_flight.pop(sha256).set()
+        self._finish(pending, result)
 
-    def _repeated(self, piece: Piece) -> Outcome | None:
-        """The outcome of a file whose content this run has met before."""
-        known = self._journal.known(piece.contents.sha256)
-        if known is None or not known.is_of_this_run:
+    def _result_of_repetition(self, pending: PendingFile) -> FileResult | None:
+        """The result of a file whose content this run has sent already."""
+        record = self._journal.content_record(pending.contents.sha256)
+        if record is None or not record.is_from_this_run:
             return None
-        if known.sent is not None:
-            return self._outcome(piece, "duplicate", sent=dataclasses.replace(known.sent, status="duplicate"))
-        if known.problem is not None:
-            return self._outcome(piece, "rejected", problem=known.problem)
+        if record.receipt is not None:
+            return _result(pending, "duplicate", receipt=dataclasses.replace(record.receipt, status="duplicate"))
+        if record.problem is not None:
+            return _result(pending, "rejected", problem=record.problem)
         return None
 
-    async def _sent(self, piece: Piece) -> Outcome:
-        if self._closed is not None:
-            return self._outcome(piece, "rejected", problem=self._closed)
-        sha256 = piece.contents.sha256
+    async def _result_of_upload(self, pending: PendingFile) -> FileResult:
+        if self._access_problem is not None:
+            return _result(pending, "rejected", problem=self._access_problem)
+        sha256 = pending.contents.sha256
         try:
-            sent = await self._upload(piece.contents)
-        except FileUnusable as unusable:
-            return self._outcome(piece, "unreadable", problem=_unreadable(unusable))
-        except DoorClosed as closed:
-            self._closed = self._closed or closed.problem
-            return self._outcome(piece, "rejected", problem=closed.problem)
+            receipt = await self._upload(pending.contents)
+        except FileUnreadable as unreadable:
+            return _result(pending, "unreadable", problem=_unreadable_problem(unreadable))
+        except AccessDenied as denied:
+            self._access_problem = self._access_problem or denied.problem
+            return _result(pending, "rejected", problem=denied.problem)
         except Refused as refused:
-            if refused.problem.slug in OF_THE_FILE:
-                self._journal.note_refused(sha256, refused.problem)
-            return self._outcome(piece, "rejected", problem=refused.problem)
-        self._journal.note_sent(sha256, sent)
-        return self._outcome(piece, sent.status, sent=sent, is_sent=True)
+            if refused.problem.slug in CONTENT_SLUGS:
+                self._journal.record_refused(sha256, refused.problem)
+            return _result(pending, "rejected", problem=refused.problem)
+        self._journal.record_accepted(sha256, receipt)
+        return _result(pending, receipt.status, receipt=receipt, is_sent=True)
 
-    async def _upload(self, contents: Contents) -> Sent:
-        found, sha256 = contents.found, contents.sha256
-        if found.size > LARGE_BYTES:
-            known = self._journal.known(sha256)
+    async def _upload(self, contents: FileContents) -> Receipt:
+        file, sha256 = contents.file, contents.sha256
+        if file.size > LARGE_BYTES:
+            record = self._journal.content_record(sha256)
             return await self._client.upload_resumably(
                 contents,
                 self._context,
-                known=known.resumable_id if known else None,
-                on_begun=lambda resumable_id: self._journal.note_begun(sha256, resumable_id),
-                on_bytes=lambda count: self._listeners.on_bytes(found.path, count),
+                upload_id=record.resumable_id if record else None,
+                on_created=lambda resumable_id: self._journal.record_created(sha256, resumable_id),
+                on_bytes=lambda count: self._listeners.on_bytes(file.path, count),
             )
         if contents.data is not None:
             return await self._client.upload_contents(contents, self._context)
-        held = await self._budget_again.take(found.size)
+        held = await self._second_read_budget.acquire(file.size)
         try:
-            contents = await asyncio.to_thread(read_into_memory, found)
+            contents = await asyncio.to_thread(read_into_memory, file)
             if contents.sha256 != sha256:
-                raise FileUnusable("it was changed meanwhile")
+                raise FileUnreadable("it changed before it was sent")
             return await self._client.upload_contents(contents, self._context)
         finally:
-            self._budget_again.give_back(held)
+            self._second_read_budget.release(held)
 
-    # ---- telling
+    # ---- results
 
-    def _outcome(
-        self,
-        piece: Piece,
-        status: Status,
-        *,
-        sent: Sent | None = None,
-        problem: Problem | None = None,
-        is_sent: bool = False,
-    ) -> Outcome:
-        found, sha256 = piece.contents.found, piece.contents.sha256
-        return Outcome(
-            path=found.path,
-            status=status,
-            size=found.size,
-            sha256=sha256,
-            is_sent=is_sent,
-            sent=sent,
-            problem=problem,
-        )
+    def _finish(self, pending: PendingFile, result: FileResult) -> None:
+        self._first_read_budget.release(pending.held_bytes)
+        self._listeners.on_result(result)
 
-    def _end(self, piece: Piece, outcome: Outcome) -> None:
-        self._budget.give_back(piece.held_bytes)
-        self._tell(outcome)
-
-    def _tell_unreadable(self, path: Path, unusable: FileUnusable) -> None:
-        self._tell(Outcome(path=path, status="unreadable", problem=_unreadable(unusable)))
-
-    def _tell(self, outcome: Outcome) -> None:
-        self._listeners.on_outcome(outcome)
+    def _report_unreadable(self, path: Path, unreadable: FileUnreadable) -> None:
+        self._listeners.on_result(FileResult(path=path, status="unreadable", problem=_unreadable_problem(unreadable)))
 
 
-def _unreadable(unusable: FileUnusable) -> Problem:
-    return Problem(type="about:blank", title="The file cannot be read", detail=str(unusable))
+def _result(
+    pending: PendingFile,
+    status: Status,
+    *,
+    receipt: Receipt | None = None,
+    problem: Problem | None = None,
+    is_sent: bool = False,
+) -> FileResult:
+    file = pending.contents.file
+    return FileResult(
+        path=file.path,
+        status=status,
+        size=file.size,
+        sha256=pending.contents.sha256,
+        is_sent=is_sent,
+        receipt=receipt,
+        problem=problem,
+    )
 
 
-async def _ahead(named: Sequence[Path]) -> AsyncIterator[Found | tuple[Path, FileUnusable]]:
-    """``find`` in a thread, some files at a time: folders may be slow to list."""
-    found = find(named)
-    while some := await asyncio.to_thread(lambda: list(islice(found, LOOK_AHEAD_FILES))):
-        for one in some:
+def _unreadable_problem(unreadable: FileUnreadable) -> Problem:
+    return Problem(type="about:blank", title="The file cannot be read", detail=str(unreadable))
+
+
+async def _find_ahead(named: Sequence[Path]) -> AsyncIterator[FoundFile]:
+    """``find_files`` in a thread, many files per call, since folders may be slow to list."""
+    found = find_files(named)
+    while group := await asyncio.to_thread(lambda: list(islice(found, LOOK_AHEAD_FILES))):
+        for one in group:
             yield one
 
 
 def _first(errors: BaseExceptionGroup) -> BaseException:
-    """Tasks that fail side by side fail for one reason."""
+    """The first error: tasks that fail together fail for the same reason."""
     error = errors.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

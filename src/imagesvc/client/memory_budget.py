@@ -1,22 +1,25 @@
-"""Bytes of files that may be in memory at a time."""
+"""Limits the bytes of files that are in memory at the same time."""
 
 import asyncio
 
 
-class Budget:
+class MemoryBudget:
     def __init__(self, total_bytes: int) -> None:
         self._total_bytes = self._free_bytes = total_bytes
-        self._given_back = asyncio.Event()
+        self._released = asyncio.Event()
 
-    async def take(self, count: int) -> int:
-        """Waits for room. Returns what is to be given back: never more than there is in all."""
+    async def acquire(self, count: int) -> int:
+        """Wait until ``count`` bytes are free and take them. Returns what to release.
+
+        A request for more than the total takes the total, so that a single large file cannot wait for ever.
+        """
         count = min(count, self._total_bytes)
         while self._free_bytes < count:
-            self._given_back.clear()
-            await self._given_back.wait()
+            self._released.clear()
+            await self._released.wait()
         self._free_bytes -= count
         return count
 
-    def give_back(self, count: int) -> None:
+    def release(self, count: int) -> None:
         self._free_bytes += count
-        self._given_back.set()
+        self._released.set()

@@ -1,31 +1,36 @@
-"""How each file of a run fares, and who is told."""
+"""The result of each file of a folder upload, and the callbacks that receive it."""
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from imagesvc.client.models import Problem, Sent
+from imagesvc.client.models import Problem, Receipt
 
 Status = Literal["created", "duplicate", "missing", "rejected", "unreadable"]
+"""``missing``: a dry run would have sent the file."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How one file fared. ``is_sent``: its bytes went out in this run. ``missing`` is what a dry run would send."""
+class FileResult:
+    """The result of one file. ``is_sent``: this run transferred its bytes."""
 
     path: Path
     status: Status
     size: int = 0
     sha256: str | None = None
     is_sent: bool = False
-    sent: Sent | None = None
+    receipt: Receipt | None = None
     problem: Problem | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Listeners:
-    """``on_outcome`` once a file; ``on_bytes`` while a large one is sent, with bytes more or, after a cut, fewer."""
+    """``on_result`` is called once a file.
 
-    on_outcome: Callable[[Outcome], None]
+    ``on_bytes`` is called while a large file is sent, with the number of bytes added; after a broken connection it is
+    negative.
+    """
+
+    on_result: Callable[[FileResult], None]
     on_bytes: Callable[[Path, int], None] = lambda _path, _count: None

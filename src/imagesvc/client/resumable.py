@@ -1,128 +1,132 @@
-"""One large file over a bad line: tus 1.0. What has arrived before a cut counts, also over two runs of the client."""
+"""Uploads one large file in parts (tus 1.0). Bytes that arrived before a disconnect count, also across two runs."""
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Unpack
 
 import httpx
 
-from imagesvc.client.errors import FileUnusable, Refused
-from imagesvc.client.file_reader import Contents, look_at
-from imagesvc.client.models import Context, Problem, Sent
-from imagesvc.client.transport import Line, TryAgain
+from imagesvc.client.errors import FileUnreadable, Refused
+from imagesvc.client.file_reader import FileContents, stat_file
+from imagesvc.client.models import Context, Problem, Receipt
+from imagesvc.client.transport import RequestBody, RetryableError, Transport
 
 VERSION = {"Tus-Resumable": "1.0.0"}
 CHUNK_BYTES = 256 * 1024
-FORGOTTEN = frozenset({"upload-expired", "upload-terminated", "upload-worn-out", "upload-lost"})
-BEGINNINGS = 3
-"""How often an upload is begun anew when the service has forgotten or lost it."""
+LOST_SLUGS = frozenset({"upload-expired", "upload-terminated", "upload-worn-out", "upload-lost"})
+MAX_CREATIONS = 3
+"""How often an upload is created, when the service no longer has the earlier ones."""
 NOT_FOUND, WRONG_OFFSET = 404, 409
 
 
-def _is_forgotten(problem: Problem) -> bool:
-    return problem.status == NOT_FOUND or problem.slug in FORGOTTEN
+def _is_lost(problem: Problem) -> bool:
+    """Whether the service no longer has the upload, so that a new one has to be created."""
+    return problem.status == NOT_FOUND or problem.slug in LOST_SLUGS
 
 
-def _nothing(_value: object) -> None: ...
+def _ignore(_value: object) -> None: ...
 
 
 class ResumableUpload:
-    """``known`` is the id of an upload that an earlier run began; ``on_begun`` is told that of a new one.
+    """``upload_id`` is that of an upload which an earlier run created; ``on_created`` receives the id of a new one.
 
-    ``on_bytes`` is told how many bytes more are on their way; a negative number of them did not arrive.
+    ``on_bytes`` receives the number of bytes sent since its last call; a negative number takes back bytes that did not
+    arrive.
     """
 
     def __init__(
         self,
-        line: Line,
+        transport: Transport,
         path: str,
-        contents: Contents,
+        contents: FileContents,
         context: Context,
         *,
-        known: str | None = None,
-        on_begun: Callable[[str], None] = _nothing,
-        on_bytes: Callable[[int], None] = _nothing,
+        upload_id: str | None = None,
+        on_created: Callable[[str], None] = _ignore,
+        on_bytes: Callable[[int], None] = _ignore,
     ) -> None:
-        self._line, self._path = line, path
+        self._transport, self._path = transport, path
         self._contents, self._context = contents, context
-        self._id = known
-        self._on_begun, self._on_bytes = on_begun, on_bytes
-        self._told = 0
-        self._furthest = 0
-        self._patience = line.patience()
+        self._id = upload_id
+        self._on_created, self._on_bytes = on_created, on_bytes
+        self._reported_offset = 0
+        self._max_stored_offset = 0
+        self._retry_limit = transport.retry_limit()
 
-    async def send(self) -> Sent:
-        """Raises Refused, DoorClosed, ServerAway, FileUnusable."""
-        for is_last in (False,) * (BEGINNINGS - 1) + (True,):
+    async def send(self) -> Receipt:
+        """Raises Refused, AccessDenied, ServerUnavailable, FileUnreadable."""
+        for is_last in (False,) * (MAX_CREATIONS - 1) + (True,):
             try:
-                return await self._line.persistently(self._go_on, self._patience)
+                return await self._transport.retry(self._attempt, self._retry_limit)
             except Refused as refused:
-                if is_last or not _is_forgotten(refused.problem):
+                if is_last or not _is_lost(refused.problem):
                     raise
                 self._id = None
         raise AssertionError  # the last round returns or raises
 
-    async def _go_on(self) -> Sent:
-        """From where it stands to the end, as far as the line holds."""
-        offset = 0
+    async def _attempt(self) -> Receipt:
+        """Send everything after the stored offset. Raises RetryableError if it does not arrive in full."""
+        size, offset = self._contents.file.size, 0
         if self._id is None:
-            await self._begin()
+            await self._create()
         else:
-            answer = await self._ask("HEAD")
-            if sent := Sent.of_headers(answer.headers):
-                self._tell(self._contents.found.size)
-                return sent
-            offset = int(answer.headers["upload-offset"])
-        if offset > self._furthest:
-            self._furthest = offset
-            self._patience.went_forward()
-        self._tell(offset)
+            response = await self._request("HEAD")
+            if receipt := Receipt.from_headers(response.headers):
+                self._report_offset(size)
+                return receipt
+            offset = int(response.headers["upload-offset"])
+        if offset > self._max_stored_offset:
+            self._max_stored_offset = offset
+            self._retry_limit.record_progress()
+        self._report_offset(offset)
         headers = {
             "Upload-Offset": str(offset),
             "Content-Type": "application/offset+octet-stream",
-            "Content-Length": str(self._contents.found.size - offset),
+            "Content-Length": str(size - offset),
         }
-        answer = await self._ask("PATCH", headers=headers, content=self._rest(offset))
-        if sent := Sent.of_headers(answer.headers):
-            return sent
-        raise TryAgain(Problem(type="about:blank", title="not all of it has arrived"), is_away=False)
+        response = await self._request("PATCH", headers=headers, content=self._bytes_from(offset))
+        if receipt := Receipt.from_headers(response.headers):
+            return receipt
+        raise RetryableError(Problem(type="about:blank", title="the upload is incomplete"), is_unavailable=False)
 
-    async def _begin(self) -> None:
-        """Without bytes: if the answer to the last ones were lost, nobody would know which upload they are in."""
+    async def _create(self) -> None:
+        """Create the upload without bytes: if the answer is lost, they would be in an upload of unknown id."""
         fields = self._context.fields() | {"filename": self._contents.filename, "sha256": self._contents.sha256}
         metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in fields.items())
-        headers = {"Upload-Length": str(self._contents.found.size), "Upload-Metadata": metadata}
-        answer = await self._line.once("POST", self._path, headers=VERSION | headers)
-        self._id = answer.headers["location"].rpartition("/")[2]
-        self._on_begun(self._id)
+        headers = {"Upload-Length": str(self._contents.file.size), "Upload-Metadata": metadata}
+        response = await self._transport.send_once("POST", self._path, headers=VERSION | headers)
+        self._id = response.headers["location"].rpartition("/")[2]
+        self._on_created(self._id)
 
-    async def _ask(self, method: str, *, headers: dict[str, str] | None = None, content: Any = None) -> httpx.Response:
+    async def _request(
+        self, method: str, *, headers: Mapping[str, str] | None = None, **body: Unpack[RequestBody]
+    ) -> httpx.Response:
         path = f"{self._path}/{self._id}"
         try:
-            return await self._line.once(
-                method, path, headers=VERSION | (headers or {}), content=content, may_be_gone=True
+            return await self._transport.send_once(
+                method, path, headers={**VERSION, **(headers or {})}, may_be_gone=True, **body
             )
         except Refused as refused:
-            if refused.problem.status == WRONG_OFFSET:  # a request of ours that was cut is still being stored
-                raise TryAgain(refused.problem, is_away=False) from refused
+            if refused.problem.status == WRONG_OFFSET:  # the service still stores a request of ours that was cut off
+                raise RetryableError(refused.problem, is_unavailable=False) from refused
             raise
 
-    async def _rest(self, offset: int) -> AsyncIterator[bytes]:
-        """The bytes from there on, read while they are sent. Raises FileUnusable."""
-        found = self._contents.found
-        if await asyncio.to_thread(look_at, found.path) != found:
-            raise FileUnusable("it was changed while it was sent")
-        with await asyncio.to_thread(found.path.open, "rb", buffering=0) as file:
-            file.seek(offset)
-            while offset < found.size:
-                chunk = await asyncio.to_thread(file.read, min(CHUNK_BYTES, found.size - offset))
+    async def _bytes_from(self, offset: int) -> AsyncIterator[bytes]:
+        """Read the file from ``offset`` while it is sent. Raises FileUnreadable."""
+        file = self._contents.file
+        if await asyncio.to_thread(stat_file, file.path) != file:
+            raise FileUnreadable("it changed before it was sent")
+        with await asyncio.to_thread(file.path.open, "rb", buffering=0) as opened:
+            opened.seek(offset)
+            while offset < file.size:
+                chunk = await asyncio.to_thread(opened.read, min(CHUNK_BYTES, file.size - offset))
                 if not chunk:
-                    raise FileUnusable("it was cut while it was sent")
+                    raise FileUnreadable("it was truncated while it was sent")
                 yield chunk
                 offset += len(chunk)
-                self._tell(offset)
+                self._report_offset(offset)
 
-    def _tell(self, offset: int) -> None:
-        self._on_bytes(offset - self._told)
-        self._told = offset
+    def _report_offset(self, offset: int) -> None:
+        self._on_bytes(offset - self._reported_offset)
+        self._reported_offset = offset
