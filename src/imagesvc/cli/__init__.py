@@ -35,7 +35,7 @@ import typer
 from imagesvc.cli import audit, images, links, reprocess, stores, tasks, upload, users
 
 app = typer.Typer(
-    help="A self-hosted image intake service. Stores each distinct file once, analyses it and reports on it.",
+    help="A self-hosted image intake service. Stores each distinct file once, analyzes it and reports on it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
