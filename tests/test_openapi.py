@@ -196,5 +196,5 @@ async def test_an_answer_that_is_not_listed_fails_the_test_that_sees_it() -> Non
     request = httpx.Request("PUT", "http://service/u/abc/folder/a.jpg")
 
     await contract.hold(httpx.Response(201, request=request))
-    with pytest.raises(AssertionError, match="does not list 500"):
+    with pytest.raises(AssertionError, match="does not document 500"):
         await contract.hold(httpx.Response(500, request=request))
