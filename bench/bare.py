@@ -11,7 +11,7 @@ from typing import Any
 from starlette.datastructures import State
 
 from imagesvc.cli.http_server import WebServer
-from imagesvc.http.graceful_shutdown import UnderWay
+from imagesvc.http.graceful_shutdown import RunningRequests
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import Storage, new_key
 
@@ -19,7 +19,7 @@ from imagesvc.storage.bucket import Storage, new_key
 class Bare:
     def __init__(self, settings: Settings) -> None:
         self._storage = Storage(settings)
-        self.state = State({"under_way": UnderWay()})  # what the web server ends when it is told to stop
+        self.state = State({"under_way": RunningRequests()})  # what the web server ends when it is told to stop
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

@@ -9,14 +9,14 @@ import httpx
 
 from bench.clients import owner
 from bench.files import Files
-from bench.programs import count_memory_anew, cpu_seconds, memory_bytes, most_memory_bytes, web
+from bench.programs import count_memory_anew, cpu_seconds, max_memory_bytes, memory_bytes, web
 from bench.progress import say
 from bench.rounds import ratios, spread, turns
 from bench.servers import Servers
 
 ROUNDS = 4
 SHAPES = {"100 of 100 kB": (100, 100_000), "20 of 2 MB": (20, 2_000_000)}
-MOST_MEMORY = {"40 of 5 MB": (40, 5_000_000)}
+MAX_MEMORY = {"40 of 5 MB": (40, 5_000_000)}
 BOUNDARY = "a-boundary-of-the-benchmark"
 
 
@@ -57,7 +57,7 @@ class Sent:
             raise RuntimeError(f"{created} of {images} were taken")
         self.rates.append(images / seconds)
         self.cpu.append((cpu_seconds(pid) - cpu) / images * 1000)
-        self.memory.append((most_memory_bytes(pid) - memory) / 1e6)
+        self.memory.append((max_memory_bytes(pid) - memory) / 1e6)
 
 
 async def measure(servers: Servers) -> str:
@@ -69,7 +69,7 @@ async def measure(servers: Servers) -> str:
     async with web(settings, servers.folder / "web.log") as (url, pid), owner(url, settings) as client:
         for way in WAYS:
             await Sent().send(client, pid, way, 20, 1_000_000)
-        for name, (images, size) in {**SHAPES, **MOST_MEMORY}.items():
+        for name, (images, size) in {**SHAPES, **MAX_MEMORY}.items():
             sent: dict[str, Sent] = defaultdict(Sent)
             rounds = ROUNDS if name in SHAPES else 2
             for number in range(rounds):

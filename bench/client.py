@@ -26,14 +26,14 @@ FILES, ROUNDS = 1000, 3
 SIZES = {"50 kB": 50_000}
 BARE, OURS = "bare httpx", "`imagesvc upload`"
 LOOK_SECONDS = 0.05
-LEAST_RATE_OF_BARE, MOST_MEMORY_MB = 0.8, 64
+MIN_RATE_OF_BARE, MAX_MEMORY_MB = 0.8, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     seconds: float
     cpu_seconds: float
-    most_bytes: int
+    max_bytes: int
 
 
 def ended(command: Sequence[str], environ: dict[str, str]) -> Ended:
@@ -43,7 +43,7 @@ def ended(command: Sequence[str], environ: dict[str, str]) -> Ended:
     most, is_over = 0, False
     while not is_over:
         # asked of the kernel while it lives: what wait4 tells, and the first look, may be of the process that forked it
-        most = _most_bytes(process.pid) or most
+        most = _max_bytes(process.pid) or most
         time.sleep(LOOK_SECONDS)
         is_over = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     _, status, usage = os.wait4(process.pid, 0)
@@ -51,10 +51,10 @@ def ended(command: Sequence[str], environ: dict[str, str]) -> Ended:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise RuntimeError(f"{command[2]} ended with {process.returncode}")
-    return Ended(seconds=seconds, cpu_seconds=usage.ru_utime + usage.ru_stime, most_bytes=most)
+    return Ended(seconds=seconds, cpu_seconds=usage.ru_utime + usage.ru_stime, max_bytes=most)
 
 
-def _most_bytes(pid: int) -> int:
+def _max_bytes(pid: int) -> int:
     """The most that it has had in memory at a time so far; 0 when it is over."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
@@ -92,9 +92,9 @@ async def measure(servers: Servers) -> str:
             rates = {who: [FILES / one.seconds for one in taken[who]] for who in commands}
             for who in commands:
                 cpu = spread([one.cpu_seconds / FILES * 1000 for one in taken[who]], 2)
-                memory = max(one.most_bytes for one in taken[who]) / 2**20
+                memory = max(one.max_bytes for one in taken[who]) / 2**20
                 of_bare = spread(ratios(rates[who], rates[BARE]), 2)
                 lines.append(f"| {name} | {who} | {spread(rates[who])} | {of_bare} | {cpu} | {memory:.0f} |")
             shutil.rmtree(folder)
-    wanted = f"{LEAST_RATE_OF_BARE} of the bare uploader or more, {MOST_MEMORY_MB} MB or less"
+    wanted = f"{MIN_RATE_OF_BARE} of the bare uploader or more, {MAX_MEMORY_MB} MB or less"
     return "\n".join([*lines, "", f"{FILES} files a round, {IN_FLIGHT} in flight. Wanted: {wanted}."])

@@ -13,12 +13,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from bench.clients import new_link
 from bench.files import HEAD
-from bench.programs import cpu_seconds, most_memory_bytes, web
+from bench.programs import cpu_seconds, max_memory_bytes, web
 from bench.progress import say
 from bench.servers import Servers
 
 CLIENTS, SIZE = 500, 1_000_000
-MOST_BYTES = 300_000_000
+MAX_BYTES = 300_000_000
 PIECE = 65_536
 SHARED = os.urandom(SIZE - len(HEAD) - 16)
 TRIES = 60
@@ -83,11 +83,11 @@ async def measure(servers: Servers) -> str:
     async with web(settings, servers.folder / "web.log") as (url, pid):
         link = urlsplit(await new_link(url, settings))
         await one_client(link, Told())
-        idle, cpu = most_memory_bytes(pid), cpu_seconds(pid)
+        idle, cpu = max_memory_bytes(pid), cpu_seconds(pid)
         say(f"{CLIENTS} clients at once")
         told, began = Told(), time.perf_counter()
         seconds = sorted(await asyncio.gather(*(one_client(link, told) for _ in range(CLIENTS))))
-        wall, cpu, most = time.perf_counter() - began, cpu_seconds(pid) - cpu, most_memory_bytes(pid)
+        wall, cpu, most = time.perf_counter() - began, cpu_seconds(pid) - cpu, max_memory_bytes(pid)
     if told.without_retry_after:
         raise RuntimeError(f"{told.without_retry_after} refusals did not say when to come again")
     lines = [
@@ -104,7 +104,7 @@ async def measure(servers: Servers) -> str:
         f"| the API's CPU a file, refusals included | {cpu / CLIENTS * 1000:.1f} ms |",
         f"| the API's most memory: after one file, in the end | {idle / 1e6:.0f} MB, {most / 1e6:.0f} MB |",
     ]
-    return "\n".join([*lines, "", f"One API process with default settings. Wanted: at most {MOST_BYTES / 1e6:.0f} MB."])
+    return "\n".join([*lines, "", f"One API process with default settings. Wanted: at most {MAX_BYTES / 1e6:.0f} MB."])
 
 
 def _counted(statuses: Counter[int]) -> str:

@@ -1,4 +1,4 @@
-"""Files to send: each has other bytes, all look like a JPEG to the door; making one costs next to nothing."""
+"""Files to send: each has other bytes, the service takes all of them for JPEG; making one costs next to nothing."""
 
 import os
 

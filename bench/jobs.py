@@ -21,7 +21,7 @@ from tests.support.image_server import ImageServer, image_server
 from tests.support.images import jpeg
 
 JOBS, IMAGES_OF_A_JOB = 3, 1_000
-LONGEST_SECONDS = 900.0
+MAX_SECONDS = 900.0
 
 
 async def submit(client: httpx.AsyncClient, urls: list[str]) -> str:
@@ -41,7 +41,7 @@ async def job(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
 
 async def until_images(client: httpx.AsyncClient, job_id: str, *, ended: int, look_seconds: float = 0.5) -> None:
     """Looked at seldom: the client shares the cores."""
-    async with asyncio.timeout(LONGEST_SECONDS):
+    async with asyncio.timeout(MAX_SECONDS):
         while True:
             found = await job(client, job_id)
             if found["done"] + found["failed"] >= ended:

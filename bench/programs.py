@@ -16,7 +16,7 @@ import psutil
 from imagesvc.settings import Settings
 from tests.support.processes import environment, free_port, until
 
-LONGEST_ANSWER_SECONDS = 300.0
+MAX_ANSWER_SECONDS = 300.0
 
 
 def cpu_seconds(pid: int) -> float:
@@ -30,7 +30,7 @@ def memory_bytes(pid: int) -> int:
     return int(psutil.Process(pid).memory_info().rss)
 
 
-def most_memory_bytes(pid: int) -> int:
+def max_memory_bytes(pid: int) -> int:
     """The most that a process had in memory since it began, or since somebody let the kernel count anew."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
@@ -54,7 +54,7 @@ class Peer:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(job).encode() + b"\n")
-        async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
+        async with asyncio.timeout(MAX_ANSWER_SECONDS):
             line = await self._process.stdout.readline()
         if not line:
             raise RuntimeError("a program of the benchmark ended; see its log")

@@ -23,7 +23,7 @@ from imagesvc.accounts.service import MEMBER_SCOPES, OPERATOR, Caller
 from imagesvc.db import Database
 from imagesvc.images.schemas import as_json
 from imagesvc.images.search.schemas import ImageSearch
-from imagesvc.images.search.service import MOST_LOOKED, Search
+from imagesvc.images.search.service import MAX_LOOKED, Search
 from imagesvc.images.search.sql import Statement, Way, has_order
 from imagesvc.images.search.visibility import lanes_of
 from imagesvc.images.similar.service import Similar
@@ -153,7 +153,7 @@ async def read_by(connection: asyncpg.Connection, wanted: ImageSearch) -> str:
             is_admin=True,
             after=None,
             rows=PAGE + 1,
-            most_looked=MOST_LOOKED,
+            max_looked=MAX_LOOKED,
         )
         rows = await connection.fetch(f"EXPLAIN {statement.text}", *statement.arguments)
         text = "\n".join(row[0] for row in rows)
@@ -165,7 +165,7 @@ async def read_by(connection: asyncpg.Connection, wanted: ImageSearch) -> str:
     if has_order(wanted):
         return (await plan("list"))[0]
     looked, count = await plan("look")
-    return looked if count < MOST_LOOKED else f"{looked}; {(await plan('gather'))[0]}"
+    return looked if count < MAX_LOOKED else f"{looked}; {(await plan('gather'))[0]}"
 
 
 async def similar(database: Database, connection: asyncpg.Connection) -> list[str]:

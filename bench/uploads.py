@@ -21,7 +21,7 @@ IN_FLIGHT, ROUNDS = 8, 5
 SIZES = {"100 kB": (100_000, 240), "1 MB": (1_000_000, 120), "5 MB": (5_000_000, 32)}
 """Bytes of a file, and how many make a round."""
 DIRECT, BARE, RAW, FORM = "direct PUT", "bare app", "link, `PUT`", "link, multipart"
-MOST_CPU_OF_BARE, LEAST_RATE_OF_DIRECT = 1.3, 0.6
+MAX_CPU_OF_BARE, MIN_RATE_OF_DIRECT = 1.3, 0.6
 
 Send = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -84,7 +84,5 @@ async def measure(servers: Servers) -> str:
                 used, of_bare = cpu[one.name], ratios(cpu[one.name], cpu[BARE])
                 figures = f"{spread(rate)} | {spread(of_direct, 2)} | {spread(used, 2)} | {spread(of_bare, 2)}"
                 lines.append(f"| {name} | {one.name} | {figures} |")
-    wanted = (
-        f"{LEAST_RATE_OF_DIRECT} of direct PUT or more at 1 MB and 5 MB, {MOST_CPU_OF_BARE} of the bare app or less"
-    )
+    wanted = f"{MIN_RATE_OF_DIRECT} of direct PUT or more at 1 MB and 5 MB, {MAX_CPU_OF_BARE} of the bare app or less"
     return "\n".join([*lines, "", f"Median (least to most) of {ROUNDS} rounds. Wanted: {wanted}."])

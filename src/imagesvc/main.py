@@ -26,7 +26,7 @@ import imagesvc.uploads.tus.router
 import imagesvc.webhooks.router
 from imagesvc import observability
 from imagesvc.http import docs, graceful_shutdown, health, problems, request_context
-from imagesvc.http.fast_routes import serve_directly
+from imagesvc.http.fast_routes import serve_fast
 from imagesvc.http.health import HealthChecks
 from imagesvc.http.web_parts import WebParts, set_parts
 from imagesvc.settings import Settings
@@ -101,7 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     problems.register(app)
     docs.register(app)
-    serve_directly(app, imagesvc.uploads.router.upload_raw_through_link, imagesvc.uploads.router.upload_through_link)
+    serve_fast(app, imagesvc.uploads.router.upload_raw_through_link, imagesvc.uploads.router.upload_through_link)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

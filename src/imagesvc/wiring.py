@@ -15,14 +15,14 @@ from imagesvc.fetching import Fetcher
 from imagesvc.http.idempotency import IdempotencyKeys
 from imagesvc.http.pagination import Cursors
 from imagesvc.images import handlers as image_handlers
-from imagesvc.images.editing import Changes
-from imagesvc.images.processing_tasks import Darkroom
+from imagesvc.images.editing import ImageEditing
+from imagesvc.images.processing_tasks import ImageProcessor
 from imagesvc.images.search.service import Search
 from imagesvc.images.service import Images
 from imagesvc.images.shares.service import Shares
 from imagesvc.images.similar.service import Similar
 from imagesvc.jobs import handlers as job_handlers
-from imagesvc.jobs.download_task import Downloads
+from imagesvc.jobs.download_task import DownloadTask
 from imagesvc.jobs.report.service import Visits
 from imagesvc.jobs.service import Jobs
 from imagesvc.keyring import KeyRing
@@ -31,38 +31,38 @@ from imagesvc.metrics.database_gauges import DatabaseGauges
 from imagesvc.metrics.exposition import CallbackGauge, MetricsPage
 from imagesvc.operations import handlers as operation_handlers
 from imagesvc.operations.account_removal import AccountRemoval
-from imagesvc.operations.dead_letters import Tasks
+from imagesvc.operations.dead_letters import TaskOperations
 from imagesvc.operations.reprocessing import Reprocessings
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.resizes import handlers as resize_handlers
 from imagesvc.resizes.expiry import ResizeExpiry
-from imagesvc.resizes.resize_task import Resizing
+from imagesvc.resizes.resize_task import ResizeTask
 from imagesvc.resizes.service import Resizes
 from imagesvc.settings import Settings
 from imagesvc.stats.service import Statistics
 from imagesvc.storage.bucket import Storage
 from imagesvc.storage.loose_objects import Reaper
 from imagesvc.stores.service import Stores
-from imagesvc.tasks.completion import Waiting
-from imagesvc.tasks.fair_queue import Turns
+from imagesvc.tasks.completion import CompletionWaiter
+from imagesvc.tasks.fair_queue import FairQueue
 from imagesvc.tasks.queue import Queue
 from imagesvc.tasks.runner import Kind, Runner
 from imagesvc.uploads.admission import Admission
 from imagesvc.uploads.batches.service import Batches
-from imagesvc.uploads.check.service import KnownContents
-from imagesvc.uploads.concurrency import Entrance
+from imagesvc.uploads.check.service import ContentCheck
+from imagesvc.uploads.concurrency import UploadConcurrency
 from imagesvc.uploads.service import Uploads
 from imagesvc.uploads.tus import handlers as resumable_handlers
-from imagesvc.uploads.tus.abort import Ending
-from imagesvc.uploads.tus.append import Tools
-from imagesvc.uploads.tus.expiry import Expiry
-from imagesvc.uploads.tus.finish import Finishing
-from imagesvc.uploads.tus.service import Resumables
-from imagesvc.uploads.tus.shielded import Afterwork
+from imagesvc.uploads.tus.abort import AbortUpload
+from imagesvc.uploads.tus.append import AppendTools
+from imagesvc.uploads.tus.expiry import ResumableExpiry
+from imagesvc.uploads.tus.finish import FinishUpload
+from imagesvc.uploads.tus.service import ResumableUploads
+from imagesvc.uploads.tus.shielded import ShieldedWork
 from imagesvc.webhooks import handlers as webhook_handlers
-from imagesvc.webhooks.batch_events import Announcing, EndedBatches
-from imagesvc.webhooks.delivery_task import Delivering
+from imagesvc.webhooks.batch_events import BatchEvents, BatchFinishedTask
+from imagesvc.webhooks.delivery_task import DeliveryTask
 from imagesvc.webhooks.service import Webhooks
 
 
@@ -88,10 +88,10 @@ class Web:
     links: Links
     uploads: Uploads
     batches: Batches
-    known_contents: KnownContents
-    resumables: Resumables
+    known_contents: ContentCheck
+    resumables: ResumableUploads
     images: Images
-    changes: Changes
+    changes: ImageEditing
     shares: Shares
     resizes: Resizes
     webhooks: Webhooks
@@ -101,7 +101,7 @@ class Web:
     stats: Statistics
     search: Search
     similar: Similar
-    tasks: Tasks
+    tasks: TaskOperations
     cursors: Cursors
     idempotency: IdempotencyKeys
     metrics: MetricsPage
@@ -113,9 +113,9 @@ class Background:
 
     servers: Servers
     runner: Runner
-    turns: Turns
+    turns: FairQueue
     reaper: Reaper
-    expiry: Expiry
+    expiry: ResumableExpiry
     resize_expiry: ResizeExpiry
     webhooks: Webhooks
     reprocessings: Reprocessings
@@ -141,10 +141,10 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
     async with open_servers(settings) as servers, Fetcher(settings) as fetcher:
         database = servers.database
         keys = KeyRing(settings.signing_keys)
-        ended = EndedBatches(database, servers.queue)
+        ended = BatchEvents(database, servers.queue)
         admission = Admission(settings, database, servers.storage, servers.queue, batch_ended=ended.request_ended)
-        entrance = Entrance(settings)
-        waiting = Waiting(database)
+        concurrency = UploadConcurrency(settings)
+        waiting = CompletionWaiter(database)
         images, passwords = Images(database, servers.queue, waiting), Passwords(settings.password_hashes_at_once)
         yield Web(
             servers=servers,
@@ -153,48 +153,52 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             api_keys=ApiKeys(database),
             logins=Logins(settings, database, keys, passwords),
             links=Links(settings, database, keys),
-            uploads=Uploads(settings, admission, entrance),
-            batches=Batches(settings, database, admission, entrance),
-            known_contents=KnownContents(database),
-            resumables=(resumables := _resumables(servers, entrance, waiting)),
+            uploads=Uploads(settings, admission, concurrency),
+            batches=Batches(settings, database, admission, concurrency),
+            known_contents=ContentCheck(database),
+            resumables=(resumables := _resumables(servers, concurrency, waiting)),
             images=images,
-            changes=Changes(database, images),
+            changes=ImageEditing(database, images),
             shares=Shares(settings, database, keys, images),
-            resizes=Resizes(settings, database, servers.storage, servers.queue, entrance),
+            resizes=Resizes(settings, database, servers.storage, servers.queue, concurrency),
             webhooks=Webhooks(settings, database, keys, fetcher),
             stores=Stores(settings, database),
             jobs=Jobs(settings, database),
             visits=Visits(database),
             stats=Statistics(database),
-            tasks=Tasks(database, servers.queue),
+            tasks=TaskOperations(database, servers.queue),
             cursors=Cursors(keys),
             search=Search(database),
             similar=Similar(database),
             idempotency=IdempotencyKeys(settings, database, keys),
-            metrics=metrics_of_api(servers, entrance),
+            metrics=metrics_of_api(servers, concurrency),
         )
         await resumables.settle()
         await servers.queue.flush()
         passwords.close()
 
 
-def _resumables(servers: Servers, entrance: Entrance, waiting: Waiting) -> Resumables:
+def _resumables(servers: Servers, concurrency: UploadConcurrency, waiting: CompletionWaiter) -> ResumableUploads:
     """The web process finishes uploads itself, as a worker would: the last request is answered with the result."""
     settings, database, storage = servers.settings, servers.database, servers.storage
-    ending = Ending(settings, database)
-    tools = Tools(settings=settings, database=database, storage=storage, ending=ending, afterwork=Afterwork())
-    return Resumables(settings, tools, entrance, Runner(settings, database, _finishing(servers, ending)), waiting)
+    ending = AbortUpload(settings, database)
+    tools = AppendTools(settings=settings, database=database, storage=storage, ending=ending, shielded=ShieldedWork())
+    return ResumableUploads(
+        settings, tools, concurrency, Runner(settings, database, _finishing(servers, ending)), waiting
+    )
 
 
-def _finishing(servers: Servers, ending: Ending) -> Mapping[str, Kind]:
-    finishing = Finishing(servers.settings, servers.database, servers.storage, servers.queue, ending)
+def _finishing(servers: Servers, ending: AbortUpload) -> Mapping[str, Kind]:
+    finishing = FinishUpload(servers.settings, servers.database, servers.storage, servers.queue, ending)
     return resumable_handlers.kinds(servers.settings, finishing)
 
 
 def _downloading(servers: Servers, fetcher: Fetcher) -> Mapping[str, Kind]:
     settings, database = servers.settings, servers.database
     admission = Admission(settings, database, servers.storage, servers.queue)
-    downloads = Downloads(settings, database, admission, Entrance(settings), fetcher, Waiting(database))
+    downloads = DownloadTask(
+        settings, database, admission, UploadConcurrency(settings), fetcher, CompletionWaiter(database)
+    )
     return job_handlers.kinds(settings, downloads)
 
 
@@ -207,22 +211,24 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             sandbox = await stack.enter_async_context(Sandbox(limits_of(settings)))
         fetcher = await stack.enter_async_context(Fetcher(settings))
         database, storage, keys = servers.database, servers.storage, KeyRing(settings.signing_keys)
-        darkroom, ending = Darkroom(settings, database, storage, sandbox), Ending(settings, database)
+        processor, ending = ImageProcessor(settings, database, storage, sandbox), AbortUpload(settings, database)
         kinds = {
-            **image_handlers.kinds(settings, darkroom),
-            **resize_handlers.kinds(settings, Resizing(settings, database, storage, sandbox)),
+            **image_handlers.kinds(settings, processor),
+            **resize_handlers.kinds(settings, ResizeTask(settings, database, storage, sandbox)),
             **operation_handlers.kinds(settings, AccountRemoval(settings, database)),
             **_finishing(servers, ending),
             **_downloading(servers, fetcher),
-            **webhook_handlers.kinds(settings, Delivering(settings, database, keys, fetcher), Announcing(database)),
+            **webhook_handlers.kinds(
+                settings, DeliveryTask(settings, database, keys, fetcher), BatchFinishedTask(database)
+            ),
         }
         runner = Runner(settings, database, kinds)
         yield Background(
             servers=servers,
             runner=runner,
-            turns=Turns(settings, database, runner),
+            turns=FairQueue(settings, database, runner),
             reaper=Reaper(settings, database, storage),
-            expiry=Expiry(database, ending),
+            expiry=ResumableExpiry(database, ending),
             resize_expiry=ResizeExpiry(settings, database),
             webhooks=Webhooks(settings, database, keys, fetcher),
             reprocessings=Reprocessings(settings, database, servers.queue),
@@ -232,18 +238,18 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
         )
 
 
-def metrics_of_api(servers: Servers, entrance: Entrance) -> MetricsPage:
+def metrics_of_api(servers: Servers, concurrency: UploadConcurrency) -> MetricsPage:
     gauges = DatabaseGauges(
         fetch_one=servers.database.fetch_one, checks=checks_of(servers), has_worker=servers.queue.has_worker
     )
     under_way = CallbackGauge(
-        "imagesvc_uploads_under_way", "Upload requests inside", (), lambda: {(): float(entrance.under_way)}
+        "imagesvc_uploads_under_way", "Upload requests inside", (), lambda: {(): float(concurrency.under_way)}
     )
     memory = CallbackGauge(
         "imagesvc_upload_memory_bytes",
         "What uploads may hold in memory, and hold",
         ("what",),
-        lambda: {("taken",): entrance.taken_bytes, ("budget",): servers.settings.upload_memory_bytes},
+        lambda: {("taken",): concurrency.taken_bytes, ("budget",): servers.settings.upload_memory_bytes},
     )
     return MetricsPage(gauges, _connections(servers.database), under_way, memory, prepare=gauges.refresh)
 

@@ -29,7 +29,7 @@ POLL_SECONDS = 0.05
 FOLD_SECONDS = 1.0
 FORGET_SECONDS = 60.0
 RECONNECT_SECONDS = 1.0
-LONGEST_TASK_SECONDS = 900
+MAX_TASK_SECONDS = 900
 
 
 async def run_task(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
@@ -86,7 +86,7 @@ async def _take_jobs(settings: Settings, runner: Runner) -> None:
     """arq's worker; when Valkey goes away, a new one as soon as it is back."""
     while True:
         worker = Worker(
-            [func(run_task, name=RUN_TASK, keep_result=0, max_tries=1, timeout=LONGEST_TASK_SECONDS)],
+            [func(run_task, name=RUN_TASK, keep_result=0, max_tries=1, timeout=MAX_TASK_SECONDS)],
             redis_settings=redis_settings(settings),
             handle_signals=False,
             max_jobs=settings.worker_concurrency,

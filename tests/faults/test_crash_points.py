@@ -20,7 +20,7 @@ from tests.support.images import jpeg
 
 MIB = 1024 * 1024
 PART_BYTES = 5 * MIB
-MOST_STEPS = 60
+MAX_STEPS = 60
 COME_AGAIN = {409, 423, 429, 503}
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 
@@ -122,7 +122,7 @@ async def kill_after_every_step(
             assert answer.is_success, answer.text
             await require_whole_images(background, way)
             return files
-    pytest.fail(f"{way} takes more than {MOST_STEPS} steps")
+    pytest.fail(f"{way} takes more than {MAX_STEPS} steps")
 
 
 async def send_again(client: httpx.AsyncClient, file: File) -> httpx.Response:
@@ -143,7 +143,7 @@ async def test_an_api_killed_after_any_step_of_an_upload_leaves_whole_images_and
             token = (await client.post("/v1/links", json={"expires_in": 3600})).json()["token"]
         await api.end()
         for place, way in enumerate(WAYS):
-            seeds = range(place * MOST_STEPS, (place + 1) * MOST_STEPS)
+            seeds = range(place * MAX_STEPS, (place + 1) * MAX_STEPS)
             files += await kill_after_every_step(api, background, way, f"/u/{token}", seeds)
 
         async with await api.begin(dies_after=0) as client:

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from imagesvc.http.early_response import EarlyRefusal
+from imagesvc.http.early_response import EarlyResponse
 
 from .conftest import Serve
 
@@ -79,7 +79,7 @@ async def take(request: Request) -> Response:
     return PlainTextResponse(f"{len(await request.body())} bytes")
 
 
-def app(**rules: float) -> EarlyRefusal:
+def app(**rules: float) -> EarlyResponse:
     routes = [
         Route(path, endpoint, methods=["GET", "POST"])
         for path, endpoint in (
@@ -89,7 +89,7 @@ def app(**rules: float) -> EarlyRefusal:
             ("/take", take),
         )
     ]
-    return EarlyRefusal(Starlette(routes=routes), **rules)  # type: ignore[arg-type]
+    return EarlyResponse(Starlette(routes=routes), **rules)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("path", ["/refuse", "/sniff", "/pieces"])
@@ -116,7 +116,7 @@ def test_a_refusal_is_whole_before_the_rest_of_the_body_has_come(serve: Serve) -
 
 
 def test_a_refusal_is_given_a_length_when_it_has_none(serve: Serve) -> None:
-    port = serve(EarlyRefusal(refuse_without_a_length))
+    port = serve(EarlyResponse(refuse_without_a_length))
 
     answer = send_all_then_read(port, head("/", f"Content-Length: {5 * MIB}"), 5 * MIB).answer
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from imagesvc.errors import Conflict
 from imagesvc.http import problems, request_context
-from imagesvc.http.fast_routes import DirectRoute, serve_directly
+from imagesvc.http.fast_routes import FastRoute, serve_fast
 from tests.http.conftest import Lines
 
 router = APIRouter(prefix="/things")
@@ -31,7 +31,7 @@ async def get_thing(request: Request, name: str, rest: str) -> dict[str, Any]:
 
 
 def _is_direct(request: Request) -> bool:
-    return isinstance(request.scope["route"], DirectRoute)
+    return isinstance(request.scope["route"], FastRoute)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def app(log_lines: Lines) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(router)
     problems.register(app)
-    serve_directly(app, put_thing)
+    serve_fast(app, put_thing)
     request_context.register(app, max_body_bytes=1_000)
     return app
 
@@ -97,4 +97,4 @@ def test_a_function_that_is_no_route_cannot_be_served_directly(app: FastAPI) -> 
         return Response()
 
     with pytest.raises(ValueError, match="stranger"):
-        serve_directly(app, stranger)
+        serve_fast(app, stranger)

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from imagesvc.errors import Unavailable
-from imagesvc.http.file_response import StoredBytes
+from imagesvc.http.file_response import StoredFileResponse
 
 from .conftest import Lines, Serve
 
@@ -49,8 +49,8 @@ def store() -> Store:
 @pytest.fixture
 def app(app: FastAPI, store: Store) -> FastAPI:
     @app.api_route("/original", methods=["GET", "HEAD"])
-    async def original() -> StoredBytes:
-        return StoredBytes(
+    async def original() -> StoredFileResponse:
+        return StoredFileResponse(
             store.open,
             size=len(store.content),
             media_type="image/jpeg",
@@ -165,8 +165,8 @@ async def test_what_goes_wrong_before_the_first_byte_is_an_ordinary_problem(
         yield b""
 
     @app.get("/away")
-    async def read() -> StoredBytes:
-        return StoredBytes(away, size=3, media_type="image/png", etag='"a"', cache_control="no-store")
+    async def read() -> StoredFileResponse:
+        return StoredFileResponse(away, size=3, media_type="image/png", etag='"a"', cache_control="no-store")
 
     answer = await client.get("/away")
 
@@ -178,8 +178,8 @@ async def test_an_empty_file_is_sent_without_opening_it(app: FastAPI, client: ht
     empty = Store(b"")
 
     @app.get("/empty")
-    async def read() -> StoredBytes:
-        return StoredBytes(empty.open, size=0, media_type="image/png", etag='"a"', cache_control="no-store")
+    async def read() -> StoredFileResponse:
+        return StoredFileResponse(empty.open, size=0, media_type="image/png", etag='"a"', cache_control="no-store")
 
     answer = await client.get("/empty")
 
@@ -193,8 +193,10 @@ def test_a_file_that_is_shorter_than_it_should_be_is_not_taken_for_whole(
     whole, store.content = store.content, store.content[:-1]
 
     @app.get("/short")
-    async def read() -> StoredBytes:
-        return StoredBytes(store.open, size=len(whole), media_type="image/png", etag='"a"', cache_control="no-store")
+    async def read() -> StoredFileResponse:
+        return StoredFileResponse(
+            store.open, size=len(whole), media_type="image/png", etag='"a"', cache_control="no-store"
+        )
 
     port = serve(app)
 
@@ -205,7 +207,7 @@ def test_a_file_that_is_shorter_than_it_should_be_is_not_taken_for_whole(
 async def test_reading_stops_at_once_when_the_client_is_gone_and_the_store_is_closed() -> None:
     store = Store(b"x" * 1_000_000)
     reading = store.open(0, 1_000_000)  # held here, so that nobody but the answer closes it
-    stored = StoredBytes(
+    stored = StoredFileResponse(
         lambda _start, _stop: reading, size=1_000_000, media_type="image/png", etag='"a"', cache_control="no-store"
     )
     sent: list[Message] = []
@@ -237,8 +239,10 @@ def test_the_store_is_let_go_when_the_client_goes_away(app: FastAPI, serve: Serv
             closed.append(True)
 
     @app.get("/huge")
-    async def read() -> StoredBytes:
-        return StoredBytes(endless, size=pieces * 64_000, media_type="image/png", etag='"a"', cache_control="no-store")
+    async def read() -> StoredFileResponse:
+        return StoredFileResponse(
+            endless, size=pieces * 64_000, media_type="image/png", etag='"a"', cache_control="no-store"
+        )
 
     port = serve(app)
     with socket.create_connection(("127.0.0.1", port)) as connection:

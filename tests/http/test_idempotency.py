@@ -25,7 +25,7 @@ from tests.support.wire import connected
 from tests.uploads.test_batches import base64_of
 from tests.uploads.ways_in import verdict
 
-LINK = {"expires_in": 3600, "label": "door 1"}
+LINK = {"expires_in": 3600, "label": "source 1"}
 JSON = {"Content-Type": "application/json"}
 BATCH = json.dumps([{"file": base64_of(jpeg(seed=1, size=(64, 48)))}]).encode()
 
@@ -71,7 +71,7 @@ async def test_a_key_belongs_to_one_request_and_one_caller(idle_service: Service
         ann = await people.new("ann")
         first = await make(idle_service.owner, "k")
 
-        other_body = await make(idle_service.owner, "k", {**LINK, "label": "door 2"})
+        other_body = await make(idle_service.owner, "k", {**LINK, "label": "source 2"})
         other_route = await idle_service.owner.post("/v1/batches", content=BATCH, headers=JSON | key("k"))
         of_ann = await make(ann.client, "k")
 
@@ -168,7 +168,7 @@ async def test_what_a_request_made_before_its_process_died_is_not_made_again(
     in_its_lease = await idle_service.owner.post("/v1/links", content=body, headers=JSON | key("k"))
     await abandon_all(idle_service)
 
-    other = await make(idle_service.owner, "k", {**LINK, "label": "door 2"})
+    other = await make(idle_service.owner, "k", {**LINK, "label": "source 2"})
     after = await idle_service.owner.post("/v1/links", content=body, headers=JSON | key("k"))
 
     assert verdict(in_its_lease) == (409, "idempotency-key-in-use")

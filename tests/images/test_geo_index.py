@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from imagesvc.images.search.geo_index import MOST_RANGES, Circle, ranges_of
+from imagesvc.images.search.geo_index import MAX_RANGES, Circle, ranges_of
 from imagesvc.settings import Settings
 
 CIRCLES = [
@@ -56,7 +56,7 @@ async def test_every_place_within_a_circle_is_in_its_ranges(settings: Settings) 
 def test_ranges_are_few_apart_and_in_order() -> None:
     for ranges in map(ranges_of, CIRCLES):
         edges = [edge for pair in ranges for edge in pair]
-        assert len(ranges) <= MOST_RANGES
+        assert len(ranges) <= MAX_RANGES
         assert edges == sorted(edges)
 
 

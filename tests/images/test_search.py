@@ -149,7 +149,7 @@ async def test_each_filter_finds_what_has_it_and_nothing_else(service: Service) 
 
     answers = [await found(service.owner, **wanted) for wanted in requests]
     # the same by the index alone, as among more images than are looked through
-    gathering = Search(service.background.servers.database, most_looked=1)
+    gathering = Search(service.background.servers.database, max_looked=1)
     gathered = [
         await gathering.page(OPERATOR, ImageSearch.model_validate(wanted), after=None, rows=50) for wanted in requests
     ]

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert
 
 from imagesvc.db import new_id
-from imagesvc.tasks.fair_queue import Turns
+from imagesvc.tasks.fair_queue import FairQueue
 from imagesvc.tasks.leases import Lease, finish
 from imagesvc.tasks.models import Task
 from imagesvc.tasks.runner import Kind, Runner
@@ -74,7 +74,7 @@ async def test_groups_get_the_same_number_of_places_however_many_tasks_they_have
     async with servers.database.sessions.begin() as session:
         await session.execute(insert(Task), rows)
     runner = Runner(servers.settings, servers.database, {"wait": Kind(handler=wait)})
-    turns = [Turns(servers.settings, servers.database, runner) for _ in range(2)]  # two processes
+    turns = [FairQueue(servers.settings, servers.database, runner) for _ in range(2)]  # two processes
     taking = [asyncio.create_task(one.take()) for one in turns]
 
     async def all_places_are_taken() -> bool:
@@ -107,7 +107,7 @@ async def test_what_a_killed_worker_left_goes_back_and_what_a_stopped_one_gives_
 
     async with servers.database.sessions.begin() as session:
         await session.execute(insert(Task), [{"id": new_id(), "kind": "wait", "turn_of": uuid4()}])
-    turns = Turns(
+    turns = FairQueue(
         servers.settings, servers.database, Runner(servers.settings, servers.database, {"wait": Kind(handler=wait)})
     )
 

@@ -1,4 +1,4 @@
-"""Jobs through the HTTP door: what is submitted, what becomes of it, who sees it."""
+"""Jobs over HTTP: what is submitted, what becomes of it, who sees it."""
 
 import json
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""What visits came to, through the HTTP door: by store and day, whose they are, and what is asked wrongly."""
+"""What visits came to, over HTTP: by store and day, whose they are, and what is asked wrongly."""
 
 from typing import Any
 

@@ -6,11 +6,11 @@ from typing import Any
 from tests.links.links import moment, wrong_members
 from tests.support.service import Service
 
-MOST_SECONDS = 90 * 86_400
+MAX_SECONDS = 90 * 86_400
 MOST = 2**40
 ALLOWED: list[dict[str, Any]] = [
     {"expires_in": 1},
-    {"expires_in": MOST_SECONDS},
+    {"expires_in": MAX_SECONDS},
     {"expires_at": moment(minutes=10)},
     {"expires_at": moment(days=89)},
     {"expires_at": moment(minutes=10).replace("+00:00", "Z")},
@@ -26,7 +26,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"expires_in": 60, "expires_at": moment(minutes=1)}, "/expires_in"),
     ({"expires_in": 0}, "/expires_in"),
     ({"expires_in": -5}, "/expires_in"),
-    ({"expires_in": MOST_SECONDS + 1}, "/expires_in"),
+    ({"expires_in": MAX_SECONDS + 1}, "/expires_in"),
     ({"expires_in": 10**400}, "/expires_in"),
     ({"expires_in": "3600"}, "/expires_in"),
     ({"expires_in": "soon"}, "/expires_in"),

@@ -16,7 +16,7 @@ from imagesvc.settings import Settings
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
 from imagesvc.tasks.queue import Queue, redis_settings
-from imagesvc.tasks.runner import Kind, Runner, TryLater
+from imagesvc.tasks.runner import Kind, RetryTask, Runner
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -62,7 +62,7 @@ async def bench(settings_with: Callable[..., Settings]) -> Any:
 
 
 async def fails(lease: Lease) -> None:
-    raise TryLater("out-of-luck")
+    raise RetryTask("out-of-luck")
 
 
 async def test_a_task_that_is_done_has_no_row(bench: Bench) -> None:
@@ -96,10 +96,10 @@ async def test_a_failed_attempt_is_due_again_later(bench: Bench) -> None:
 async def test_the_last_failure_makes_a_dead_letter_with_last_words(bench: Bench) -> None:
     task_id, said = await bench.add(), []
 
-    async def last_words(session: AsyncSession, lease: Lease, error: TryLater) -> None:
+    async def on_exhausted(session: AsyncSession, lease: Lease, error: RetryTask) -> None:
         said.append((lease.attempt, error.reason))
 
-    runner = bench.runner(fails, max_attempts=2, last_words=last_words)
+    runner = bench.runner(fails, max_attempts=2, on_exhausted=on_exhausted)
     await runner.run(task_id)
     await bench.change(task_id, "due_at = now()")
     await runner.run(task_id)

@@ -60,9 +60,9 @@ NOT_IMAGES = {
 
 @pytest.mark.parametrize("kind", ["link", "user"])
 async def test_what_is_no_multipart_form_is_refused_and_nothing_is_kept(idle_service: Service, kind: str) -> None:
-    door = await multipart_door(idle_service, kind)
+    source = await multipart_door(idle_service, kind)
 
-    answers = {name: await door.send(body, headers) for name, (headers, body, _) in NOT_FORMS.items()}
+    answers = {name: await source.send(body, headers) for name, (headers, body, _) in NOT_FORMS.items()}
 
     assert {name: verdict(answer) for name, answer in answers.items()} == {
         name: expected for name, (_, _, expected) in NOT_FORMS.items()
@@ -72,9 +72,9 @@ async def test_what_is_no_multipart_form_is_refused_and_nothing_is_kept(idle_ser
 
 @pytest.mark.parametrize("kind", ["link", "user"])
 async def test_a_broken_form_is_refused_and_nothing_is_kept(idle_service: Service, kind: str) -> None:
-    door = await multipart_door(idle_service, kind)
+    source = await multipart_door(idle_service, kind)
 
-    answers = {name: await door.send(body) for name, (body, _) in BROKEN_FORMS.items()}
+    answers = {name: await source.send(body) for name, (body, _) in BROKEN_FORMS.items()}
 
     assert {name: verdict(answer) for name, answer in answers.items()} == {
         name: expected for name, (_, expected) in BROKEN_FORMS.items()
@@ -101,10 +101,10 @@ async def test_a_raw_body_that_is_no_image_is_refused_and_nothing_is_kept(idle_s
 async def test_files_that_are_complete_are_taken_from_a_body_that_was_cut_short(
     idle_service: Service, kind: str
 ) -> None:
-    door = await multipart_door(idle_service, kind)
+    source = await multipart_door(idle_service, kind)
 
-    whole_and_half = await door.send(file_part(PICTURE) + file_part(jpeg(seed=2))[:-300])
-    whole_and_no_end = await door.send(file_part(jpeg(seed=3)) + b"--b\r\n")
+    whole_and_half = await source.send(file_part(PICTURE) + file_part(jpeg(seed=2))[:-300])
+    whole_and_no_end = await source.send(file_part(jpeg(seed=3)) + b"--b\r\n")
 
     results = whole_and_half.json()["results"]
     assert (whole_and_half.status_code, whole_and_no_end.status_code) == (201, 201)
@@ -115,10 +115,10 @@ async def test_files_that_are_complete_are_taken_from_a_body_that_was_cut_short(
 
 
 async def test_a_bad_file_harms_neither_its_neighbours_nor_what_follows(idle_service: Service) -> None:
-    door = await multipart_door(idle_service, "link", max_files=2)
+    source = await multipart_door(idle_service, "link", max_files=2)
     files = [PICTURE, b"", SVG, truncated_jpeg(seed=4), b"text"]
 
-    answer = await door.send(form(*(file_part(data) for data in files)))
+    answer = await source.send(form(*(file_part(data) for data in files)))
 
     assert answer.status_code == 201
     assert [result["status"] for result in answer.json()["results"]] == [
@@ -132,9 +132,9 @@ async def test_a_bad_file_harms_neither_its_neighbours_nor_what_follows(idle_ser
 
 
 async def test_when_no_file_is_taken_the_answer_is_the_first_problem_with_all_results(idle_service: Service) -> None:
-    door = await multipart_door(idle_service, "link")
+    source = await multipart_door(idle_service, "link")
 
-    answer = await door.send(form(file_part(b"", b"one.jpg"), file_part(SVG, b"two.svg")))
+    answer = await source.send(form(file_part(b"", b"one.jpg"), file_part(SVG, b"two.svg")))
 
     assert verdict(answer) == (422, "empty-file")
     problems = [(result["filename"], result["problem"]["status"]) for result in answer.json()["results"]]
@@ -155,10 +155,10 @@ async def test_a_length_that_is_no_number_is_a_client_error(idle_service: Servic
 
 
 async def test_a_type_that_was_declared_does_not_count(idle_service: Service) -> None:
-    door = await multipart_door(idle_service, "link")
+    source = await multipart_door(idle_service, "link")
     disposition = b'Content-Disposition: form-data; name="file"; filename="a.exe"'
 
-    answer = await door.send(form(part(PICTURE, disposition, b"Content-Type: application/x-msdownload")))
+    answer = await source.send(form(part(PICTURE, disposition, b"Content-Type: application/x-msdownload")))
     upload = await idle_service.owner.get(f"/v1/uploads/{answer.json()['results'][0]['upload_id']}")
 
     assert upload.json()["image"]["media_type"] == "image/jpeg"

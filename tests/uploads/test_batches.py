@@ -1,4 +1,4 @@
-"""JSON batches through the HTTP door: each item for itself, with pointers; and batches as they came in."""
+"""JSON batches over HTTP: each item for itself, with pointers; and batches as they came in."""
 
 import base64
 import json

@@ -170,7 +170,7 @@ async def test_limits_are_told_through_the_link_and_on_the_page_of_the_api(narro
 
 
 async def test_memory_is_given_out_in_the_order_of_asking() -> None:
-    budget, order = MemoryBudget(10, wait_seconds=30, most_waiting=5), list[str]()
+    budget, order = MemoryBudget(10, wait_seconds=30, max_waiting=5), list[str]()
 
     async def want(name: str, amount: int) -> None:
         async with budget.take(amount):
@@ -189,7 +189,7 @@ async def test_memory_is_given_out_in_the_order_of_asking() -> None:
 
 
 async def test_who_gives_up_waiting_lets_the_next_one_pass() -> None:
-    budget = MemoryBudget(10, wait_seconds=30, most_waiting=2)
+    budget = MemoryBudget(10, wait_seconds=30, max_waiting=2)
 
     async def want(amount: int) -> None:
         async with budget.take(amount):
@@ -209,7 +209,7 @@ async def test_who_gives_up_waiting_lets_the_next_one_pass() -> None:
 
 
 async def test_nothing_is_lost_when_a_turn_comes_in_the_moment_of_giving_up() -> None:
-    budget = MemoryBudget(10, wait_seconds=30, most_waiting=2)
+    budget = MemoryBudget(10, wait_seconds=30, max_waiting=2)
 
     async def want() -> None:
         async with budget.take(10):

@@ -10,7 +10,7 @@ import pytest
 
 from imagesvc.settings import Settings
 from imagesvc.uploads.batches.items import JsonBatchBody
-from imagesvc.uploads.batches.json_stream import MOST_SKIPPED_BYTES
+from imagesvc.uploads.batches.json_stream import MAX_SKIPPED_BYTES
 from imagesvc.uploads.errors import Base64Broken, BrokenJson, NotABatch, RequestTooLarge
 
 Read = Callable[..., Any]
@@ -231,7 +231,7 @@ NO_BATCH = {
     '[{"a": ' + '{"a":' * 100_000: RequestTooLarge,
     "[" * 100_000: RequestTooLarge,
     '[{"a": ' + "9" * 100_000 + "}]": RequestTooLarge,
-    '[{"a": "' + "x" * (MOST_SKIPPED_BYTES + 1) + '"}]': RequestTooLarge,
+    '[{"a": "' + "x" * (MAX_SKIPPED_BYTES + 1) + '"}]': RequestTooLarge,
     '[{"a": [' + "1," * 100_000 + "1]}]": RequestTooLarge,
     "[{" + ",".join(f'"{n}": 1' for n in range(101)) + "}]": RequestTooLarge,
     "[" + ",".join(["{}"] * 21) + "]": RequestTooLarge,

@@ -1,4 +1,4 @@
-"""The main job through the HTTP door: link, upload, stored once, facts and renditions, image and statistics."""
+"""The main job over HTTP: link, upload, stored once, facts and renditions, image and statistics."""
 
 import asyncio
 import base64

@@ -43,7 +43,7 @@ RIGHT = {
     "camera_id": "till 4",
     "barcode": "4006381333931",
     "title": "A shelf",
-    "description": "Left\nof the door",
+    "description": "Left\nof the source",
     "visibility": "public",
 }
 LIMITS = {"store_id": 200, "store_name": 200, "camera_id": 200, "barcode": 200, "title": 300, "description": 5000}
@@ -77,10 +77,10 @@ def pointers(answer: httpx.Response) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["link", "user"])
 async def test_a_file_with_a_terrible_name_is_taken_under_a_clean_one(idle_service: Service, kind: str) -> None:
-    door = await multipart_door(idle_service, kind)
+    source = await multipart_door(idle_service, kind)
     parts = [file_part(jpeg(seed=seed, size=(16, 16)), name) for seed, name in enumerate(NAMES)]
 
-    answer = await door.send(form(*parts))
+    answer = await source.send(form(*parts))
     uploads = [
         (await idle_service.owner.get(f"/v1/uploads/{result['upload_id']}")).json()
         for result in answer.json()["results"]
@@ -134,24 +134,24 @@ async def test_a_user_decides_what_is_public_and_a_link_decides_for_its_uploader
 
 
 async def test_a_link_fills_in_its_store_and_camera_whatever_is_sent(idle_service: Service) -> None:
-    door = await multipart_door(idle_service, "link", store_id="S9", camera_id="c9")
+    source = await multipart_door(idle_service, "link", store_id="S9", camera_id="c9")
 
-    answer = await door.send(form(field_part("store_id", b"S1"), file_part(jpeg(seed=1))))
+    answer = await source.send(form(field_part("store_id", b"S1"), file_part(jpeg(seed=1))))
     upload = (await uploads_of(idle_service, answer)).json()
 
     assert (upload["store_id"], upload["camera_id"]) == ("S9", "c9")
 
 
 async def test_each_field_takes_its_longest_text_and_no_character_more(idle_service: Service) -> None:
-    door = await multipart_door(idle_service, "user")
+    source = await multipart_door(idle_service, "user")
     longest = form(*(field_part(name, ("ü" * most).encode()) for name, most in LIMITS.items()), file_part(jpeg(seed=1)))
     longer = {
         name: form(field_part(name, ("ü" * (most + 1)).encode()), file_part(jpeg(seed=2)))
         for name, most in LIMITS.items()
     }
 
-    taken = await door.send(longest)
-    refused = {name: await door.send(body) for name, body in longer.items()}
+    taken = await source.send(longest)
+    refused = {name: await source.send(body) for name, body in longer.items()}
 
     assert taken.status_code == 201
     assert {name: verdict(answer) for name, answer in refused.items()} == dict.fromkeys(
@@ -161,12 +161,12 @@ async def test_each_field_takes_its_longest_text_and_no_character_more(idle_serv
 
 
 async def test_a_wrong_field_is_refused_by_its_name_in_a_form_and_in_a_query(idle_service: Service) -> None:
-    door = await multipart_door(idle_service, "user")
+    source = await multipart_door(idle_service, "user")
     link = await idle_service.new_link()
     picture = jpeg(seed=1)
 
     by_field = {
-        wrong: await door.send(form(field_part(wrong[0], wrong[1].encode()), file_part(picture))) for wrong in WRONG
+        wrong: await source.send(form(field_part(wrong[0], wrong[1].encode()), file_part(picture))) for wrong in WRONG
     }
     by_query = {
         wrong: await idle_service.anyone.put(f"{link['path']}/a.jpg", content=picture, params=dict([wrong]))
@@ -182,9 +182,9 @@ async def test_a_wrong_field_is_refused_by_its_name_in_a_form_and_in_a_query(idl
 
 
 async def test_a_wrong_field_spoils_only_the_files_that_it_is_about(idle_service: Service) -> None:
-    door = await multipart_door(idle_service, "user")
+    source = await multipart_door(idle_service, "user")
     wrong, right = field_part("captured_at", b"soon"), field_part("captured_at", b"")
 
-    answer = await door.send(form(wrong, file_part(jpeg(seed=1)), right, file_part(jpeg(seed=2))))
+    answer = await source.send(form(wrong, file_part(jpeg(seed=1)), right, file_part(jpeg(seed=2))))
 
     assert [result["status"] for result in answer.json()["results"]] == ["rejected", "created"]

@@ -13,7 +13,7 @@ from tests.support.traces import NOTHING, traces
 from tests.support.wire import MULTIPART, connected, field_part, file_part, form, part
 from tests.uploads.ways_in import multipart_door, verdict
 
-MOST_BYTES = 100_000
+MAX_BYTES = 100_000
 MIB = 1024 * 1024
 KINDS = pytest.mark.parametrize("kind", ["link", "user"])
 
@@ -33,7 +33,7 @@ async def in_pieces(data: bytes) -> AsyncIterator[bytes]:
 async def strict(settings_with: Callable[..., Settings], sandbox: Sandbox) -> AsyncIterator[Service]:
     """A service with low limits and without a worker."""
     settings = settings_with(
-        max_file_bytes=MOST_BYTES, max_parts=4, max_field_bytes=20, max_part_header_bytes=200, upload_memory_bytes=MIB
+        max_file_bytes=MAX_BYTES, max_parts=4, max_field_bytes=20, max_part_header_bytes=200, upload_memory_bytes=MIB
     )
     async with running_service(settings, sandbox, with_worker=False) as running:
         yield running
@@ -41,7 +41,7 @@ async def strict(settings_with: Callable[..., Settings], sandbox: Sandbox) -> As
 
 async def test_a_raw_file_may_have_the_limit_and_not_a_byte_more(strict: Service) -> None:
     link = await strict.new_link()
-    at, over = picture(MOST_BYTES), picture(MOST_BYTES + 1)
+    at, over = picture(MAX_BYTES), picture(MAX_BYTES + 1)
 
     answers = [
         await strict.anyone.put(f"{link['path']}/declared.jpg", content=at),
@@ -52,16 +52,16 @@ async def test_a_raw_file_may_have_the_limit_and_not_a_byte_more(strict: Service
 
     assert [answer.status_code for answer in answers] == [201, 200, 413, 413]
     assert [verdict(answer) for answer in answers[2:]] == [(413, "file-too-large")] * 2
-    assert [answer.json()["max_file_bytes"] for answer in answers[2:]] == [MOST_BYTES] * 2
+    assert [answer.json()["max_file_bytes"] for answer in answers[2:]] == [MAX_BYTES] * 2
     assert (await traces(strict))["objects"] == 1
 
 
 @KINDS
 async def test_a_file_of_a_form_may_have_the_limit_and_not_a_byte_more(strict: Service, kind: str) -> None:
-    door = await multipart_door(strict, kind)
-    parts = [picture(MOST_BYTES, seed=1), picture(MOST_BYTES + 1, seed=2), picture(MOST_BYTES, seed=3)]
+    source = await multipart_door(strict, kind)
+    parts = [picture(MAX_BYTES, seed=1), picture(MAX_BYTES + 1, seed=2), picture(MAX_BYTES, seed=3)]
 
-    answer = await door.send(in_pieces(form(*(file_part(data) for data in parts))))
+    answer = await source.send(in_pieces(form(*(file_part(data) for data in parts))))
 
     assert [result["status"] for result in answer.json()["results"]] == ["created", "rejected", "created"]
     assert answer.json()["results"][1]["problem"]["type"] == "/problems/file-too-large"
@@ -69,25 +69,25 @@ async def test_a_file_of_a_form_may_have_the_limit_and_not_a_byte_more(strict: S
 
 async def test_a_link_has_a_limit_of_its_own_which_never_exceeds_the_services(strict: Service) -> None:
     low = await strict.new_link(max_file_bytes=5000)
-    high = await strict.new_link(max_file_bytes=10 * MOST_BYTES)
+    high = await strict.new_link(max_file_bytes=10 * MAX_BYTES)
 
     answers = [
         await strict.anyone.put(f"{low['path']}/a.jpg", content=picture(5000)),
         await strict.anyone.put(f"{low['path']}/a.jpg", content=picture(5001)),
-        await strict.anyone.put(f"{high['path']}/a.jpg", content=picture(MOST_BYTES)),
-        await strict.anyone.put(f"{high['path']}/a.jpg", content=picture(MOST_BYTES + 1)),
+        await strict.anyone.put(f"{high['path']}/a.jpg", content=picture(MAX_BYTES)),
+        await strict.anyone.put(f"{high['path']}/a.jpg", content=picture(MAX_BYTES + 1)),
     ]
     shown = [(await strict.anyone.get(link["path"])).json()["max_file_bytes"] for link in (low, high)]
 
     assert [answer.status_code for answer in answers] == [201, 413, 201, 413]
-    assert shown == [5000, MOST_BYTES]
+    assert shown == [5000, MAX_BYTES]
 
 
 async def test_a_declared_length_over_the_limit_is_refused_before_the_body_comes(strict: Service) -> None:
     link = await strict.new_link()
 
     async with connected(strict.url) as connection:
-        await connection.begin("PUT", f"{link['path']}/a.jpg", f"Content-Length: {10 * MOST_BYTES}")
+        await connection.begin("PUT", f"{link['path']}/a.jpg", f"Content-Length: {10 * MAX_BYTES}")
         answer = await connection.answer()
 
     assert (answer.status, answer.json()["type"]) == (413, "/problems/file-too-large")
@@ -113,7 +113,7 @@ async def test_a_body_that_is_not_a_picture_is_refused_after_its_first_bytes(str
     link = await strict.new_link()
 
     async with connected(strict.url) as connection:
-        await connection.begin("PUT", f"{link['path']}/a.jpg", f"Content-Length: {MOST_BYTES}")
+        await connection.begin("PUT", f"{link['path']}/a.jpg", f"Content-Length: {MAX_BYTES}")
         await connection.send(b"x" * 1000)
         answer = await connection.answer()
 
@@ -122,12 +122,12 @@ async def test_a_body_that_is_not_a_picture_is_refused_after_its_first_bytes(str
 
 @KINDS
 async def test_a_form_has_so_many_parts_and_not_one_more(strict: Service, kind: str) -> None:
-    door = await multipart_door(strict, kind)
+    source = await multipart_door(strict, kind)
     pictures = [file_part(jpeg(seed=seed, size=(16, 16))) for seed in range(5)]
 
-    four = await door.send(form(*pictures[:4]))
-    five = await door.send(form(*pictures))
-    fields = await door.send(form(*(field_part("barcode", b"1") for _ in range(4)), pictures[0]))
+    four = await source.send(form(*pictures[:4]))
+    five = await source.send(form(*pictures))
+    fields = await source.send(form(*(field_part("barcode", b"1") for _ in range(4)), pictures[0]))
 
     assert [len(answer.json()["results"]) for answer in (four, five)] == [4, 4]
     assert [len(answer.json()["warnings"]) for answer in (four, five)] == [0, 1]
@@ -135,10 +135,10 @@ async def test_a_form_has_so_many_parts_and_not_one_more(strict: Service, kind: 
 
 
 async def test_a_field_may_have_so_many_bytes_and_not_one_more(strict: Service) -> None:
-    door = await multipart_door(strict, "link")
+    source = await multipart_door(strict, "link")
 
-    at = await door.send(form(field_part("barcode", b"1" * 20), file_part(jpeg(seed=1))))
-    over = await door.send(form(field_part("barcode", b"1" * 21), file_part(jpeg(seed=2))))
+    at = await source.send(form(field_part("barcode", b"1" * 20), file_part(jpeg(seed=1))))
+    over = await source.send(form(field_part("barcode", b"1" * 21), file_part(jpeg(seed=2))))
 
     assert at.status_code == 201
     assert verdict(over) == (413, "request-too-large")
@@ -146,12 +146,12 @@ async def test_a_field_may_have_so_many_bytes_and_not_one_more(strict: Service) 
 
 
 async def test_a_header_of_a_part_may_have_so_many_bytes_and_not_one_more(strict: Service) -> None:
-    door = await multipart_door(strict, "link")
+    source = await multipart_door(strict, "link")
     disposition = b'Content-Disposition: form-data; name="file"; filename="%s.jpg"'
     room = 200 - len(disposition % b"")
 
-    at = await door.send(form(part(jpeg(seed=1), disposition % (b"x" * room))))
-    over = await door.send(form(part(jpeg(seed=2), disposition % (b"x" * (room + 1)))))
+    at = await source.send(form(part(jpeg(seed=1), disposition % (b"x" * room))))
+    over = await source.send(form(part(jpeg(seed=2), disposition % (b"x" * (room + 1)))))
 
     assert at.status_code == 201
     assert verdict(over) == (413, "request-too-large")
@@ -174,9 +174,9 @@ HUGE_FORMS = {
 
 @KINDS
 async def test_a_form_out_of_all_proportion_is_refused_and_nothing_is_kept(idle_service: Service, kind: str) -> None:
-    door = await multipart_door(idle_service, kind)
+    source = await multipart_door(idle_service, kind)
 
-    answers: dict[str, httpx.Response] = {name: await door.send(body) for name, (body, _) in HUGE_FORMS.items()}
+    answers: dict[str, httpx.Response] = {name: await source.send(body) for name, (body, _) in HUGE_FORMS.items()}
 
     assert {name: verdict(answer) for name, answer in answers.items()} == {
         name: expected for name, (_, expected) in HUGE_FORMS.items()
@@ -185,10 +185,10 @@ async def test_a_form_out_of_all_proportion_is_refused_and_nothing_is_kept(idle_
 
 
 async def test_a_form_is_given_up_when_what_nobody_wants_is_too_long_to_skip(idle_service: Service) -> None:
-    door = await multipart_door(idle_service, "user")
+    source = await multipart_door(idle_service, "user")
     unwanted = b"no picture" + bytes(17 * MIB)
 
-    answer = await door.send(form(file_part(jpeg(seed=1)), file_part(unwanted), file_part(jpeg(seed=2))))
+    answer = await source.send(form(file_part(jpeg(seed=1)), file_part(unwanted), file_part(jpeg(seed=2))))
 
     assert answer.status_code == 201
     assert [result["status"] for result in answer.json()["results"]] == ["created", "rejected"]

@@ -7,8 +7,8 @@ from imagesvc.accounts.service import ADMIN_ID
 from imagesvc.fetching import Fetcher
 from imagesvc.keyring import KeyRing
 from imagesvc.tasks.runner import Runner
-from imagesvc.webhooks.batch_events import Announcing
-from imagesvc.webhooks.delivery_task import Delivering
+from imagesvc.webhooks.batch_events import BatchFinishedTask
+from imagesvc.webhooks.delivery_task import DeliveryTask
 from imagesvc.webhooks.handlers import kinds
 from tests.support.image_server import ImageServer, answer, endless, image_server, raw
 from tests.support.service import Service
@@ -200,7 +200,7 @@ async def test_a_secret_that_cannot_be_read_any_more_disables_its_webhook(
     others = KeyRing([("k9", b"9" * 32)])
 
     async with Fetcher(settings) as fetcher:
-        handlers = kinds(settings, Delivering(settings, database, others, fetcher), Announcing(database))
+        handlers = kinds(settings, DeliveryTask(settings, database, others, fetcher), BatchFinishedTask(database))
         await Runner(settings, database, handlers).run(task)
 
     found = (await telling.owner.get(f"/v1/webhooks/{webhook['id']}")).json()

@@ -23,7 +23,7 @@ from imagesvc.keyring import KeyRing
 from imagesvc.settings import Settings
 
 FREE_FAILURES = 5
-LONGEST_BLOCK_SECONDS = 900.0
+MAX_BLOCK_SECONDS = 900.0
 FORGOTTEN_SECONDS = 3600.0
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ class Logins:
             is_right = await self._passwords.is_right(password, row["password_hash"]) and not row["disabled"]
             if not is_right:
                 await self._database.fetch_row(
-                    queries.LOGIN_FAILED, key, FREE_FAILURES, LONGEST_BLOCK_SECONDS, FORGOTTEN_SECONDS
+                    queries.LOGIN_FAILED, key, FREE_FAILURES, MAX_BLOCK_SECONDS, FORGOTTEN_SECONDS
                 )
                 raise WrongPassword
         if row["failures"] is not None:

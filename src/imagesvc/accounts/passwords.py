@@ -17,7 +17,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from imagesvc.accounts.errors import TooManyLogins, WeakPassword
 
 SHORTEST, LONGEST = 10, 1000
-FEWEST_DIFFERENT = 4
+MIN_DIFFERENT = 4
 WORST = frozenset(
     """
     0123456789 01234567890 1234567890 12345678910 123456789a 12345678901 123456789012 0987654321 9876543210
@@ -54,7 +54,7 @@ def require_good(password: str, *, account: str) -> str:
     folded = plain.casefold()
     if folded.strip() == unicodedata.normalize("NFKC", account).casefold():
         raise _weak("The account's name is no password.")
-    if folded.replace(" ", "") in WORST or len(set(folded)) < FEWEST_DIFFERENT:
+    if folded.replace(" ", "") in WORST or len(set(folded)) < MIN_DIFFERENT:
         raise _weak("This is one of the first that anybody would try.")
     return plain
 

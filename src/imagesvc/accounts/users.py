@@ -20,7 +20,7 @@ from imagesvc.accounts.service import ADMIN_ID, Caller
 from imagesvc.db import Database, new_id
 from imagesvc.errors import Forbidden
 from imagesvc.settings import Settings
-from imagesvc.tasks.completion import Waiting
+from imagesvc.tasks.completion import CompletionWaiter
 from imagesvc.tasks.leases import new_task
 from imagesvc.tasks.queue import Queue
 
@@ -35,7 +35,7 @@ def removal_key(user_id: UUID) -> str:
 
 class Users:
     def __init__(
-        self, settings: Settings, database: Database, queue: Queue, waiting: Waiting, passwords: Passwords
+        self, settings: Settings, database: Database, queue: Queue, waiting: CompletionWaiter, passwords: Passwords
     ) -> None:
         self._removal_wait_seconds = settings.account_removal_wait_seconds
         self._sessions = database.sessions

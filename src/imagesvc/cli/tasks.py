@@ -38,10 +38,10 @@ def list_tasks(
 
     async def work(database: "Database") -> int:
         from imagesvc.accounts.service import OPERATOR
-        from imagesvc.operations.dead_letters import Tasks
+        from imagesvc.operations.dead_letters import TaskOperations
         from imagesvc.operations.schemas import TaskOut
 
-        tasks, before = Tasks(database), None
+        tasks, before = TaskOperations(database), None
         while page := await tasks.page(OPERATOR, state=state, kind=kind, before=before, limit=PAGE_SIZE):
             before = page[-1].id
             for task in page:
@@ -84,9 +84,9 @@ def retry(
 
     async def work(database: "Database") -> int:
         from imagesvc.accounts.service import OPERATOR
-        from imagesvc.operations.dead_letters import Tasks
+        from imagesvc.operations.dead_letters import TaskOperations
 
-        tasks, retried = Tasks(database), 0
+        tasks, retried = TaskOperations(database), 0
         for task_id in ids or ():
             await tasks.retry(OPERATOR, task_id)
             retried += 1
@@ -111,10 +111,10 @@ def drop(
 
     async def work(database: "Database") -> int:
         from imagesvc.accounts.service import OPERATOR
-        from imagesvc.operations.dead_letters import Tasks
+        from imagesvc.operations.dead_letters import TaskOperations
 
         for task_id in ids:
-            await Tasks(database).drop(OPERATOR, task_id)
+            await TaskOperations(database).drop(OPERATOR, task_id)
             typer.echo(f"dropped {task_id}")
         return 0
 

@@ -121,11 +121,11 @@ def _run(settings: "Settings", work: Callable[["Users"], Awaitable[str]]) -> Non
     async def with_users(database: "Database") -> int:
         from imagesvc.accounts.passwords import Passwords
         from imagesvc.accounts.users import Users
-        from imagesvc.tasks.completion import Waiting
+        from imagesvc.tasks.completion import CompletionWaiter
         from imagesvc.tasks.queue import Queue
 
         async with Queue(settings, database) as queue:
-            typer.echo(await work(Users(settings, database, queue, Waiting(database), Passwords(at_once=1))))
+            typer.echo(await work(Users(settings, database, queue, CompletionWaiter(database), Passwords(at_once=1))))
         return 0
 
     try:

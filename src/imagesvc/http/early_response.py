@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MIB = 1024 * 1024
 
 
-class EarlyRefusal:
+class EarlyResponse:
     """The middleware; it has to be the outermost one. Requests without a body pass untouched."""
 
     def __init__(
@@ -72,7 +72,7 @@ class _Exchange:
 
     def __init__(
         self,
-        rules: EarlyRefusal,
+        rules: EarlyResponse,
         method: str,
         receive: Receive,
         send: Send,

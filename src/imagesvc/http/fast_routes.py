@@ -19,7 +19,7 @@ Endpoint = Callable[..., Awaitable[Response]]
 """Takes the request and the parameters of the path, as text; returns the whole answer."""
 
 
-def serve_directly(app: FastAPI, *endpoints: Endpoint) -> None:
+def serve_fast(app: FastAPI, *endpoints: Endpoint) -> None:
     """Serve the routes of these functions, which `app` has already, within the middleware that it gets after this.
 
     Raises ValueError for a function that is no route.
@@ -29,11 +29,11 @@ def serve_directly(app: FastAPI, *endpoints: Endpoint) -> None:
     for endpoint in endpoints:
         if (twin := documented.get(endpoint)) is None:
             raise ValueError(f"{endpoint.__name__} is no route")
-        routes.append(DirectRoute(twin.path or "", frozenset(twin.methods or ()), endpoint))
-    app.add_middleware(DirectRoutes, routes=routes, handlers=app.exception_handlers)
+        routes.append(FastRoute(twin.path or "", frozenset(twin.methods or ()), endpoint))
+    app.add_middleware(FastRoutes, routes=routes, handlers=app.exception_handlers)
 
 
-class DirectRoute:
+class FastRoute:
     __slots__ = ("endpoint", "match", "methods", "path_format")
 
     def __init__(self, path: str, methods: frozenset[str], endpoint: Endpoint) -> None:
@@ -41,8 +41,8 @@ class DirectRoute:
         self.match, self.methods, self.endpoint = pattern.match, methods, endpoint
 
 
-class DirectRoutes:
-    def __init__(self, app: ASGIApp, *, routes: list[DirectRoute], handlers: dict[Any, Any]) -> None:
+class FastRoutes:
+    def __init__(self, app: ASGIApp, *, routes: list[FastRoute], handlers: dict[Any, Any]) -> None:
         self.app, self.routes, self.handlers = app, routes, handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +56,7 @@ class DirectRoutes:
                     return
         await self.app(scope, receive, send)
 
-    async def _answer(self, route: DirectRoute, request: Request) -> Response:
+    async def _answer(self, route: FastRoute, request: Request) -> Response:
         try:
             return await route.endpoint(request, **request.path_params)
         except Exception as error:

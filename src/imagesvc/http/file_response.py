@@ -22,7 +22,7 @@ _OF_304 = frozenset({b"cache-control", b"content-location", b"etag", b"expires",
 OpenBytes = Callable[[int, int], AsyncIterator[bytes]]
 
 
-class StoredBytes(Response):
+class StoredFileResponse(Response):
     """`size` bytes named by `etag`, read through ``open(start, stop)`` (half-open) when they are needed.
 
     When ``open`` returns an async generator it is closed as the answer ends, also when the client goes away in between.

@@ -19,7 +19,7 @@ class ServerStops(Unavailable):
     retry_after_seconds = 1
 
 
-class UnderWay:
+class RunningRequests:
     """The requests under way in this process."""
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class UnderWay:
             task.cancel()
 
 
-class Draining:
+class GracefulShutdown:
     """The middleware."""
 
-    def __init__(self, app: ASGIApp, *, under_way: UnderWay) -> None:
+    def __init__(self, app: ASGIApp, *, under_way: RunningRequests) -> None:
         self.app = app
         self.under_way = under_way
 
@@ -72,5 +72,5 @@ class Draining:
 
 def register(app: FastAPI) -> None:
     """Around everything that `app` has so far; ``app.state.under_way`` ends what is under way."""
-    app.state.under_way = UnderWay()
-    app.add_middleware(Draining, under_way=app.state.under_way)
+    app.state.under_way = RunningRequests()
+    app.add_middleware(GracefulShutdown, under_way=app.state.under_way)

@@ -23,7 +23,7 @@ from imagesvc.http.idempotency import (
 )
 from imagesvc.http.web_parts import web_part
 
-ONCE_PROBLEMS = (KeyInUse, KeyReused, AnswerUnreadable)
+IDEMPOTENCY_PROBLEMS = (KeyInUse, KeyReused, AnswerUnreadable)
 """For the ``responses=`` of a route that takes the header."""
 REPLAYED = {"Idempotency-Replayed": "true"}
 KEPT_HEADERS = ("content-type", "location")
@@ -41,7 +41,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-async def json_once(
+async def idempotent_json(
     request: Request,
     caller_id: UUID,
     key: str | None,
@@ -69,7 +69,7 @@ async def json_once(
     return response
 
 
-async def stream_once(
+async def idempotent_stream(
     request: Request,
     caller_id: UUID,
     key: str | None,

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagesvc.errors import ImagesvcError
-from imagesvc.http.early_response import EarlyRefusal
+from imagesvc.http.early_response import EarlyResponse
 from imagesvc.http.problems import answer_for
 from imagesvc.metrics.instruments import count_request
 
@@ -36,8 +36,8 @@ def register(
 
     A body over `max_body_bytes` is 413 on every route that does not call `accept_large_body`.
     """
-    app.add_middleware(Manners, max_body_bytes=max_body_bytes)
-    app.add_middleware(EarlyRefusal, max_bytes=max_discard_bytes, max_seconds=max_discard_seconds)
+    app.add_middleware(RequestContext, max_body_bytes=max_body_bytes)
+    app.add_middleware(EarlyResponse, max_bytes=max_discard_bytes, max_seconds=max_discard_seconds)
 
 
 def accept_large_body(request: Request) -> None:
@@ -50,7 +50,7 @@ def accept_body(request: Request, *, max_bytes: int) -> None:
     request.scope["state"]["max_body_bytes"] = max_bytes
 
 
-class Manners:
+class RequestContext:
     """The middleware. Sets ``request.state.request_id``; logs ``request.state.caller_id`` when a route has set it."""
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int | None = None) -> None:

@@ -21,7 +21,7 @@ class UploadStalled(ImagesvcError):
     status, slug, title = 408, "upload-stalled", "The upload came too slowly"
 
 
-class Pace:
+class TimedBody:
     """The body of a request, one chunk after the other. Raises UploadStalled when it comes too slowly.
 
     One timer serves a whole body: a chunk only moves the moment at which it has to look, since a timeout around each
@@ -35,7 +35,7 @@ class Pace:
         "_idle_seconds",
         "_is_cut",
         "_least",
-        "_most_seconds",
+        "_max_seconds",
         "_stream",
         "_until",
         "_waited_seconds",
@@ -46,7 +46,7 @@ class Pace:
         self._stream = stream
         self._idle_seconds = settings.upload_idle_seconds
         self._least = settings.upload_min_bytes_per_second
-        self._most_seconds = settings.upload_max_seconds
+        self._max_seconds = settings.upload_max_seconds
         self._alarm: asyncio.TimerHandle | None = None
         self._waits: asyncio.Task[object] | None = None
         self._until = 0.0
@@ -65,7 +65,7 @@ class Pace:
     async def __anext__(self) -> bytes:
         asked = time.monotonic()
         credit = self._idle_seconds + self._arrived_bytes / self._least - self._waited_seconds
-        left = min(credit, self._began + self._most_seconds - asked, self._idle_seconds)
+        left = min(credit, self._began + self._max_seconds - asked, self._idle_seconds)
         if left <= 0:
             raise self._stalled()  # an alarm would let through what is there already
         self._until = asked + left
@@ -106,14 +106,14 @@ class Pace:
 
     def _stalled(self) -> UploadStalled:
         return UploadStalled(
-            f"A file may take {self._most_seconds:g} seconds, pause for {self._idle_seconds:g}, "
+            f"A file may take {self._max_seconds:g} seconds, pause for {self._idle_seconds:g}, "
             f"and has to come at {self._least} bytes a second."
         )
 
 
-def pace_of(request: Request) -> Pace:
+def timed_body(request: Request) -> TimedBody:
     """The body, from a client that has to keep up."""
-    return Pace(web_part(request, Settings), request.stream())
+    return TimedBody(web_part(request, Settings), request.stream())
 
 
 def declared_bytes(request: Request) -> int | None:

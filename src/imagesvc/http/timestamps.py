@@ -24,5 +24,5 @@ def _in_utc(value: dt.datetime) -> dt.datetime:
         raise ValueError("The time lies outside the calendar") from None
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 """As a field's type; comes in UTC."""

@@ -8,6 +8,6 @@ States of a blob and of an image, and who moves them::
     failed  --upload of the same content--> pending
 
 ``service`` reads, ``search/`` and ``similar/`` find, ``changes`` changes and deletes, ``shares/`` shows one to whoever
-has a URL, ``darkroom`` is what the worker does.
+has a URL, ``processor`` is what the worker does.
 A crash of the worker leaves a task whose lease runs out, and held keys that the reaper frees.
 """

@@ -22,7 +22,7 @@ ROUNDS = 5
 """How often the condition is judged anew when the row changes between the look and the change."""
 
 
-class Changes:
+class ImageEditing:
     def __init__(self, database: Database, images: Images) -> None:
         self._database = database
         self._images = images
@@ -67,7 +67,7 @@ class Changes:
             if version is not None and await queries.version_of_image(session, image_id) != version:
                 return False
             await queries.delete_images(session, [image_id])
-            await loose_objects.let_go(session, await queries.delete_blobs_nobody_needs(session, [blob_id]))
+            await loose_objects.disown(session, await queries.delete_blobs_nobody_needs(session, [blob_id]))
         return True
 
     async def _version_that_matches(self, caller: Caller, image_id: UUID, headers: Mapping[str, str]) -> str | None:

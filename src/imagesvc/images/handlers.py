@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 
-from imagesvc.images.processing_tasks import Darkroom
+from imagesvc.images.processing_tasks import ImageProcessor
 from imagesvc.settings import Settings
 from imagesvc.tasks.runner import Kind
 
 
-def kinds(settings: Settings, darkroom: Darkroom) -> Mapping[str, Kind]:
+def kinds(settings: Settings, processor: ImageProcessor) -> Mapping[str, Kind]:
     most = settings.task_max_attempts
     return {
-        "process_image": Kind(handler=darkroom.process_image, last_words=darkroom.give_up_image, max_attempts=most),
-        "reprocess": Kind(handler=darkroom.redo, max_attempts=min(most, 3)),
-        "make_rendition": Kind(handler=darkroom.make_rendition, max_attempts=min(most, 3)),
+        "process_image": Kind(handler=processor.process_image, on_exhausted=processor.give_up_image, max_attempts=most),
+        "reprocess": Kind(handler=processor.redo, max_attempts=min(most, 3)),
+        "make_rendition": Kind(handler=processor.make_rendition, max_attempts=min(most, 3)),
     }

@@ -5,41 +5,41 @@ from typing import Any
 from imagesvc.errors import ImagesvcError
 
 
-class Verdict(ImagesvcError):
+class ProcessingProblem(ImagesvcError):
     """The status says whose fault it is: 422 the file's (`rejected`), 500 ours (`failed`)."""
 
     status, slug, title = 422, "rejected-image", "The file was not accepted as a picture"
 
 
-class BrokenImage(Verdict):
+class BrokenImage(ProcessingProblem):
     """It begins like a picture of its format, but what follows is cut off or damaged."""
 
     slug, title = "broken-image", "The file is damaged"
 
 
-class TooManyPixels(Verdict):
+class TooManyPixels(ProcessingProblem):
     """Its sides, its pixels, or those of all its frames together are beyond what this service takes."""
 
     slug, title = "too-many-pixels", "The picture is too large"
 
 
-class TooManyFrames(Verdict):
+class TooManyFrames(ProcessingProblem):
     slug, title = "too-many-frames", "The animation has too many frames"
 
 
-class TooLargeMetadata(Verdict):
+class TooLargeMetadata(ProcessingProblem):
     """Its texts or its colour profile are out of all proportion."""
 
     slug, title = "too-large-metadata", "The metadata in the file is too large"
 
 
-class UnsupportedContent(Verdict):
+class UnsupportedContent(ProcessingProblem):
     """The format is accepted, but this file uses a part of it that is not."""
 
     slug, title = "unsupported-content", "This kind of picture is not supported"
 
 
-class ProcessingError(Verdict):
+class ProcessingError(ProcessingProblem):
     """Ours: nobody expected this. Sending the file again tries it again, as for every image that has `failed`."""
 
     status, slug, title = 500, "processing-error", "Processing failed"
@@ -71,7 +71,7 @@ class DecoderMemory(ProcessingError):
     slug, title = "decoder-memory", "Decoding needed too much memory"
 
 
-_VERDICTS: dict[str, type[Verdict]] = {
+_VERDICTS: dict[str, type[ProcessingProblem]] = {
     kind.slug: kind
     for kind in (
         BrokenImage,
@@ -91,7 +91,7 @@ _VERDICTS: dict[str, type[Verdict]] = {
 
 def rejection(slug: str, detail: str) -> dict[str, Any]:
     """The `problem` of an image that is `rejected`."""
-    return _member(_VERDICTS.get(slug, Verdict), detail)
+    return _member(_VERDICTS.get(slug, ProcessingProblem), detail)
 
 
 def failure(reason: str) -> dict[str, Any]:
@@ -101,8 +101,8 @@ def failure(reason: str) -> dict[str, Any]:
 
 def title_of(slug: str) -> str:
     """What a verdict says in short."""
-    return _VERDICTS.get(slug, Verdict).title
+    return _VERDICTS.get(slug, ProcessingProblem).title
 
 
-def _member(kind: type[Verdict], detail: str | None) -> dict[str, Any]:
+def _member(kind: type[ProcessingProblem], detail: str | None) -> dict[str, Any]:
     return {"type": f"/problems/{kind.slug}", "title": kind.title, "detail": detail}

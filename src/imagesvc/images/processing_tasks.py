@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.db import Database
 from imagesvc.images import processing_problems, queries
 from imagesvc.images.models import Blob, Image, Rendition
-from imagesvc.images.retry import reopen
+from imagesvc.images.retry import retry_processing
 from imagesvc.images.store_time_zone import offset_minutes
 from imagesvc.metrics.instruments import count_sandbox_run
 from imagesvc.processing.contract import (
@@ -39,7 +39,7 @@ from imagesvc.storage import loose_objects
 from imagesvc.storage.bucket import ObjectGone, Storage, new_key
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
-from imagesvc.tasks.runner import TryLater
+from imagesvc.tasks.runner import RetryTask
 from imagesvc.uploads.models import Upload
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ SANDBOX_ATTEMPTS = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class StoredRenditionFile:
     """A rendition under a held key."""
 
     preset: str
@@ -61,7 +61,7 @@ class Stored:
     bytes: int
 
 
-class Darkroom:
+class ImageProcessor:
     def __init__(self, settings: Settings, database: Database, storage: Storage, sandbox: Sandbox) -> None:
         self._settings = settings
         self._sessions = database.sessions
@@ -72,7 +72,7 @@ class Darkroom:
         """Make sure that the blob is processed, and move the image out of `pending` accordingly."""
         blob = await self._blob(lease)
         outcome: Processed | Rejected | None = None
-        stored: list[Stored] = []
+        stored: list[StoredRenditionFile] = []
         if blob.state == "pending" and await self._is_wanted(lease):
             outcome, stored = await self._develop(blob, Work())
         async with self._sessions.begin() as session:
@@ -81,7 +81,7 @@ class Darkroom:
             image = await queries.lock_image(session, lease.image_id)
             if image is not None and now.state == "pending":
                 if outcome is None or now.key != blob.key:
-                    raise TryLater("content-changed")
+                    raise RetryTask("content-changed")
                 if isinstance(outcome, Rejected):
                     _reject(now, outcome)
                 else:
@@ -100,7 +100,7 @@ class Darkroom:
         """One rendition on request."""
         wanted = (str(lease.payload["preset"]), str(lease.payload["format"]))
         blob = await self._blob(lease)
-        stored: list[Stored] = []
+        stored: list[StoredRenditionFile] = []
         if blob.state == "ready":
             work = Work.model_validate({"facts": False, "score": False, "renditions": [wanted]})
             _, stored = await self._develop(blob, work)
@@ -123,14 +123,14 @@ class Darkroom:
         parts, state = frozenset(lease.payload["parts"]), lease.payload["state"]
         blob = await self._blob(lease)
         outcome: Processed | Rejected | None = None
-        stored: list[Stored] = []
+        stored: list[StoredRenditionFile] = []
         if blob.state == state == "ready":
             wanted = EAGER_RENDITIONS if "renditions" in parts else ()
             work = Work(facts="metadata" in parts, score="score" in parts, renditions=wanted)
             outcome, stored = await self._develop(blob, work)
             if isinstance(outcome, Rejected):
                 # it was accepted once: that it is not today is for people to look at
-                raise TryLater(outcome.slug, at_most=1)
+                raise RetryTask(outcome.slug, at_most=1)
         async with self._sessions.begin() as session:
             now = await queries.lock_blob(session, blob.id)
             assert now is not None  # noqa: S101 - our task refers to it
@@ -148,12 +148,12 @@ class Darkroom:
                 await loose_objects.release(session, [rendition.key for rendition in stored])
                 stored = []
                 if state != "ready":
-                    await reopen(session, now.id, states=(state,))
+                    await retry_processing(session, now.id, states=(state,))
             await session.flush()
             await self._end(session, lease, now, [rendition.key for rendition in stored])
-            await loose_objects.let_go(session, replaced)
+            await loose_objects.disown(session, replaced)
 
-    async def give_up_image(self, session: AsyncSession, lease: Lease, error: TryLater) -> None:
+    async def give_up_image(self, session: AsyncSession, lease: Lease, error: RetryTask) -> None:
         """The last attempt has failed: blob and image say so, and why."""
         blob = await queries.lock_blob(session, _blob_id(lease))
         assert blob is not None  # noqa: S101 - our task refers to it
@@ -182,34 +182,34 @@ class Darkroom:
         async with self._sessions() as session:
             return (await session.execute(select(Blob).where(Blob.id == _blob_id(lease)))).scalar_one()
 
-    async def _develop(self, blob: Blob, work: Work) -> tuple[Processed | Rejected, list[Stored]]:
+    async def _develop(self, blob: Blob, work: Work) -> tuple[Processed | Rejected, list[StoredRenditionFile]]:
         """Runs the sandbox and stores what comes out. Raises TryLater when that is our failure and not the file's."""
         async with self._sandbox.scratch() as folder:
             try:
                 await write_chunks(folder / "original", self._storage.read(blob.key))
             except ObjectGone as error:
                 await self._mark_lost(blob)
-                raise TryLater("object-lost", at_most=1, key=blob.key) from error
+                raise RetryTask("object-lost", at_most=1, key=blob.key) from error
             outcome = await self._sandbox.run(work, folder)
             count_sandbox_run(outcome.reason if isinstance(outcome, Failed) else type(outcome).__name__.lower())
             if isinstance(outcome, Failed):
                 log.warning("sandbox failed", blob_id=str(blob.id), reason=outcome.reason, detail=outcome.detail)
                 at_most = SANDBOX_ATTEMPTS if outcome.reason.startswith("decoder-") else None
-                raise TryLater(outcome.reason, at_most=at_most, key=blob.key)
+                raise RetryTask(outcome.reason, at_most=at_most, key=blob.key)
             if isinstance(outcome, Rejected):
                 return outcome, []
             return outcome, await self._store(outcome.renditions)
 
-    async def _store(self, files: Sequence[RenditionFile]) -> list[Stored]:
+    async def _store(self, files: Sequence[RenditionFile]) -> list[StoredRenditionFile]:
         keys, begun = [new_key("r") for _ in files], time.monotonic()
         async with self._sessions.begin() as session:
             await loose_objects.hold(session, keys, seconds=self._settings.hold_seconds)
         until = loose_objects.hold_until(self._settings, since=begun)
 
-        async def one(file: RenditionFile, key: str) -> Stored:
+        async def one(file: RenditionFile, key: str) -> StoredRenditionFile:
             body = await asyncio.to_thread(file.path.read_bytes)
             await self._storage.put(key, body, media_type=MEDIA_TYPE_OF_FORMAT[file.format], until=until)
-            return Stored(
+            return StoredRenditionFile(
                 preset=file.preset,
                 format=file.format,
                 width=file.width,
@@ -229,7 +229,7 @@ class Darkroom:
     async def _end(self, session: AsyncSession, lease: Lease, blob: Blob, keys: list[str]) -> None:
         """End the task; whoever ends the last reference frees the blob. Loose objects are locked last."""
         await leases.finish(session, lease)
-        await loose_objects.let_go(session, await queries.delete_blobs_nobody_needs(session, [blob.id]))
+        await loose_objects.disown(session, await queries.delete_blobs_nobody_needs(session, [blob.id]))
         if keys:
             await loose_objects.take(session, keys)
 
@@ -245,7 +245,7 @@ async def write_chunks(path: Path, chunks: AsyncIterator[bytes]) -> None:
             await asyncio.to_thread(file.write, chunk)
 
 
-async def _add_renditions(session: AsyncSession, blob_id: UUID, stored: list[Stored]) -> None:
+async def _add_renditions(session: AsyncSession, blob_id: UUID, stored: list[StoredRenditionFile]) -> None:
     if stored:
         await session.execute(
             insert(Rendition), [{"blob_id": blob_id, **dataclasses.asdict(rendition)} for rendition in stored]

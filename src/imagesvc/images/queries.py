@@ -17,7 +17,7 @@ from imagesvc.stores.models import Store
 from imagesvc.tasks.models import Task
 from imagesvc.uploads.models import Upload
 
-MOST_UPLOADS = 100
+MAX_UPLOADS = 100
 """How many of an image's uploads its answer shows, the newest first."""
 
 IMAGE = """
@@ -37,7 +37,7 @@ IMAGE = """
             FROM uploads WHERE image_id = i.id AND ($2 OR i.owner_id = $1) ORDER BY id DESC LIMIT {most}
          ) u) AS uploads
     FROM images i JOIN blobs b ON b.id = i.blob_id
-""".replace("{most}", str(MOST_UPLOADS))
+""".replace("{most}", str(MAX_UPLOADS))
 
 IS_THERE = "NOT EXISTS (SELECT FROM users gone WHERE gone.id = i.owner_id AND gone.deleted_at IS NOT NULL)"
 """What belongs to an account that is being removed is gone for everybody, although its rows go in the background."""

@@ -11,13 +11,13 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.images import queries
-from imagesvc.tasks.leases import new_task, revive
+from imagesvc.tasks.leases import new_task, retry
 from imagesvc.tasks.models import Task
 
 FAILED = ("failed",)
 
 
-async def reopen(session: AsyncSession, blob_id: UUID, *, states: Sequence[str] = FAILED) -> list[UUID]:
+async def retry_processing(session: AsyncSession, blob_id: UUID, *, states: Sequence[str] = FAILED) -> list[UUID]:
     """Locks blob, images and tasks, in that order. Returns the tasks that are due now."""
     blob = await queries.lock_blob(session, blob_id)
     if blob is None:
@@ -36,7 +36,7 @@ async def _tasks_for(session: AsyncSession, blob_id: UUID, image_ids: Sequence[U
     theirs = select(Task).where(Task.image_id.in_(image_ids), Task.kind == "process_image")
     found = (await session.execute(theirs.order_by(Task.id).with_for_update())).scalars().all()
     dead = [task for task in found if task.state == "dead"]
-    await revive(session, [task.id for task in dead])
+    await retry(session, [task.id for task in dead])
     covered = {task.image_id for task in found}
     fresh = [
         new_task(kind="process_image", blob_id=blob_id, image_id=image_id)

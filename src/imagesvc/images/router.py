@@ -9,14 +9,14 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from imagesvc.accounts.router import CurrentCaller, OptionalCaller, needs_bearer
 from imagesvc.errors import Forbidden, PreconditionFailed
 from imagesvc.http.conditional import is_unchanged, strong_etag
-from imagesvc.http.file_response import StoredBytes
+from imagesvc.http.file_response import StoredFileResponse
 from imagesvc.http.problems import problems
 from imagesvc.http.ranges import RangeNotSatisfiable
 from imagesvc.http.web_parts import part, web_part
-from imagesvc.images.editing import Changes
+from imagesvc.images.editing import ImageEditing
 from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
 from imagesvc.images.schemas import ImageChanges, ImageOut, Receipt, UploadWithImage, as_json, etag_of
-from imagesvc.images.service import LONGEST_WAIT_SECONDS, Images, StoredRendition
+from imagesvc.images.service import MAX_WAIT_SECONDS, Images, StoredRendition
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
 from imagesvc.links.router import CurrentLink
 from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
@@ -25,11 +25,11 @@ from imagesvc.storage.bucket import ObjectGone, Storage, StorageAway
 
 router = APIRouter(tags=["images"])
 ImagesPart = Annotated[Images, Depends(part(Images))]
-ChangesPart = Annotated[Changes, Depends(part(Changes))]
+ChangesPart = Annotated[ImageEditing, Depends(part(ImageEditing))]
 
 Wait = Annotated[
     float,
-    Query(ge=0, le=LONGEST_WAIT_SECONDS, description="answer when processing has ended, or after so many seconds"),
+    Query(ge=0, le=MAX_WAIT_SECONDS, description="answer when processing has ended, or after so many seconds"),
 ]
 PRIVATE = "private, no-cache"
 PUBLIC = "public, max-age=60, must-revalidate"
@@ -104,7 +104,7 @@ async def original(request: Request, image_id: UUID, caller: CurrentCaller, imag
     """The bytes as they were sent. The ETag is their SHA-256; ranges and conditions work."""
     found = await images.original(caller, image_id)
     filename = found["filename"] or f"{found['title']}.{EXTENSION_OF[found['media_type']]}"
-    return StoredBytes(
+    return StoredFileResponse(
         opener(request, found["key"]),
         size=found["bytes"],
         media_type=found["media_type"],
@@ -176,8 +176,8 @@ def opener(request: Request, key: str) -> Any:
     return open_bytes
 
 
-def _rendition(request: Request, found: StoredRendition, media_type: str) -> StoredBytes:
-    return StoredBytes(
+def _rendition(request: Request, found: StoredRendition, media_type: str) -> StoredFileResponse:
+    return StoredFileResponse(
         opener(request, found.key),
         size=found.bytes,
         media_type=media_type,

@@ -12,11 +12,11 @@ from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, 
 from imagesvc.images.schemas import Row, image_out, moment, upload_out
 from imagesvc.processing.contract import EAGER_RENDITIONS, LONG_SIDE
 from imagesvc.storage.bucket import ObjectGone
-from imagesvc.tasks.completion import Waiting
+from imagesvc.tasks.completion import CompletionWaiter
 from imagesvc.tasks.queue import Queue
 
 FORMATS = ("webp", "jpg", "avif")
-LONGEST_WAIT_SECONDS = 30
+MAX_WAIT_SECONDS = 30
 RENDITION_WAIT_SECONDS = 20.0
 
 
@@ -29,7 +29,7 @@ class StoredRendition:
 
 
 class Images:
-    def __init__(self, database: Database, queue: Queue, waiting: Waiting) -> None:
+    def __init__(self, database: Database, queue: Queue, waiting: CompletionWaiter) -> None:
         self._database = database
         self._queue = queue
         self._waiting = waiting

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.account_data import AccountData, Removed, rows_of
-from imagesvc.tasks.runner import TryLater
+from imagesvc.tasks.runner import RetryTask
 
 COUNT_DOWNLOADS = text("SELECT count(*) FROM tasks t JOIN jobs j ON j.id = t.turn_of WHERE j.owner_id = :user")
 
@@ -14,7 +14,7 @@ COUNT_DOWNLOADS = text("SELECT count(*) FROM tasks t JOIN jobs j ON j.id = t.tur
 async def _require_no_download(session: AsyncSession, user_id: UUID) -> Removed:
     """A running download ends on its own. When it starts again, it finds its owner disabled."""
     if (await session.execute(COUNT_DOWNLOADS, {"user": user_id})).scalar_one():
-        raise TryLater("downloads-under-way", counts=False)
+        raise RetryTask("downloads-under-way", counts=False)
     return Removed(has_more=False)
 
 

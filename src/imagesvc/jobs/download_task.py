@@ -23,14 +23,14 @@ from imagesvc.jobs.completion import CANCELLED, Outcome, failed
 from imagesvc.jobs.errors import GIVEN_UP, IMAGE_DELETED
 from imagesvc.settings import Settings
 from imagesvc.tasks import leases
-from imagesvc.tasks.completion import Waiting
+from imagesvc.tasks.completion import CompletionWaiter
 from imagesvc.tasks.leases import Lease
-from imagesvc.tasks.runner import TryLater
+from imagesvc.tasks.runner import RetryTask
 from imagesvc.uploads.admission import Admission
-from imagesvc.uploads.concurrency import Entrance
+from imagesvc.uploads.concurrency import UploadConcurrency
 from imagesvc.uploads.errors import AlreadyAdmitted
 from imagesvc.uploads.file_context import FileContext
-from imagesvc.uploads.source import Door
+from imagesvc.uploads.source import UploadSource
 
 PROCESSED_WITHIN_SECONDS = 60.0
 """Then the place is given to others, and the image is looked at again later."""
@@ -46,20 +46,20 @@ class Obtained:
     last_modified: str | None = None
 
 
-class Downloads:
+class DownloadTask:
     def __init__(
         self,
         settings: Settings,
         database: Database,
         admission: Admission,
-        entrance: Entrance,
+        concurrency: UploadConcurrency,
         fetcher: Fetcher,
-        waiting: Waiting,
+        waiting: CompletionWaiter,
     ) -> None:
         self._settings = settings
         self._database = database
         self._admission = admission
-        self._entrance = entrance
+        self._concurrency = concurrency
         self._fetcher = fetcher
         self._waiting = waiting
 
@@ -79,17 +79,17 @@ class Downloads:
             await self._end(lease, wanted, failed(error.reason))
         except FetchFailed as error:
             if error.retryable and lease.attempt < self._settings.task_max_attempts:
-                raise TryLater(error.reason) from error
+                raise RetryTask(error.reason) from error
             await self._end(lease, wanted, failed(error.reason))
         except (Unavailable, AlreadyAdmitted) as error:
-            raise TryLater(error.slug, counts=False) from error
+            raise RetryTask(error.slug, counts=False) from error
         except ImagesvcError as error:
             await self._end(lease, wanted, failed(error.slug))
         else:
             await self._waiting.for_image(obtained.image_id, seconds=PROCESSED_WITHIN_SECONDS)
             await self._measure(lease, wanted, obtained)
 
-    async def give_up(self, session: AsyncSession, lease: Lease, error: TryLater) -> None:
+    async def give_up(self, session: AsyncSession, lease: Lease, error: RetryTask) -> None:
         """The last attempt has failed on our side."""
         if lease.turn_of is not None and await completion.lock_job(session, lease.turn_of):
             await completion.end_images(session, lease.turn_of, lease.task_id, failed(GIVEN_UP))
@@ -108,10 +108,12 @@ class Downloads:
             if await self._arrive(wanted["known_image_id"], wanted):
                 seconds = time.monotonic() - begun
                 return Obtained(image_id=wanted["known_image_id"], seconds=seconds, **validators)
-        raise TryLater("image-deleted-meanwhile", counts=False)
+        raise RetryTask("image-deleted-meanwhile", counts=False)
 
     async def _take(self, answer: Fetched, wanted: Any, *, begun: float) -> Obtained:
-        door = Door(owner_id=wanted["owner_id"], way="job", max_file_bytes=self._settings.max_file_bytes, batch_id=None)
+        source = UploadSource(
+            owner_id=wanted["owner_id"], way="job", max_file_bytes=self._settings.max_file_bytes, batch_id=None
+        )
         context = FileContext(
             filename=(name := filename_of(wanted["url"])),
             title=PurePosixPath(name).stem or name,
@@ -119,9 +121,9 @@ class Downloads:
             store_id=wanted["store_ids"][0],
             store_name=wanted["store_names"][0],
         )
-        async with self._entrance.enter(door, declared_bytes=answer.length):
+        async with self._concurrency.enter(source, declared_bytes=answer.length):
             admitted = await self._admission.admit(
-                answer.chunks, context, door, declared_bytes=answer.length, upload_id=wanted["ids"][0]
+                answer.chunks, context, source, declared_bytes=answer.length, upload_id=wanted["ids"][0]
             )
         seconds = time.monotonic() - begun
         if len(wanted["ids"]) > 1:
@@ -159,7 +161,7 @@ def _outcome(figures: Any, *, seconds: float) -> Outcome:
     if figures is None:
         return failed(IMAGE_DELETED)
     if figures.state == "pending":
-        raise TryLater("processing", counts=False)
+        raise RetryTask("processing", counts=False)
     if figures.state == "rejected":
         return failed(figures.problem.removeprefix("/problems/"))
     if figures.state == "failed":

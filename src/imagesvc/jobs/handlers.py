@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from imagesvc.jobs.download_task import Downloads
+from imagesvc.jobs.download_task import DownloadTask
 from imagesvc.jobs.service import KIND
 from imagesvc.settings import Settings
 from imagesvc.tasks.runner import Kind
 
 
-def kinds(settings: Settings, downloads: Downloads) -> Mapping[str, Kind]:
+def kinds(settings: Settings, downloads: DownloadTask) -> Mapping[str, Kind]:
     most = settings.task_max_attempts
-    return {KIND: Kind(handler=downloads.download, last_words=downloads.give_up, max_attempts=most)}
+    return {KIND: Kind(handler=downloads.download, on_exhausted=downloads.give_up, max_attempts=most)}

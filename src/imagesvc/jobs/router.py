@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
-from imagesvc.http.idempotent_routes import ONCE_PROBLEMS, IdempotencyKey, json_once
+from imagesvc.http.idempotent_routes import IDEMPOTENCY_PROBLEMS, IdempotencyKey, idempotent_json
 from imagesvc.http.pagination import CursorsPart, Limit, Page, PagingPart, fingerprint, link_next
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_body
@@ -28,7 +28,7 @@ JobsPart = Annotated[Jobs, Depends(part(Jobs))]
     "",
     status_code=201,
     response_model=JobMade,
-    responses=problems(Forbidden, BadJob, *ONCE_PROBLEMS),
+    responses=problems(Forbidden, BadJob, *IDEMPOTENCY_PROBLEMS),
     openapi_extra=JOB_BODY,
 )
 async def submit_job(
@@ -45,7 +45,7 @@ async def submit_job(
     async def submit(job_id: UUID) -> JobMade:
         return JobMade.of(await jobs.submit(caller, wanted, job_id=job_id))
 
-    return await json_once(request, caller.user_id, key, submit, status=201)
+    return await idempotent_json(request, caller.user_id, key, submit, status=201)
 
 
 async def _wanted(body: bytes) -> NewJob:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from imagesvc.errors import Malformed
 from imagesvc.fetching import MAX_URL_LENGTH, FetchRefused, parse_url
-from imagesvc.http.timestamps import Moment
+from imagesvc.http.timestamps import Timestamp
 from imagesvc.jobs.errors import UNKNOWN_STORE, told
 from imagesvc.stores.schemas import Text
 
@@ -63,7 +63,7 @@ class NewVisit(BaseModel):
 
     store_id: Text
     image_url: Annotated[list[Url], Field(min_length=1)]
-    visit_time: Moment
+    visit_time: Timestamp
 
 
 class NewJob(BaseModel):

@@ -15,7 +15,7 @@ from imagesvc.jobs.schemas import JobCounts, JobError, JobImage, JobOut, NewJob
 from imagesvc.settings import Settings
 
 KIND = "download_visit_image"
-MOST_ERRORS = 1000
+MAX_ERRORS = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Jobs:
         caller.require("read")
         job = await self._job(caller, job_id)
         async with self._database.engine.connect() as connection:
-            found = (await connection.exec_driver_sql(queries.ERRORS, (job_id, MOST_ERRORS, UNKNOWN_STORE))).all()
+            found = (await connection.exec_driver_sql(queries.ERRORS, (job_id, MAX_ERRORS, UNKNOWN_STORE))).all()
         errors = [JobError.of(row.store_id, row.url, row.reason) for row in found]
         omitted = found[0].of - len(found) if found else 0
         return JobOut(**_counts(job).model_dump(), errors=errors, errors_omitted=omitted)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed, Unauthenticated
-from imagesvc.http.idempotent_routes import ONCE_PROBLEMS, IdempotencyKey, json_once
+from imagesvc.http.idempotent_routes import IDEMPOTENCY_PROBLEMS, IdempotencyKey, idempotent_json
 from imagesvc.http.pagination import Page, PagingPart
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part, web_part
@@ -29,7 +29,9 @@ def _out(request: Request, link: Link) -> LinkOut:
     return LinkOut.of(link, token=links.token(link), base_url=settings.base_url, now=dt.datetime.now(dt.UTC))
 
 
-@router.post("", status_code=201, response_model=LinkOut, responses=problems(Forbidden, LinkLifetime, *ONCE_PROBLEMS))
+@router.post(
+    "", status_code=201, response_model=LinkOut, responses=problems(Forbidden, LinkLifetime, *IDEMPOTENCY_PROBLEMS)
+)
 async def create_link(
     request: Request, body: NewLink, caller: CurrentCaller, links: LinksPart, key: IdempotencyKey = None
 ) -> Response:
@@ -38,7 +40,7 @@ async def create_link(
     async def create(link_id: UUID) -> LinkOut:
         return _out(request, await links.create(caller, body, link_id=link_id))
 
-    return await json_once(request, caller.user_id, key, create, status=201)
+    return await idempotent_json(request, caller.user_id, key, create, status=201)
 
 
 @router.get("", responses=problems(Forbidden, Malformed))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from imagesvc.http.timestamps import Moment
+from imagesvc.http.timestamps import Timestamp
 from imagesvc.links import examples
 from imagesvc.links.models import Link
 
@@ -26,7 +26,7 @@ class NewLink(BaseModel):
     )
 
     expires_in: Annotated[int, Field(gt=0, strict=True)] | None = None
-    expires_at: Moment | None = None
+    expires_at: Timestamp | None = None
     label: ShortText | None = None
     max_files: Count | None = None
     max_bytes: Count | None = None
@@ -43,7 +43,7 @@ class LinkChanges(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"expires_at": "2026-11-20T18:00:00+01:00", "max_files": 10}]}
     )
 
-    expires_at: Moment | None = None
+    expires_at: Timestamp | None = None
     label: ShortText | None = None
     max_files: Count | None = None
     max_bytes: Count | None = None

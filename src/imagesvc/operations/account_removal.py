@@ -23,7 +23,7 @@ from imagesvc.settings import Settings
 from imagesvc.storage import loose_objects
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
-from imagesvc.tasks.runner import TryLater
+from imagesvc.tasks.runner import RetryTask
 
 ACCOUNT_DATA: tuple[AccountData, ...] = (
     *imagesvc.jobs.account_data.END_DOWNLOADS,
@@ -58,14 +58,14 @@ class AccountRemoval:
                     pass
             await self._remove_user(lease, user_id)
         except IntegrityError as error:
-            raise TryLater("account-in-use") from error
+            raise RetryTask("account-in-use") from error
 
     async def _remove_some(self, lease: Lease, user_id: UUID, data: AccountData) -> bool:
         """One transaction; True when there is more to remove."""
         async with self._sessions.begin() as session:
             removed = await data.remove(session, user_id)
             await leases.renew(session, lease, seconds=self._lease_seconds)
-            await loose_objects.let_go(session, removed.object_keys)
+            await loose_objects.disown(session, removed.object_keys)
         return removed.has_more
 
     async def _remove_user(self, lease: Lease, user_id: UUID) -> None:

@@ -124,7 +124,7 @@ async def remake_rendition(session: AsyncSession, owned: OwnedKey) -> None:
             dedupe_key=f"rendition:{owned.blob_id}:{owned.preset}:{owned.format}",
         )
         await session.execute(task.on_conflict_do_nothing(index_elements=[Task.dedupe_key]))
-    await loose_objects.let_go(session, [owned.key])
+    await loose_objects.disown(session, [owned.key])
 
 
 async def let_go_unnamed(session: AsyncSession, key: str) -> bool:

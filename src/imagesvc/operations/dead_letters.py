@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.images import queries as images
-from imagesvc.images.retry import reopen
+from imagesvc.images.retry import retry_processing
 from imagesvc.operations import queries
 from imagesvc.operations.errors import TaskNotDead, TaskNotFound
 from imagesvc.operations.schemas import DeadLetters, Retried, TaskState
 from imagesvc.storage import loose_objects
-from imagesvc.tasks.leases import revive
+from imagesvc.tasks.leases import retry
 from imagesvc.tasks.models import Task
 from imagesvc.tasks.queue import Queue
 
@@ -27,14 +27,14 @@ Reopen = Callable[[AsyncSession, Task], Awaitable[object]]
 
 async def _reopen_image(session: AsyncSession, letter: Task) -> None:
     if letter.blob_id is not None:
-        await reopen(session, letter.blob_id)
+        await retry_processing(session, letter.blob_id)
 
 
 REOPEN: Mapping[str, Reopen] = {"process_image": _reopen_image}
 """By kind; a kind that is not here has ended nothing but itself."""
 
 
-class Tasks:
+class TaskOperations:
     """Without a queue, as on the command line, the sweep of a worker sends what was retried, within two seconds."""
 
     def __init__(self, database: Database, queue: Queue | None = None) -> None:
@@ -78,7 +78,7 @@ class Tasks:
             letter = await self._dead_letter(session, task_id)
             if (open_again := REOPEN.get(letter.kind)) is not None:
                 await open_again(session, letter)
-            await revive(session, [task_id])  # unless that was done with its image
+            await retry(session, [task_id])  # unless that was done with its image
             task = await queries.task_of(session, task_id)
             if task is None:
                 raise TaskNotFound
@@ -98,7 +98,7 @@ class Tasks:
             await session.delete(locked)
             await session.flush()
             if blob_id is not None:
-                await loose_objects.let_go(session, await images.delete_blobs_nobody_needs(session, [blob_id]))
+                await loose_objects.disown(session, await images.delete_blobs_nobody_needs(session, [blob_id]))
 
     async def _dead_letter(self, session: AsyncSession, task_id: UUID) -> Task:
         """Only looked at: the lock on a task comes after others."""

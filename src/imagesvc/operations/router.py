@@ -11,7 +11,7 @@ from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.pagination import Page, PagingPart
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
-from imagesvc.operations.dead_letters import Tasks
+from imagesvc.operations.dead_letters import TaskOperations
 from imagesvc.operations.errors import TaskNotDead, TaskNotFound
 from imagesvc.operations.schemas import DeadLetters, Retried, TaskOut, TaskState, Word
 from imagesvc.tasks.models import Task
@@ -20,7 +20,7 @@ router = APIRouter(
     prefix="/v1/ops/tasks", tags=["operations"], dependencies=[needs_bearer], responses=problems(Forbidden)
 )
 
-TasksPart = Annotated[Tasks, Depends(part(Tasks))]
+TasksPart = Annotated[TaskOperations, Depends(part(TaskOperations))]
 
 
 @router.get("", responses=problems(Malformed))

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from imagesvc.http.timestamps import Moment
+from imagesvc.http.timestamps import Timestamp
 from imagesvc.tasks.models import Task
 
-MOST_AT_ONCE = 1_000
+MAX_AT_ONCE = 1_000
 TaskState = Literal["pending", "running", "dead"]
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)]
 
@@ -64,10 +64,10 @@ class DeadLetters(BaseModel):
 
     kind: Word | None = None
     last_error: Word | None = None
-    died_from: Moment | None = None
-    died_to: Moment | None = None
+    died_from: Timestamp | None = None
+    died_to: Timestamp | None = None
     after: UUID | None = Field(None, description="only those with a greater id: `last_id` of the answer before")
-    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE, strict=True)] = MOST_AT_ONCE
+    limit: Annotated[int, Field(ge=1, le=MAX_AT_ONCE, strict=True)] = MAX_AT_ONCE
 
 
 class Retried(BaseModel):

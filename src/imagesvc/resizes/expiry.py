@@ -21,6 +21,6 @@ class ResizeExpiry:
             expired, keys = await queries.expire_some(
                 session, most=AT_ONCE, remembered_seconds=self._remembered_seconds
             )
-            await loose_objects.let_go(session, keys)
+            await loose_objects.disown(session, keys)
         forgotten = await self._database.fetch_row(queries.FORGET, AT_ONCE)
         return max(expired, int(forgotten["count"]))

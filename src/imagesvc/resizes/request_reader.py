@@ -16,7 +16,7 @@ TakeFile = Callable[[AsyncIterator[bytes]], Awaitable[None]]
 Read = Callable[[TakeFile], Awaitable[NewResize]]
 """Hands the file to what it is given, if there is one. Raises pydantic's ValidationError for nonsense parameters."""
 
-MOST_MEMBERS = 20
+MAX_MEMBERS = 20
 
 
 def reader(settings: Settings, content_type: str | None, stream: AsyncIterator[bytes]) -> Read:
@@ -42,9 +42,9 @@ def reader(settings: Settings, content_type: str | None, stream: AsyncIterator[b
 async def _json(settings: Settings, stream: JsonStream, take: TakeFile) -> NewResize:
     found: dict[str, object] = {}
     if await stream.peek() != b"{":
-        await stream.skip(most_bytes=settings.max_field_bytes)
+        await stream.skip(max_bytes=settings.max_field_bytes)
         raise _wrong("", "An object is needed.")
-    async for name in stream.members(most=MOST_MEMBERS):
+    async for name in stream.members(most=MAX_MEMBERS):
         if name in found:
             raise _wrong(f"/{name}", "Given twice.")
         found[name] = None
@@ -52,7 +52,7 @@ async def _json(settings: Settings, stream: JsonStream, take: TakeFile) -> NewRe
             await take(decoded(stream.string_pieces(), pointer="/image"))
             continue
         try:
-            found[name] = await stream.value(most_bytes=settings.max_field_bytes)
+            found[name] = await stream.value(max_bytes=settings.max_field_bytes)
         except Unreadable as error:
             raise _wrong(f"/{name}", str(error)) from error
         if name == "image" and found[name] is not None:

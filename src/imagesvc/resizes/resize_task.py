@@ -27,7 +27,7 @@ from imagesvc.storage import loose_objects
 from imagesvc.storage.bucket import ObjectGone, Storage, new_key
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
-from imagesvc.tasks.runner import TryLater
+from imagesvc.tasks.runner import RetryTask
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Made:
     bytes: int
 
 
-class Resizing:
+class ResizeTask:
     def __init__(self, settings: Settings, database: Database, storage: Storage, sandbox: Sandbox) -> None:
         self._settings = settings
         self._sessions = database.sessions
@@ -76,13 +76,13 @@ class Resizing:
             try:
                 await write_chunks(folder / "original", self._storage.read(key))
             except ObjectGone as error:
-                raise TryLater("object-lost", at_most=1) from error
+                raise RetryTask("object-lost", at_most=1) from error
             outcome = await self._sandbox.run(Work.model_validate(lease.payload["work"]), folder)
             count_sandbox_run(outcome.reason if isinstance(outcome, Failed) else type(outcome).__name__.lower())
             if isinstance(outcome, Failed):
                 log.warning("sandbox failed", resize=lease.payload["token"], reason=outcome.reason)
                 at_most = SANDBOX_ATTEMPTS if outcome.reason.startswith("decoder-") else None
-                raise TryLater(outcome.reason, at_most=at_most)
+                raise RetryTask(outcome.reason, at_most=at_most)
             return outcome if isinstance(outcome, Rejected) else await self._store(outcome.renditions[0])
 
     async def _store(self, file: RenditionFile) -> Made:
@@ -110,7 +110,7 @@ class Resizing:
             await leases.finish(session, lease)
             if lease.blob_id is not None:
                 freed += await images.delete_blobs_nobody_needs(session, [lease.blob_id])
-            await loose_objects.let_go(session, freed)
+            await loose_objects.disown(session, freed)
             if made is not None:
                 await (loose_objects.release if row is None else loose_objects.take)(session, [made.key])
 
@@ -124,7 +124,7 @@ class Resizing:
             row.key, row.sha256, row.bytes = outcome.key, outcome.sha256, outcome.bytes
             row.width, row.height = outcome.width, outcome.height
 
-    async def give_up(self, session: AsyncSession, lease: Lease, error: TryLater) -> None:
+    async def give_up(self, session: AsyncSession, lease: Lease, error: RetryTask) -> None:
         """The last attempt has failed. The source stays for a retry of the dead letter, until the answer expires."""
         row = await queries.lock_resize_of_task(session, _token(lease), lease.task_id, *queries.UNFINISHED)
         if row is not None:

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.conditional import strong_etag
-from imagesvc.http.file_response import StoredBytes
+from imagesvc.http.file_response import StoredFileResponse
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
-from imagesvc.http.slow_clients import UploadStalled, declared_bytes, pace_of
+from imagesvc.http.slow_clients import UploadStalled, declared_bytes, timed_body
 from imagesvc.http.web_parts import SettingsPart, part
 from imagesvc.images.errors import ImageNotFound
 from imagesvc.images.router import BINARY, CONDITIONS, PRIVATE, opener
@@ -62,7 +62,7 @@ async def ask_for_resize(
 ) -> ResizeTaken:
     """One size of a picture that comes along, or of an image of yours. The same request again does no work again."""
     accept_large_body(request)
-    read = reader(settings, request.headers.get("content-type"), pace_of(request))
+    read = reader(settings, request.headers.get("content-type"), timed_body(request))
     try:
         token = await resizes.ask(caller, read, declared_bytes=declared_bytes(request))
     except ValidationError as error:
@@ -92,7 +92,7 @@ async def resize_status(
 async def resized_image(request: Request, token: UUID, caller: CurrentCaller, resizes: ResizesPart) -> Response:
     """The resized picture, until it expires."""
     found = await resizes.result(caller, token)
-    return StoredBytes(
+    return StoredFileResponse(
         opener(request, found["key"]),
         size=found["bytes"],
         media_type=MEDIA_TYPE_OF_FORMAT[found["format"]],

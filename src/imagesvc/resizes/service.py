@@ -23,10 +23,10 @@ from imagesvc.storage import loose_objects
 from imagesvc.storage.bucket import Storage, new_key
 from imagesvc.tasks.leases import new_task
 from imagesvc.tasks.queue import Queue
-from imagesvc.uploads.concurrency import Entrance
+from imagesvc.uploads.concurrency import UploadConcurrency
 from imagesvc.uploads.errors import NoFile
-from imagesvc.uploads.incoming_file import Body, StoredKeys
-from imagesvc.uploads.source import Door
+from imagesvc.uploads.incoming_file import IncomingFile, StoredKeys
+from imagesvc.uploads.source import UploadSource
 
 KIND = "resize"
 NAMESPACE = UUID("3f1b6f0a-5a0e-5f6e-9d6b-2f1c1f1a7c55")
@@ -42,13 +42,13 @@ Row = Any
 
 class Resizes:
     def __init__(
-        self, settings: Settings, database: Database, storage: Storage, queue: Queue, entrance: Entrance
+        self, settings: Settings, database: Database, storage: Storage, queue: Queue, concurrency: UploadConcurrency
     ) -> None:
         self._settings = settings
         self._database = database
         self._storage = storage
         self._queue = queue
-        self._entrance = entrance
+        self._concurrency = concurrency
         self._keys = StoredKeys(settings, database, storage)
 
     async def ask(self, caller: Caller, read: Read, *, declared_bytes: int | None) -> UUID:
@@ -58,9 +58,9 @@ class Resizes:
         """
         caller.require("upload")
         most = min(self._settings.resize_max_bytes, self._settings.max_file_bytes)
-        door = Door(owner_id=caller.user_id, way="user", max_file_bytes=most, batch_id=None)
-        async with self._entrance.enter(door, declared_bytes=declared_bytes):
-            body = Body(self._keys, door, declared_bytes=None, most_bytes=declared_bytes)
+        source = UploadSource(owner_id=caller.user_id, way="user", max_file_bytes=most, batch_id=None)
+        async with self._concurrency.enter(source, declared_bytes=declared_bytes):
+            body = IncomingFile(self._keys, source, declared_bytes=None, max_bytes=declared_bytes)
             key: str | None = None
             try:
                 wanted = await read(body.receive)
@@ -96,7 +96,7 @@ class Resizes:
         row = await self._database.fetch_row(queries.RESIZE_OF, caller.user_id, token)
         return row is not None and not row["expired"] and row["state"] != "failed"
 
-    async def _store(self, body: Body) -> str:
+    async def _store(self, body: IncomingFile) -> str:
         key, begun = new_key("z"), time.monotonic()
         async with self._database.sessions.begin() as session:
             await loose_objects.hold(session, [key], seconds=self._settings.hold_seconds)
@@ -130,7 +130,7 @@ class Resizes:
             row.source_key, row.key = key, None
             session.add_all([row, task])
             await session.flush()
-            await loose_objects.let_go(session, freed)
+            await loose_objects.disown(session, freed)
             if key is not None:
                 await loose_objects.take(session, [key])
         await self._queue.wake(task.id, is_urgent=True)

@@ -25,7 +25,7 @@ from imagesvc.settings import Settings
 
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 30, 3
 # what one request can last at the most, its retries and their back-off (20 s each at the most) included
-LONGEST_REQUEST_SECONDS = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS + 20)
+MAX_REQUEST_SECONDS = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS + 20)
 READ_CHUNK_BYTES = 256 * 1024
 GONE = {"NoSuchKey", "404", "NotFound", "NoSuchUpload", "NoSuchBucket"}
 

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.db import Database
 from imagesvc.errors import Unavailable
 from imagesvc.settings import Settings
-from imagesvc.storage.bucket import LONGEST_REQUEST_SECONDS, Storage, StorageAway
+from imagesvc.storage.bucket import MAX_REQUEST_SECONDS, Storage, StorageAway
 from imagesvc.storage.models import LooseObject
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ async def release(session: AsyncSession, keys: Sequence[str]) -> None:
     )
 
 
-async def let_go(session: AsyncSession, keys: Sequence[str]) -> None:
+async def disown(session: AsyncSession, keys: Sequence[str]) -> None:
     """Keys whose owner is deleted in this transaction."""
     if keys:
         await session.execute(
@@ -167,5 +167,5 @@ class Reaper:
 
 def require_tombstones_to_outlast_requests(settings: Settings) -> None:
     """Raises ValueError when a request begun under a hold could land after its tombstone was forgotten."""
-    if settings.tombstone_seconds < LONGEST_REQUEST_SECONDS:
-        raise ValueError(f"IMAGESVC_TOMBSTONE_SECONDS must be at least {LONGEST_REQUEST_SECONDS}")
+    if settings.tombstone_seconds < MAX_REQUEST_SECONDS:
+        raise ValueError(f"IMAGESVC_TOMBSTONE_SECONDS must be at least {MAX_REQUEST_SECONDS}")

@@ -10,7 +10,7 @@ from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.pagination import Page, PagingPart
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
-from imagesvc.http.slow_clients import UploadStalled, pace_of
+from imagesvc.http.slow_clients import UploadStalled, timed_body
 from imagesvc.http.web_parts import part
 from imagesvc.stores.errors import NotAStoreFile, NotCsv, StoreFileTooLarge, StoreNotFound
 from imagesvc.stores.models import Store
@@ -35,7 +35,7 @@ async def import_stores(request: Request, caller: CurrentCaller, stores: StoresP
     if kind != "text/csv":
         raise NotCsv("Send `Content-Type: text/csv`.")
     accept_large_body(request)
-    return await stores.import_csv(caller, pace_of(request))
+    return await stores.import_csv(caller, timed_body(request))
 
 
 @router.put(

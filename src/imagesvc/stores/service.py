@@ -18,7 +18,7 @@ from imagesvc.stores.schemas import BadLine, Imported, NewStore
 
 BLOCK_BYTES = 256 * 1024
 """What is parsed at a time, in a thread: some five thousand rows, which are one batch."""
-MOST_ERRORS = 1000
+MAX_ERRORS = 1000
 NO_ZONE = "An IANA time zone is needed, such as `Europe/Berlin`."
 
 
@@ -82,7 +82,7 @@ class Stores:
                 good[row.id] = row
                 continue
             report.rejected += 1
-            if len(report.errors) < MOST_ERRORS:
+            if len(report.errors) < MAX_ERRORS:
                 detail = row.detail if isinstance(row, Bad) else f"TimeZone: {NO_ZONE}"
                 report.errors.append(BadLine(line=row.line, detail=detail))
         report.rows += len(found)

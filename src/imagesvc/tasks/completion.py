@@ -21,7 +21,7 @@ ENDED_IMAGES = """
 LIVE_TASKS = "SELECT array_agg(dedupe_key) AS ids FROM tasks WHERE dedupe_key = ANY($1) AND state <> 'dead'"
 
 
-class Waiting:
+class CompletionWaiter:
     """Images that leave `pending`, and tasks (by dedupe key) that end. Costs nothing while nobody waits."""
 
     def __init__(self, database: Database) -> None:

@@ -60,12 +60,12 @@ RETURN_ABANDONED = text("""
 """)
 
 
-class Turns:
+class FairQueue:
     """The places of one process. Half of them at the most are one group's, so that the next one finds a place free."""
 
     def __init__(self, settings: Settings, database: Database, runner: Runner) -> None:
         self._places = settings.turns_at_once
-        self._most_of_one = max(1, settings.turns_at_once // 2)
+        self._max_of_one = max(1, settings.turns_at_once // 2)
         self._lease_seconds = settings.task_lease_seconds
         self._database = database
         self._runner = runner
@@ -115,7 +115,7 @@ class Turns:
                         await self._freed.wait()
 
     async def _claim(self) -> Lease | None:
-        full = [group for group, count in self._under_way.items() if count >= self._most_of_one]
+        full = [group for group, count in self._under_way.items() if count >= self._max_of_one]
         token = new_id()
         # one statement by itself: an idle process asks all the time
         row = await self._database.fetch_row(CLAIM, full, token, self._lease_seconds)

@@ -88,7 +88,7 @@ async def finish(session: AsyncSession, lease: Lease) -> None:
         raise LeaseLost
 
 
-async def try_later(session: AsyncSession, lease: Lease, *, seconds: float, error: str) -> None:
+async def retry_later(session: AsyncSession, lease: Lease, *, seconds: float, error: str) -> None:
     await _conditional(
         session,
         lease,
@@ -100,14 +100,14 @@ async def try_later(session: AsyncSession, lease: Lease, *, seconds: float, erro
     )
 
 
-async def bury(session: AsyncSession, lease: Lease, *, error: str) -> None:
+async def mark_dead(session: AsyncSession, lease: Lease, *, error: str) -> None:
     """The last attempt has failed: a dead letter, kept, visible and retryable."""
     await _conditional(
         session, lease, state="dead", lease_token=None, lease_until=None, last_error=error, died_at=func.now()
     )
 
 
-async def revive(session: AsyncSession, task_ids: Sequence[UUID]) -> None:
+async def retry(session: AsyncSession, task_ids: Sequence[UUID]) -> None:
     """Dead letters are as new tasks again."""
     await session.execute(
         update(Task)

@@ -19,11 +19,11 @@ from imagesvc.tasks.leases import Lease, LeaseLost
 
 log = structlog.get_logger(__name__)
 
-LONGEST_DELAY_SECONDS = 3600.0
+MAX_DELAY_SECONDS = 3600.0
 T = TypeVar("T")
 
 
-class TryLater(Exception):
+class RetryTask(Exception):
     """A handler's word that this attempt failed for a known reason; ``reason`` is a slug for the dead letter.
 
     ``at_most`` bounds the attempts below the kind's own, where repeating helps little and costs much. ``key`` is what
@@ -41,11 +41,11 @@ class TryLater(Exception):
 
 Handler = Callable[[Lease], Awaitable[None]]
 """Does the work and ends the task in its result's transaction (``leases.finish``)."""
-LastWords = Callable[[AsyncSession, Lease, TryLater], Awaitable[None]]
+OnExhausted = Callable[[AsyncSession, Lease, RetryTask], Awaitable[None]]
 """What a task that is given up leaves behind, written before the task's row in the same transaction."""
 
 
-async def nothing_to_say(session: AsyncSession, lease: Lease, error: TryLater) -> None:
+async def do_nothing(session: AsyncSession, lease: Lease, error: RetryTask) -> None:
     """For kinds whose dead letter says it all."""
 
 
@@ -54,7 +54,7 @@ class Kind:
     """How tasks of one kind are run, and what becomes of one that is given up."""
 
     handler: Handler
-    last_words: LastWords = nothing_to_say
+    on_exhausted: OnExhausted = do_nothing
     max_attempts: int = 5
 
 
@@ -84,7 +84,7 @@ class Runner:
         try:
             if lease.attempt > kind.max_attempts:
                 # every attempt was counted and none came back: this task takes its workers down
-                await self._failed(lease, kind, TryLater("worker-died"))
+                await self._failed(lease, kind, RetryTask("worker-died"))
                 return False
             with instruments.timed_attempt(lease.kind):
                 async with self._kept_alive(lease):
@@ -97,12 +97,12 @@ class Runner:
             instruments.TASKS.labels(lease.kind, "returned").inc()
             await self._give_back_anyway(lease)
             raise
-        except TryLater as error:
+        except RetryTask as error:
             await self._failed(lease, kind, error)
             return False
         except Exception as error:
             log.exception("task failed", task_id=str(task_id), kind=lease.kind, attempt=lease.attempt)
-            await self._failed(lease, kind, TryLater(type(error).__name__))
+            await self._failed(lease, kind, RetryTask(type(error).__name__))
             return False
         instruments.TASKS.labels(lease.kind, "done").inc()
         return True
@@ -123,7 +123,7 @@ class Runner:
             async with self._sessions.begin() as session:
                 await leases.give_back(session, lease)
 
-    async def _failed(self, lease: Lease, kind: Kind, error: TryLater) -> None:
+    async def _failed(self, lease: Lease, kind: Kind, error: RetryTask) -> None:
         most = min(kind.max_attempts, error.at_most or kind.max_attempts)
         result = "returned" if not error.counts else "retried" if lease.attempt < most else "dead"
         instruments.TASKS.labels(lease.kind, result).inc()
@@ -132,12 +132,12 @@ class Runner:
                 if not error.counts:
                     await leases.give_back(session, lease, seconds=self._settings.task_retry_seconds)
                 elif lease.attempt < most:
-                    delay = min(self._settings.task_retry_seconds * 2 ** (lease.attempt - 1), LONGEST_DELAY_SECONDS)
+                    delay = min(self._settings.task_retry_seconds * 2 ** (lease.attempt - 1), MAX_DELAY_SECONDS)
                     seconds = delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
-                    await leases.try_later(session, lease, seconds=seconds, error=error.reason)
+                    await leases.retry_later(session, lease, seconds=seconds, error=error.reason)
                 else:
-                    await kind.last_words(session, lease, error)
-                    await leases.bury(session, lease, error=error.reason)
+                    await kind.on_exhausted(session, lease, error)
+                    await leases.mark_dead(session, lease, error=error.reason)
                     log.error("dead letter", task_id=str(lease.task_id), kind=lease.kind, reason=error.reason)
 
     @contextlib.asynccontextmanager

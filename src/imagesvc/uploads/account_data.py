@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.account_data import AccountData, Removed, rows_of
-from imagesvc.tasks.runner import TryLater
+from imagesvc.tasks.runner import RetryTask
 
 # The expiry of resumable uploads ends these as it ends others: it releases keys and gives reservations back.
 EXPIRE_RESUMABLE = text("""
@@ -26,7 +26,7 @@ async def _expire_resumable_uploads(session: AsyncSession, user_id: UUID) -> Rem
 async def _require_ended(session: AsyncSession, user_id: UUID) -> Removed:
     """A step of its own: the expiry sees the rows only after the step before has committed."""
     if (await session.execute(COUNT_UNFINISHED, {"user": user_id})).scalar_one():
-        raise TryLater("uploads-under-way", counts=False)
+        raise RetryTask("uploads-under-way", counts=False)
     return Removed(has_more=False)
 
 

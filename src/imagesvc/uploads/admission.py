@@ -25,8 +25,8 @@ from imagesvc.tasks.queue import Queue
 from imagesvc.uploads import queries
 from imagesvc.uploads.errors import AlreadyAdmitted, DigestMismatch, NotAdmitted
 from imagesvc.uploads.file_context import FileContext
-from imagesvc.uploads.incoming_file import Body, StoredKeys
-from imagesvc.uploads.source import Door
+from imagesvc.uploads.incoming_file import IncomingFile, StoredKeys
+from imagesvc.uploads.source import UploadSource
 
 ROUNDS = 5
 """How often admission goes round when the same content is deleted and stored by others at the same time."""
@@ -71,49 +71,49 @@ class Admission:
         self,
         chunks: AsyncIterator[bytes],
         context: FileContext,
-        door: Door,
+        source: UploadSource,
         *,
         position: int = 0,
         declared_bytes: int | None = None,
-        most_bytes: int | None = None,
+        max_bytes: int | None = None,
         expected_sha256: bytes | None = None,
         upload_id: UUID | None = None,
     ) -> Admitted:
         """Take one file in. After it returns, bytes and rows are durable (invariant 1).
 
-        Where its size was not declared, ``most_bytes`` may bound it: a link then reserves no more than that.
+        Where its size was not declared, ``max_bytes`` may bound it: a link then reserves no more than that.
         With an ``upload_id``, which whoever repeats it gives again, it is admitted once: AlreadyAdmitted is raised.
         Raises the errors of ``uploads.errors`` and ``links.errors``; nothing is kept then.
         """
-        body = Body(self._keys, door, declared_bytes=declared_bytes, most_bytes=most_bytes)
+        body = IncomingFile(self._keys, source, declared_bytes=declared_bytes, max_bytes=max_bytes)
 
         async def tell() -> Told:
             return context, expected_sha256
 
-        return await self._admit(body, chunks, tell, door, position=position, upload_id=upload_id)
+        return await self._admit(body, chunks, tell, source, position=position, upload_id=upload_id)
 
     async def admit_before_told(
         self,
         chunks: AsyncIterator[bytes],
         tell: Tell,
-        door: Door,
+        source: UploadSource,
         *,
         position: int,
-        most_bytes: int | None,
+        max_bytes: int | None,
     ) -> Admitted:
         """Like ``admit``, for a file whose context comes behind it: ``tell`` is called once, when the file is there.
 
         What ``tell`` raises is raised, and nothing is kept.
         """
-        body = Body(self._keys, door, declared_bytes=None, most_bytes=most_bytes)
-        return await self._admit(body, chunks, tell, door, position=position)
+        body = IncomingFile(self._keys, source, declared_bytes=None, max_bytes=max_bytes)
+        return await self._admit(body, chunks, tell, source, position=position)
 
     async def _admit(
         self,
-        body: Body,
+        body: IncomingFile,
         chunks: AsyncIterator[bytes],
         tell: Tell,
-        door: Door,
+        source: UploadSource,
         *,
         position: int,
         upload_id: UUID | None = None,
@@ -127,8 +127,8 @@ class Admission:
                 raise DigestMismatch("The SHA-256 of what arrived is another one: send the file again.")
             key = body.key
             for _ in range(ROUNDS):
-                key = key or await self._keys.hold_small(body, self._scope(door))
-                admitted = await self._insert(ids, body, context, door, key=key, position=position)
+                key = key or await self._keys.hold_small(body, self._scope(source))
+                admitted = await self._insert(ids, body, context, source, key=key, position=position)
                 if admitted is not None:
                     return admitted
             raise NotAdmitted
@@ -137,29 +137,36 @@ class Admission:
                 await asyncio.shield(self._keys.release(abandoned))
             raise
 
-    async def end_batch(self, door: Door, *, rejected: int = 0) -> None:
+    async def end_batch(self, source: UploadSource, *, rejected: int = 0) -> None:
         """The request has ended: no more comes by this batch, and ``rejected`` of its files were not taken.
 
         Where this cannot be written, the batch tells of none, and who listens hears later that it has ended.
         """
         with contextlib.suppress(ImagesvcError):
             if rejected:
-                await self._database.fetch_row(queries.NOTE_REJECTED, door.batch_id, rejected)
-            if self._batch_ended is not None and door.batch_id is not None:
-                await self._batch_ended(door.owner_id, door.batch_id)
+                await self._database.fetch_row(queries.NOTE_REJECTED, source.batch_id, rejected)
+            if self._batch_ended is not None and source.batch_id is not None:
+                await self._batch_ended(source.owner_id, source.batch_id)
 
-    def _scope(self, door: Door) -> UUID:
-        return scope_of(self._settings, door.owner_id)
+    def _scope(self, source: UploadSource) -> UUID:
+        return scope_of(self._settings, source.owner_id)
 
     async def _insert(
-        self, ids: Ids, body: Body, context: FileContext, door: Door, *, key: str | None, position: int
+        self,
+        ids: Ids,
+        body: IncomingFile,
+        context: FileContext,
+        source: UploadSource,
+        *,
+        key: str | None,
+        position: int,
     ) -> Admitted | None:
         """The admission transaction; None when the blob turned out to need a key that we do not have."""
         try:
             row = await self._database.fetch_row(
                 queries.ADMIT,
-                *(*ids, door.batch_id, position),
-                *(door.owner_id, self._scope(door), door.link.id if door.link else None, door.way),
+                *(*ids, source.batch_id, position),
+                *(source.owner_id, self._scope(source), source.link.id if source.link else None, source.way),
                 *(body.sha256, body.size, body.media_type, key),
                 *(context.filename, context.title, context.description, context.visibility),
                 *(context.captured_at, context.store_id, context.store_name, context.camera_id, context.barcode),
@@ -174,7 +181,7 @@ class Admission:
             raise
         match row["outcome"]:
             case "created" | "duplicate" as status:
-                count_accepted(door.way, status, body.size)
+                count_accepted(source.way, status, body.size)
                 if row["task_id"] is not None:
                     self._queue.wake_soon(row["task_id"])
                 return Admitted(

@@ -13,10 +13,10 @@ from imagesvc.settings import Settings
 from imagesvc.uploads.errors import TooManyUploads
 from imagesvc.uploads.incoming_file import working_set_bytes
 from imagesvc.uploads.memory_budget import MemoryBudget
-from imagesvc.uploads.source import Door
+from imagesvc.uploads.source import UploadSource
 
 
-class Entrance:
+class UploadConcurrency:
     """Shared by all ways in."""
 
     def __init__(self, settings: Settings) -> None:
@@ -25,7 +25,7 @@ class Entrance:
         self._budget = MemoryBudget(
             settings.upload_memory_bytes,
             wait_seconds=settings.upload_memory_wait_seconds,
-            most_waiting=settings.max_uploads_waiting,
+            max_waiting=settings.max_uploads_waiting,
         )
 
     @property
@@ -38,12 +38,12 @@ class Entrance:
         return self._budget.taken_bytes
 
     @contextlib.asynccontextmanager
-    async def enter(self, door: Door, *, declared_bytes: int | None) -> AsyncIterator[None]:
+    async def enter(self, source: UploadSource, *, declared_bytes: int | None) -> AsyncIterator[None]:
         """Room for one request whose files come one after the other. Raises TooManyUploads and NoRoom."""
-        if door.link is not None:
-            who, most, whose = door.link.id, self._settings.max_uploads_per_link, "through this link"
+        if source.link is not None:
+            who, most, whose = source.link.id, self._settings.max_uploads_per_link, "through this link"
         else:
-            who, most, whose = door.owner_id, self._settings.max_uploads_per_user, "by this account"
+            who, most, whose = source.owner_id, self._settings.max_uploads_per_user, "by this account"
         if self._under_way[who] >= most:
             raise TooManyUploads(f"{most} uploads {whose} are under way: no more at once.")
         self._under_way[who] += 1

@@ -7,7 +7,7 @@ from posixpath import splitext
 
 from pydantic import TypeAdapter, ValidationError
 
-from imagesvc.http.timestamps import Moment
+from imagesvc.http.timestamps import Timestamp
 from imagesvc.links.service import OpenLink
 from imagesvc.uploads.errors import BadContext
 
@@ -22,7 +22,7 @@ LONGEST = {
 FIELDS = frozenset({*LONGEST, "captured_at", "visibility"})
 """Fields that apply to every file that follows; ``sha256`` applies to the next file only."""
 
-_moment: TypeAdapter[dt.datetime] = TypeAdapter(Moment)
+_moment: TypeAdapter[dt.datetime] = TypeAdapter(Timestamp)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from imagesvc.storage.bucket import Storage, new_key
 from imagesvc.storage.loose_objects import KeyReaped, hold_until
 from imagesvc.uploads import queries
 from imagesvc.uploads.errors import EmptyFile, FileTooLarge, NotAnImage
-from imagesvc.uploads.source import Door
+from imagesvc.uploads.source import UploadSource
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ class StoredKeys:
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
         self.settings, self.database, self.storage = settings, database, storage
 
-    async def hold_small(self, body: "Body", scope: object) -> str | None:
+    async def hold_small(self, body: "IncomingFile", scope: object) -> str | None:
         """A new key with the body under it; None when the content is known and usable: nothing needs to be stored."""
         key, begun = new_key("o"), time.monotonic()
         arguments = (body.sha256, scope, key, self.settings.hold_seconds)
@@ -62,18 +62,18 @@ class LargeObject:
         self._etags: list[tuple[int, str]] = []
         self._held_since = 0.0
 
-    async def begin(self, door: Door, *, declared_bytes: int | None, most_bytes: int) -> None:
+    async def begin(self, source: UploadSource, *, declared_bytes: int | None, max_bytes: int) -> None:
         """Holds the key; through a link, reserves the file and its bytes: what was declared, else the most that it can
         have. Raises what a link refuses with."""
         seconds = self._keys.settings.hold_seconds
         self._upload_id = await self._keys.storage.begin_multipart(self.key, media_type=self._media_type)
         self._held_since = time.monotonic()
         fetch = self._keys.database.fetch_row
-        if door.link is None:
+        if source.link is None:
             await fetch(queries.HOLD, self.key, seconds, self._upload_id)
             return
-        size, is_exact = (most_bytes, False) if declared_bytes is None else (declared_bytes, True)
-        arguments = (door.link.id, self.key, self._upload_id, size, is_exact, seconds)
+        size, is_exact = (max_bytes, False) if declared_bytes is None else (declared_bytes, True)
+        arguments = (source.link.id, self.key, self._upload_id, size, is_exact, seconds)
         row = await fetch(queries.RESERVE_ON_LINK, *arguments)
         if row["outcome"] is not None:
             # no row was written and no part was put: the abort only tidies up
@@ -101,14 +101,16 @@ class LargeObject:
         return hold_until(settings, since=self._held_since)
 
 
-class Body:
+class IncomingFile:
     """What arrived: ``tail`` holds all of a small file, and nothing of a large one once it is complete."""
 
-    def __init__(self, keys: StoredKeys, door: Door, *, declared_bytes: int | None, most_bytes: int | None) -> None:
+    def __init__(
+        self, keys: StoredKeys, source: UploadSource, *, declared_bytes: int | None, max_bytes: int | None
+    ) -> None:
         self._keys = keys
-        self._door = door
+        self._source = source
         self._declared_bytes = declared_bytes
-        self._most_bytes = min(door.max_file_bytes, most_bytes or door.max_file_bytes)
+        self._max_bytes = min(source.max_file_bytes, max_bytes or source.max_file_bytes)
         self._digest = sha256()
         self.tail = bytearray()
         self.size = 0
@@ -123,7 +125,7 @@ class Body:
 
     async def receive(self, chunks: AsyncIterator[bytes]) -> None:
         """Take all of it. Raises FileTooLarge, NotAnImage, EmptyFile, and what storing a large file raises."""
-        most, part_bytes = self._door.max_file_bytes, self._keys.settings.part_bytes
+        most, part_bytes = self._source.max_file_bytes, self._keys.settings.part_bytes
         if self._declared_bytes is not None and self._declared_bytes > most:
             raise too_large(most)
         async for chunk in chunks:
@@ -154,7 +156,7 @@ class Body:
     async def _put_part(self, size: int) -> None:
         if self.large is None:
             large = LargeObject(self._keys, media_type=self.media_type)
-            await large.begin(self._door, declared_bytes=self._declared_bytes, most_bytes=self._most_bytes)
+            await large.begin(self._source, declared_bytes=self._declared_bytes, max_bytes=self._max_bytes)
             self.large = large
         part, self.tail = self.tail[:size], self.tail[size:]
         await self.large.put_part(part)

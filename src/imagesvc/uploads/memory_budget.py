@@ -11,11 +11,11 @@ from imagesvc.uploads.errors import NoRoom
 class MemoryBudget:
     """First come, first served. An upload takes its whole working set when it begins, so that none waits half-way."""
 
-    def __init__(self, total_bytes: int, *, wait_seconds: float, most_waiting: int) -> None:
+    def __init__(self, total_bytes: int, *, wait_seconds: float, max_waiting: int) -> None:
         self._total = total_bytes
         self._free = total_bytes
         self._wait_seconds = wait_seconds
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
@@ -40,7 +40,7 @@ class MemoryBudget:
         if not self._waiting and amount <= self._free:
             self._free -= amount
             return
-        if len(self._waiting) >= self._most_waiting:
+        if len(self._waiting) >= self._max_waiting:
             raise NoRoom
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((amount, turn))

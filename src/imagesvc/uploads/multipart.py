@@ -32,11 +32,11 @@ class FilePart:
             else:
                 yield event
 
-    async def skip(self, *, most_bytes: int) -> bool:
-        """Read past what is left of a file that nobody wants; False when that is more than ``most_bytes``."""
+    async def skip(self, *, max_bytes: int) -> bool:
+        """Read past what is left of a file that nobody wants; False when that is more than ``max_bytes``."""
         async for chunk in self.chunks():
-            most_bytes -= len(chunk)
-            if most_bytes < 0:
+            max_bytes -= len(chunk)
+            if max_bytes < 0:
                 return False
         return True
 

@@ -11,7 +11,7 @@ from imagesvc.errors import Forbidden, Malformed, Unauthenticated
 from imagesvc.http.openapi import multipart_files, raw_file
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
-from imagesvc.http.slow_clients import UploadStalled, declared_bytes, pace_of
+from imagesvc.http.slow_clients import UploadStalled, declared_bytes, timed_body
 from imagesvc.http.web_parts import SettingsPart, part, web_part
 from imagesvc.links.errors import (
     BadLinkToken,
@@ -41,7 +41,7 @@ from imagesvc.uploads.limits import UploadLimits
 from imagesvc.uploads.results import Results
 from imagesvc.uploads.schemas import CONTEXT_FIELDS, CONTEXT_QUERY, LinkInvitation, UploadAnswer
 from imagesvc.uploads.service import Uploads
-from imagesvc.uploads.source import Door
+from imagesvc.uploads.source import UploadSource
 
 router = APIRouter(tags=["upload"])
 UploadsPart = Annotated[Uploads, Depends(part(Uploads))]
@@ -89,7 +89,7 @@ async def upload_through_link(request: Request, token: str) -> Response:
     """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
     uploads = web_part(request, Uploads)
     link = await open_link(request, token)
-    return await _multipart(request, uploads, uploads.door_of_link(link), link_path=f"/u/{token}")
+    return await _multipart(request, uploads, uploads.source_of_link(link), link_path=f"/u/{token}")
 
 
 @router.put(
@@ -103,12 +103,12 @@ async def upload_through_link(request: Request, token: str) -> Response:
 async def upload_raw_through_link(request: Request, token: str, filename: str) -> Response:
     """The body is the file (`curl -T picture.jpg $LINK/picture.jpg`); the context goes into the query."""
     uploads = web_part(request, Uploads)
-    door = uploads.door_of_link(await open_link(request, token))
+    source = uploads.source_of_link(await open_link(request, token))
     accept_large_body(request)
-    results = _results(door, link_path=f"/u/{token}")
+    results = _results(source, link_path=f"/u/{token}")
     await uploads.take_raw(
-        pace_of(request),
-        door,
+        timed_body(request),
+        source,
         results,
         filename=filename,
         fields=request.query_params if request.scope["query_string"] else {},
@@ -129,21 +129,21 @@ async def upload_raw_through_link(request: Request, token: str, filename: str) -
 )
 async def upload_images(request: Request, caller: CurrentCaller, uploads: UploadsPart) -> Response:
     """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
-    return await _multipart(request, uploads, uploads.door_of_user(caller), link_path=None)
+    return await _multipart(request, uploads, uploads.source_of_user(caller), link_path=None)
 
 
-async def _multipart(request: Request, uploads: Uploads, door: Door, *, link_path: str | None) -> Response:
+async def _multipart(request: Request, uploads: Uploads, source: UploadSource, *, link_path: str | None) -> Response:
     accept_large_body(request)
-    results = _results(door, link_path=link_path)
+    results = _results(source, link_path=link_path)
     content_type = request.headers.get("content-type")
     declared = declared_bytes(request)
-    await uploads.take_multipart(pace_of(request), door, results, content_type=content_type, declared=declared)
+    await uploads.take_multipart(timed_body(request), source, results, content_type=content_type, declared=declared)
     return _answer(results)
 
 
-def _results(door: Door, *, link_path: str | None) -> Results:
-    assert door.batch_id is not None  # noqa: S101 - both kinds of door here make one
-    return Results(door.batch_id, way=door.way, link_path=link_path)
+def _results(source: UploadSource, *, link_path: str | None) -> Results:
+    assert source.batch_id is not None  # noqa: S101 - both kinds of source here make one
+    return Results(source.batch_id, way=source.way, link_path=link_path)
 
 
 def _answer(results: Results) -> Response:

@@ -1,4 +1,4 @@
-"""Through which door a request came in: whose images these become, and what the door allows."""
+"""Where an upload came from: who will own the image, and the limits that apply to it."""
 
 import dataclasses
 from typing import Literal
@@ -10,7 +10,7 @@ Way = Literal["link", "user", "batch", "tus", "job"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class UploadSource:
     """``batch_id`` is the request's; None for ways that make no batch."""
 
     owner_id: UUID

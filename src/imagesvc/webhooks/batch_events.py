@@ -20,10 +20,10 @@ QUIET = dt.timedelta(minutes=10)
 """Also in the trigger (migrations)."""
 LOOK_AGAIN_SECONDS = 1.0
 REMEMBERED_SECONDS = 2.0
-MOST_REMEMBERED = 10_000
+MAX_REMEMBERED = 10_000
 
 
-class EndedBatches:
+class BatchEvents:
     """Told by the web process. Whether an account listens is remembered for a moment: the others then cost nothing."""
 
     def __init__(self, database: Database, queue: Queue) -> None:
@@ -42,14 +42,14 @@ class EndedBatches:
         now = time.monotonic()
         until, listens = self._listens.get(owner_id, (0.0, False))
         if now >= until:
-            if len(self._listens) >= MOST_REMEMBERED:
+            if len(self._listens) >= MAX_REMEMBERED:
                 self._listens.clear()
             listens = bool((await self._database.fetch_row(queries.HAS_LISTENER, owner_id))["found"])
             self._listens[owner_id] = now + REMEMBERED_SECONDS, listens
         return listens
 
 
-class Announcing:
+class BatchFinishedTask:
     def __init__(self, database: Database) -> None:
         self._sessions = database.sessions
 

@@ -16,7 +16,7 @@ from imagesvc.keyring import KeyRing
 from imagesvc.settings import Settings
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
-from imagesvc.tasks.runner import TryLater
+from imagesvc.tasks.runner import RetryTask
 from imagesvc.webhooks import queries
 from imagesvc.webhooks.errors import SecretUnreadable
 from imagesvc.webhooks.models import Webhook, WebhookDelivery
@@ -33,7 +33,7 @@ NOTES: Mapping[str, str] = {
 }
 
 
-class Delivering:
+class DeliveryTask:
     def __init__(self, settings: Settings, database: Database, keys: KeyRing, fetcher: Fetcher) -> None:
         self._settings = settings
         self._sessions = database.sessions
@@ -53,7 +53,7 @@ class Delivering:
             await self._end(lease, "webhook-disabled" if has_account else "account-disabled", was_sent=False)
             return
         if waits:
-            raise TryLater("another-before", counts=False)
+            raise RetryTask("another-before", counts=False)
         try:
             headers, content = self._signed(delivery, webhook)
         except SecretUnreadable:
@@ -94,7 +94,7 @@ class Delivering:
                 row.error = error
                 await session.flush()
             await leases.renew(session, lease, seconds=self._settings.task_lease_seconds)
-        raise TryLater(error)
+        raise RetryTask(error)
 
     def _note_of(self, status: int | None, error: str | None) -> str | None:
         if error is None:
@@ -138,7 +138,7 @@ class Delivering:
         await session.flush()
         log.warning("webhook disabled", webhook_id=str(webhook.id), url=without_query(webhook.url), note=note)
 
-    async def give_up(self, session: AsyncSession, lease: Lease, error: TryLater) -> None:
+    async def give_up(self, session: AsyncSession, lease: Lease, error: RetryTask) -> None:
         """Only workers that died bring it here: that is ours, so a dead letter stays."""
         row = await queries.lock_delivery(session, _delivery_id(lease))
         if row is not None and row.state == "pending":

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
-from imagesvc.http.idempotent_routes import ONCE_PROBLEMS, IdempotencyKey, json_once
+from imagesvc.http.idempotent_routes import IDEMPOTENCY_PROBLEMS, IdempotencyKey, idempotent_json
 from imagesvc.http.pagination import Page, PagingPart
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
@@ -39,7 +39,7 @@ WebhooksPart = Annotated[Webhooks, Depends(part(Webhooks))]
     "",
     status_code=201,
     response_model=MadeWebhook,
-    responses=problems(Forbidden, WebhookUrlRefused, TooManyWebhooks, SecretUnreadable, *ONCE_PROBLEMS),
+    responses=problems(Forbidden, WebhookUrlRefused, TooManyWebhooks, SecretUnreadable, *IDEMPOTENCY_PROBLEMS),
 )
 async def subscribe(
     request: Request, body: NewWebhook, caller: CurrentCaller, webhooks: WebhooksPart, key: IdempotencyKey = None
@@ -53,7 +53,7 @@ async def subscribe(
     async def create(webhook_id: UUID) -> MadeWebhook:
         return await webhooks.create(caller, body, webhook_id=webhook_id)
 
-    return await json_once(request, caller.user_id, key, create, status=201)
+    return await idempotent_json(request, caller.user_id, key, create, status=201)
 
 
 @router.get("", responses=problems(Forbidden, Malformed))

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from imagesvc.fetching import MAX_URL_LENGTH
-from imagesvc.http.timestamps import Moment
+from imagesvc.http.timestamps import Timestamp
 from imagesvc.webhooks.models import Webhook, WebhookDelivery
 
 Event = Literal["image.ready", "image.rejected", "image.failed", "batch.finished", "job.finished"]
@@ -123,7 +123,7 @@ class Redelivery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"since": "2026-11-20T00:00:00Z"}]})
 
-    since: Moment | None = None
+    since: Timestamp | None = None
 
 
 class Redelivered(BaseModel):

@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.settings import Settings
-from imagesvc.uploads.source import Door
+from imagesvc.uploads.source import UploadSource
 from imagesvc.uploads.tus.request_stream import LINGER_SECONDS
-from imagesvc.uploads.tus.service import Body
+from imagesvc.uploads.tus.service import PatchBody
 from imagesvc.wiring import open_web
 from tests.support.images import jpeg
 from tests.support.people import People
@@ -199,7 +199,7 @@ async def test_a_request_that_an_orderly_stop_cancels_stores_what_had_arrived(id
     upload = await tus.new(len(SMALL))
     async with idle_service.background.servers.database.engine.connect() as connection:
         owner_id = (await connection.execute(text("SELECT owner_id FROM resumable_uploads"))).scalar_one()
-    door = Door(owner_id=owner_id, way="tus", max_file_bytes=len(LARGE), batch_id=None)
+    source = UploadSource(owner_id=owner_id, way="tus", max_file_bytes=len(LARGE), batch_id=None)
 
     async def stream() -> AsyncIterator[bytes]:
         yield SMALL[:1000]
@@ -207,8 +207,8 @@ async def test_a_request_that_an_orderly_stop_cancels_stores_what_had_arrived(id
         await asyncio.Event().wait()
 
     async with open_web(idle_service.settings) as web:
-        body = Body(stream=stream(), declared_bytes=None, checksum=None)
-        receiving = asyncio.create_task(web.resumables.append(door, UUID(upload[-36:]), body, offset=0))
+        body = PatchBody(stream=stream(), declared_bytes=None, checksum=None)
+        receiving = asyncio.create_task(web.resumables.append(source, UUID(upload[-36:]), body, offset=0))
         await arrived.wait()
         receiving.cancel()
 

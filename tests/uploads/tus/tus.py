@@ -24,7 +24,7 @@ def checksum(data: bytes, algorithm: str = "sha1") -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tus:
-    """One door's uploads. ``said`` are headers that every request carries."""
+    """The uploads of one user or link. ``said`` are headers that every request carries."""
 
     client: httpx.AsyncClient
     path: str

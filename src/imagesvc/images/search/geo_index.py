@@ -11,7 +11,7 @@ from math import asin, cos, radians, sin
 
 EARTH_KM = 6371.0088
 LEVELS = 20
-MOST_RANGES = 24
+MAX_RANGES = 24
 _SLACK = 1e-9
 """Sines of the database and of Python may differ in their last digit."""
 
@@ -47,7 +47,7 @@ class _Cell:
         return self.code << shift, (self.code + 1 << shift) - 1
 
 
-def ranges_of(circle: Circle, *, most: int = MOST_RANGES) -> list[tuple[int, int]]:
+def ranges_of(circle: Circle, *, most: int = MAX_RANGES) -> list[tuple[int, int]]:
     """Inclusive ranges of place codes, in order and apart from each other; at most ``most``."""
     latitude, longitude = radians(circle.latitude), radians(circle.longitude)
     centre = (cos(latitude) * cos(longitude), cos(latitude) * sin(longitude), sin(latitude))

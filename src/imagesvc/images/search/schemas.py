@@ -21,7 +21,7 @@ from pydantic import (
     field_validator,
 )
 
-from imagesvc.http.timestamps import Moment
+from imagesvc.http.timestamps import Timestamp
 from imagesvc.images.search.geo_index import Circle
 from imagesvc.processing.sniff import EXTENSION_OF
 
@@ -35,7 +35,7 @@ MEDIA_TYPE_OF: dict[str, str] = {
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SPACE_FOR_PLUS = re.compile(r" (?=\d{2}:?\d{2}$)", re.ASCII)
-_in_calendar: TypeAdapter[dt.datetime] = TypeAdapter(Moment)
+_in_calendar: TypeAdapter[dt.datetime] = TypeAdapter(Timestamp)
 _as_written: TypeAdapter[dt.datetime] = TypeAdapter(AwareDatetime)
 
 

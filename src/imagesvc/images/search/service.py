@@ -13,7 +13,7 @@ from imagesvc.images.search.sql import After, Statement, Way, has_order
 from imagesvc.images.search.visibility import Lane, lanes_of
 from imagesvc.images.service import sees_all
 
-MOST_LOOKED = 4000
+MAX_LOOKED = 4000
 """How many of the first images are looked through before what matches is gathered by an index: reading so many takes a
 few milliseconds, and what one image in eighty matches is found among them."""
 
@@ -22,9 +22,9 @@ Found = tuple[After, dict[str, Any]]
 
 
 class Search:
-    def __init__(self, database: Database, *, most_looked: int = MOST_LOOKED) -> None:
+    def __init__(self, database: Database, *, max_looked: int = MAX_LOOKED) -> None:
         self._database = database
-        self._most_looked = most_looked
+        self._max_looked = max_looked
 
     async def page(
         self, caller: Caller | None, wanted: ImageSearch, *, after: After | None, rows: int
@@ -45,7 +45,7 @@ class Search:
             found = await look("list")
         else:
             found = await look("look")
-            if len(found) < rows and found[0]["looked"] == self._most_looked:
+            if len(found) < rows and found[0]["looked"] == self._max_looked:
                 found = await look("gather")
         return [
             (After(key=row["key"], id=row["id"]), image_out(row, is_full=sees_all(caller, row["owner_id"])))
@@ -74,6 +74,6 @@ class Search:
             is_admin=is_admin,
             after=after,
             rows=rows,
-            most_looked=self._most_looked,
+            max_looked=self._max_looked,
         )
         return await self._database.fetch_rows_custom_plan(statement.text, *statement.arguments)

@@ -51,11 +51,11 @@ class Statement:
         is_admin: bool,
         after: After | None,
         rows: int,
-        most_looked: int,
+        max_looked: int,
     ) -> None:
         self.arguments: list[Any] = [caller_id, is_admin]
         self._way, self._wanted, self._lanes, self._after = way, wanted, lanes, after
-        self._most_looked = most_looked
+        self._max_looked = max_looked
         self._direction = "DESC" if wanted.sort.startswith("-") else "ASC"
         self._uploads = {name: value for name in OF_UPLOADS if (value := getattr(wanted, name)) is not None}
         self._by_upload = bool(self._uploads) and wanted.sort.endswith("created_at")
@@ -75,7 +75,7 @@ class Statement:
                 parts = [f"page AS MATERIALIZED (SELECT key, id FROM ({lanes}) AS lanes {order} LIMIT {rows})"]
             case "look":
                 fits = " AND ".join(f"({condition})" for condition in loose)
-                first = f"{order} LIMIT {self._most_looked}"
+                first = f"{order} LIMIT {self._max_looked}"
                 lanes = self._lanes_of(conditions, fits=fits, then=first)
                 parts = [
                     f"looked AS MATERIALIZED (SELECT key, id, fits FROM ({lanes}) AS lanes {first})",

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.conditional import strong_etag
-from imagesvc.http.file_response import StoredBytes
+from imagesvc.http.file_response import StoredFileResponse
 from imagesvc.http.pagination import Page, PagingPart
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
@@ -83,7 +83,7 @@ async def withdraw_share(
 async def shared_image(request: Request, token: str, shares: SharesPart) -> Response:
     """The picture, or the original for saving. Caches have to ask each time, so that withdrawing works at once."""
     found = await shares.shown(token)
-    return StoredBytes(
+    return StoredFileResponse(
         opener(request, found.key),
         size=found.bytes,
         media_type=found.media_type,

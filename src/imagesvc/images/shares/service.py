@@ -36,7 +36,7 @@ class Shown:
 
 class Shares:
     def __init__(self, settings: Settings, database: Database, keys: KeyRing, images: Images) -> None:
-        self._most_seconds = settings.share_max_seconds
+        self._max_seconds = settings.share_max_seconds
         self._database = database
         self._images = images
         self._tokens = Tokens(
@@ -46,8 +46,8 @@ class Shares:
     async def create(self, caller: Caller, image_id: UUID, wanted: NewShare) -> ShareOut:
         """Raises Forbidden, ImageNotFound, ShareLifetime."""
         _require_rights(caller)
-        if wanted.expires_in > self._most_seconds:
-            detail = f"At most {self._most_seconds} seconds ahead."
+        if wanted.expires_in > self._max_seconds:
+            detail = f"At most {self._max_seconds} seconds ahead."
             raise ShareLifetime(detail, errors=[{"pointer": "/expires_in", "detail": detail}])
         preset, form = wanted.rendition
         expires_at = func.now() + dt.timedelta(seconds=wanted.expires_in)

@@ -15,11 +15,11 @@ from imagesvc.uploads.errors import BadContext, Base64Broken, NoFile, NotABatch
 from imagesvc.uploads.file_context import FIELDS, parse_context
 from imagesvc.uploads.service import expected_sha256
 
-MOST_MEMBERS = 100
-MOST_WARNINGS = 20
-MOST_UNKNOWN = 200
+MAX_MEMBERS = 100
+MAX_WARNINGS = 20
+MAX_UNKNOWN = 200
 """How many names of members are kept that nobody knows."""
-MOST_WRONG = 10
+MAX_WRONG = 10
 """How many mistakes of one item are told."""
 TEXTS: Mapping[str, str] = {name: name for name in (*FIELDS, "filename", "sha256")} | {"timestamp": "captured_at"}
 """The members of an item beside `file`, and the field that each one fills."""
@@ -36,7 +36,7 @@ class JsonItem:
         self.wrong: list[dict[str, str]] = []
         self._written: dict[str, str] = {}
         self._json = json
-        self._most_bytes = settings.max_field_bytes
+        self._max_bytes = settings.max_field_bytes
         self._unknown = unknown
         self._file: AsyncIterator[bytes] | None = None
         self._walk = self._walked()
@@ -83,15 +83,15 @@ class JsonItem:
         """Takes every member; stops at the file for as long as somebody reads it."""
         if await self._json.peek() != b"{":
             self._note("", "An object is needed.")
-            await self._json.skip(most_bytes=self._most_bytes)
+            await self._json.skip(max_bytes=self._max_bytes)
             return
         seen: set[str] = set()
-        async for name in self._json.members(most=MOST_MEMBERS):
+        async for name in self._json.members(most=MAX_MEMBERS):
             field = TEXTS.get(name, name)
             pointer = "/" + name.replace("~", "~0").replace("/", "~1")
             if field in seen:
                 self._note(pointer, "Given twice." if field == name else f"Given twice: it is `{field}` as well.")
-                await self._json.skip(most_bytes=self._most_bytes)
+                await self._json.skip(max_bytes=self._max_bytes)
                 continue
             seen.add(field)
             if name == "file" and await self._json.peek() == b'"':
@@ -102,11 +102,11 @@ class JsonItem:
                 await self._take_text(name, field, pointer)
             else:
                 note_unknown(self._unknown, name)
-                await self._json.skip(most_bytes=self._most_bytes)
+                await self._json.skip(max_bytes=self._max_bytes)
 
     async def _take_text(self, name: str, field: str, pointer: str) -> None:
         try:
-            value = await self._json.value(most_bytes=self._most_bytes)
+            value = await self._json.value(max_bytes=self._max_bytes)
         except Unreadable as error:
             self._note(pointer, str(error))
             return
@@ -119,7 +119,7 @@ class JsonItem:
             self._note(pointer, "A string in base64 is needed." if name == "file" else "A string is needed.")
 
     def _note(self, pointer: str, detail: str) -> None:
-        if len(self.wrong) < MOST_WRONG:
+        if len(self.wrong) < MAX_WRONG:
             self.wrong.append({"pointer": self.pointer + pointer, "detail": detail})
 
 
@@ -134,9 +134,9 @@ class JsonBatchBody:
     @property
     def warnings(self) -> list[str]:
         names = sorted(self._unknown)
-        told = [f"The member {name!r} is not known and was ignored." for name in names[:MOST_WARNINGS]]
-        if len(names) > MOST_WARNINGS:
-            more = "many" if len(names) == MOST_UNKNOWN else len(names) - MOST_WARNINGS
+        told = [f"The member {name!r} is not known and was ignored." for name in names[:MAX_WARNINGS]]
+        if len(names) > MAX_WARNINGS:
+            more = "many" if len(names) == MAX_UNKNOWN else len(names) - MAX_WARNINGS
             told.append(f"So were {more} more.")
         return told
 
@@ -150,22 +150,22 @@ class JsonBatchBody:
             async for item in self._wrapped():
                 yield item
         else:
-            await self._json.skip(most_bytes=self._settings.max_field_bytes)
+            await self._json.skip(max_bytes=self._settings.max_field_bytes)
             raise _not_a_batch("", "An array of images, or an object with `images`, is needed.")
         await self._json.end()
 
     async def _wrapped(self) -> AsyncIterator[JsonItem]:
         is_there = False
-        async for name in self._json.members(most=MOST_MEMBERS):
+        async for name in self._json.members(most=MAX_MEMBERS):
             if name != "images":
                 note_unknown(self._unknown, name)
-                await self._json.skip(most_bytes=self._settings.max_field_bytes)
+                await self._json.skip(max_bytes=self._settings.max_field_bytes)
                 continue
             if is_there:
                 raise _not_a_batch("/images", "Given twice.")
             is_there = True
             if await self._json.peek() != b"[":
-                await self._json.skip(most_bytes=self._settings.max_field_bytes)
+                await self._json.skip(max_bytes=self._settings.max_field_bytes)
                 raise _not_a_batch("/images", "An array is needed.")
             async for item in self._array("/images"):
                 yield item
@@ -207,7 +207,7 @@ def _unescaped(piece: bytes) -> bytes:
 
 
 def note_unknown(unknown: set[str], name: str) -> None:
-    if len(unknown) < MOST_UNKNOWN:
+    if len(unknown) < MAX_UNKNOWN:
         unknown.add(name[:100])
 
 

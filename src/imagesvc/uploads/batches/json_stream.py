@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 
 from imagesvc.uploads.errors import BrokenJson, RequestTooLarge
 
-MOST_DEPTH = 32
-MOST_NAME_BYTES = 400
+MAX_DEPTH = 32
+MAX_NAME_BYTES = 400
 """Of a member's name, and of a number."""
 
-MOST_SKIPPED_BYTES = 16 * 1024 * 1024
+MAX_SKIPPED_BYTES = 16 * 1024 * 1024
 """How much of a string that nobody wants is read past to reach what follows; then the request is given up."""
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
@@ -75,7 +75,7 @@ class JsonStream:
             if count > most:
                 raise RequestTooLarge(f"An object may have {most} members.")
             try:
-                name = await self.string(most_bytes=MOST_NAME_BYTES)
+                name = await self.string(max_bytes=MAX_NAME_BYTES)
             except Unreadable as error:
                 self._broken(f"the name of a member cannot be read: {error}")
             await self.expect(b":")
@@ -119,39 +119,39 @@ class JsonStream:
             if cut > begin:
                 yield buffer[begin:cut]
 
-    async def string(self, *, most_bytes: int) -> str:
+    async def string(self, *, max_bytes: int) -> str:
         """A string. Raises Unreadable when it is longer or cannot be read; it is read past all the same."""
         raw = bytearray(b'"')
         is_too_long = False
         async for piece in self.string_pieces():
-            is_too_long = is_too_long or len(raw) + len(piece) > most_bytes
+            is_too_long = is_too_long or len(raw) + len(piece) > max_bytes
             if not is_too_long:
                 raw += piece
         if is_too_long:
-            raise Unreadable(f"At most {most_bytes} bytes.")
+            raise Unreadable(f"At most {max_bytes} bytes.")
         try:
             text: str = json.loads((raw + b'"').decode())
         except ValueError as error:
             raise Unreadable("It is no text in UTF-8 with the escapes of JSON.") from error
         return text
 
-    async def value(self, *, most_bytes: int) -> Any:
+    async def value(self, *, max_bytes: int) -> Any:
         """Any value. Raises Unreadable for a string that is longer or unreadable, RequestTooLarge for anything else."""
         first = await self.peek()
         if first == b'"':
-            return await self.string(most_bytes=most_bytes)
-        raw = await self._container(most_bytes) if first in b"[{" else await self._bare()
+            return await self.string(max_bytes=max_bytes)
+        raw = await self._container(max_bytes) if first in b"[{" else await self._bare()
         try:
             return json.loads(raw.decode(), parse_constant=_refuse)
         except ValueError:
             self._broken("this is no value")
 
-    async def skip(self, *, most_bytes: int) -> None:
+    async def skip(self, *, max_bytes: int) -> None:
         """Reads past any value, whatever it says. Raises RequestTooLarge when anything but a string is longer."""
         if await self.peek() == b'"':
             await skip_string(self.string_pieces())
         else:
-            await self.value(most_bytes=most_bytes)
+            await self.value(max_bytes=max_bytes)
 
     async def _bare(self) -> bytes:
         raw = b""
@@ -159,12 +159,12 @@ class JsonStream:
             end = _BARE.match(self._buffer, self._at).end()  # type: ignore[union-attr]  # matches anything
             raw += self._buffer[self._at : end]
             self._at = end
-            if len(raw) > MOST_NAME_BYTES:
-                raise RequestTooLarge(f"A number may have {MOST_NAME_BYTES} bytes.")
+            if len(raw) > MAX_NAME_BYTES:
+                raise RequestTooLarge(f"A number may have {MAX_NAME_BYTES} bytes.")
             if end < len(self._buffer) or not await self._is_more():
                 return raw
 
-    async def _container(self, most_bytes: int) -> bytes:
+    async def _container(self, max_bytes: int) -> bytes:
         raw = bytearray()
         depth = 0
         while True:
@@ -176,15 +176,15 @@ class JsonStream:
                 self._at = end - 1
                 async for piece in self.string_pieces():
                     raw += piece
-                    _bound(raw, most_bytes)
+                    _bound(raw, max_bytes)
                 raw += b'"'
             else:
                 raw += self._buffer[self._at : end]
                 self._at = end
                 depth += (byte in (b"[", b"{")) - (byte in (b"]", b"}"))
-            _bound(raw, most_bytes)
-            if depth > MOST_DEPTH:
-                raise RequestTooLarge(f"Values may be nested {MOST_DEPTH} deep.")
+            _bound(raw, max_bytes)
+            if depth > MAX_DEPTH:
+                raise RequestTooLarge(f"Values may be nested {MAX_DEPTH} deep.")
             if depth == 0 and byte:
                 # tens of thousands of brackets were looked at one by one: others have their turn now
                 await asyncio.sleep(0)
@@ -219,7 +219,7 @@ class JsonStream:
 
 async def skip_string(pieces: AsyncIterator[bytes]) -> None:
     """Reads past what is left of a string. Raises RequestTooLarge when that is out of all proportion."""
-    left = MOST_SKIPPED_BYTES
+    left = MAX_SKIPPED_BYTES
     async for piece in pieces:
         left -= len(piece)
         if left < 0:
@@ -254,9 +254,9 @@ def _length_of_escape(buffer: bytes, at: int) -> int:
     return _LONGEST_ESCAPE if buffer[at + 1 : at + 2] == b"u" else 2
 
 
-def _bound(raw: bytearray, most_bytes: int) -> None:
-    if len(raw) > most_bytes:
-        raise RequestTooLarge(f"A value that is no file may have {most_bytes} bytes.")
+def _bound(raw: bytearray, max_bytes: int) -> None:
+    if len(raw) > max_bytes:
+        raise RequestTooLarge(f"A value that is no file may have {max_bytes} bytes.")
 
 
 def _refuse(name: str) -> NoReturn:

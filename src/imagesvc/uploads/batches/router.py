@@ -9,11 +9,11 @@ from fastapi.responses import JSONResponse
 
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Invalid, Malformed
-from imagesvc.http.idempotent_routes import ONCE_PROBLEMS, IdempotencyKey, stream_once
+from imagesvc.http.idempotent_routes import IDEMPOTENCY_PROBLEMS, IdempotencyKey, idempotent_stream
 from imagesvc.http.pagination import CursorsPart, Page, fingerprint, link_next, link_next_page
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
-from imagesvc.http.slow_clients import declared_bytes, pace_of
+from imagesvc.http.slow_clients import declared_bytes, timed_body
 from imagesvc.http.web_parts import part
 from imagesvc.uploads.batches.schemas import BATCH_BODY, BatchOut
 from imagesvc.uploads.batches.service import Batches
@@ -46,7 +46,7 @@ PRIVATE = {"Cache-Control": "private, no-cache"}
     response_class=JSONResponse,
     responses={
         202: {"model": UploadAnswer, "description": "At least one file was taken; processing goes on."},
-        **problems(Forbidden, *FILE_PROBLEMS, *BODY_PROBLEMS, *ONCE_PROBLEMS),
+        **problems(Forbidden, *FILE_PROBLEMS, *BODY_PROBLEMS, *IDEMPOTENCY_PROBLEMS),
     },
     openapi_extra=BATCH_BODY,
 )
@@ -57,19 +57,19 @@ async def upload_batch(
 
     What is wrong with an item is told with a JSON pointer (`/images/3/file`). Broken JSON keeps what was complete.
     """
-    door, declared = batches.door(caller), declared_bytes(request)
+    source, declared = batches.source(caller), declared_bytes(request)
     _require_json(request)
     accept_large_body(request)
-    pace = pace_of(request)
+    request_body = timed_body(request)
 
     async def take(stream: AsyncIterator[bytes]) -> Response:
-        assert door.batch_id is not None  # noqa: S101 - this kind of door makes one
-        results = Results(door.batch_id, way=door.way, link_path=None)
-        await batches.take(stream, pace, door, results, declared_bytes=declared)
+        assert source.batch_id is not None  # noqa: S101 - this kind of source makes one
+        results = Results(source.batch_id, way=source.way, link_path=None)
+        await batches.take(stream, request_body, source, results, declared_bytes=declared)
         _, body = results.answer()
         return JSONResponse(body, 202)
 
-    return await stream_once(request, caller.user_id, key, pace, take)
+    return await idempotent_stream(request, caller.user_id, key, request_body, take)
 
 
 @router.get("", response_model=Page[BatchOut], responses=problems(Forbidden, Malformed, Invalid))

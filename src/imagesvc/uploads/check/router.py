@@ -12,12 +12,12 @@ from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
 from imagesvc.links.router import CurrentLink
-from imagesvc.uploads.check.service import KnownContents
+from imagesvc.uploads.check.service import ContentCheck
 
 router = APIRouter(tags=["upload"])
-KnownContentsPart = Annotated[KnownContents, Depends(part(KnownContents))]
+KnownContentsPart = Annotated[ContentCheck, Depends(part(ContentCheck))]
 
-MOST_HASHES = 1000
+MAX_HASHES = 1000
 EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
 
@@ -25,7 +25,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
 class Hashes(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"sha256": [EXAMPLE]}]})
 
-    sha256: Annotated[list[Sha256], Field(max_length=MOST_HASHES, description="hexadecimal, in either case")]
+    sha256: Annotated[list[Sha256], Field(max_length=MAX_HASHES, description="hexadecimal, in either case")]
 
 
 class HaveOfCaller(BaseModel):

@@ -9,7 +9,7 @@ from imagesvc.links.service import OpenLink
 from imagesvc.uploads import queries
 
 
-class KnownContents:
+class ContentCheck:
     def __init__(self, database: Database) -> None:
         self._database = database
 

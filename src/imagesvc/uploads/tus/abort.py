@@ -25,7 +25,7 @@ END_IN_SESSION = text("""
 """)
 
 
-class Ending:
+class AbortUpload:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._keep_seconds = settings.resumable_result_seconds
         self._database = database

@@ -22,15 +22,15 @@ from imagesvc.storage.loose_objects import KeyReaped, hold_until
 from imagesvc.uploads import queries as admission_queries
 from imagesvc.uploads.errors import NotAnImage
 from imagesvc.uploads.tus import queries
-from imagesvc.uploads.tus.abort import Ending
+from imagesvc.uploads.tus.abort import AbortUpload
 from imagesvc.uploads.tus.checksum import Checksum
 from imagesvc.uploads.tus.errors import ClientGone, TakenOver, WornOut
-from imagesvc.uploads.tus.request_stream import Inflow
-from imagesvc.uploads.tus.shielded import Afterwork
+from imagesvc.uploads.tus.request_stream import RequestStream
+from imagesvc.uploads.tus.shielded import ShieldedWork
 
-SMALLEST_PART_BYTES = 5 * 1024 * 1024
+MIN_PART_BYTES = 5 * 1024 * 1024
 """S3 takes no smaller part but for the last."""
-MOST_PART_NUMBER = 10_000
+MAX_PART_NUMBER = 10_000
 SPARE_PART_NUMBERS = 200
 """Beyond four times what the length needs: what foiled attempts may use up, and leave in the bucket until the end."""
 BEGINS_WITHIN_SECONDS = 8.0
@@ -41,23 +41,23 @@ KEPT_AFTER = (ClientGone, UploadStalled, TakenOver, asyncio.CancelledError)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
+class AppendTools:
     """What all requests of a process receive with."""
 
     settings: Settings
     database: Database
     storage: Storage
-    ending: Ending
-    afterwork: Afterwork
+    ending: AbortUpload
+    shielded: ShieldedWork
 
 
-class Receiving:
+class Append:
     """The work of one request whose turn it is; ``upload`` is the row that taking the turn returned.
 
     Raises TakenOver wherever the turn turns out to be lost.
     """
 
-    def __init__(self, tools: Tools, upload: Any, checksum: Checksum | None) -> None:
+    def __init__(self, tools: AppendTools, upload: Any, checksum: Checksum | None) -> None:
         self._tools = tools
         self._checksum = checksum
         self._id: UUID = upload["id"]
@@ -78,14 +78,14 @@ class Receiving:
         """What comes after the parts; the old tail first."""
         self._head = b""
 
-    async def take(self, inflow: Inflow) -> Any:
+    async def take(self, stream: RequestStream) -> Any:
         """Take what comes and count it; returns the row's state, offset and time to live, None when nothing came.
 
         Raises what ended it early. What had arrived counts then all the same, unless it was to be verified.
         """
         try:
             await self._load_tail()
-            async for chunk in inflow.chunks():
+            async for chunk in stream.chunks():
                 await self._add(chunk)
             if self._checksum is not None:
                 self._checksum.verify()
@@ -93,7 +93,7 @@ class Receiving:
             return await self._count_rest()
         except BaseException as error:
             is_kept = self._checksum is None and isinstance(error, KEPT_AFTER)
-            await self._tools.afterwork.do(self._leave(is_kept=is_kept))
+            await self._tools.shielded.do(self._leave(is_kept=is_kept))
             raise
 
     async def _load_tail(self) -> None:
@@ -155,7 +155,7 @@ class Receiving:
             # without any part, the tail is the whole file, and an object already
             is_part = self._has_parts or bool(self._uncounted_parts)
         else:
-            is_part = len(self._buffer) >= SMALLEST_PART_BYTES
+            is_part = len(self._buffer) >= MIN_PART_BYTES
         if self._buffer and not is_part:
             return await self._count_tail()
         if self._buffer:
@@ -175,7 +175,7 @@ class Receiving:
                 await storage.abort_multipart(self._key, self._s3_upload_id)
             raise TakenOver
         number = row["number"]
-        if number > min(MOST_PART_NUMBER, 4 * (self._length // SMALLEST_PART_BYTES) + SPARE_PART_NUMBERS):
+        if number > min(MAX_PART_NUMBER, 4 * (self._length // MIN_PART_BYTES) + SPARE_PART_NUMBERS):
             raise await self._end(WornOut())
         # what is left is small: memory has room for the part and the S3 client's copy, no third one
         part, rest = self._buffer, self._buffer[size:]
@@ -199,7 +199,7 @@ class Receiving:
             await self._tools.storage.put(key, self._buffer, media_type=media_type, until=until)
             return await self._count(is_last=True, tail_key=key)
         except BaseException:
-            await self._tools.afterwork.do(database.fetch_row(admission_queries.RELEASE, key))
+            await self._tools.shielded.do(database.fetch_row(admission_queries.RELEASE, key))
             raise
 
     async def _count(self, *, is_last: bool, tail_key: str | None = None) -> Any:

@@ -2,15 +2,15 @@
 
 from imagesvc.db import Database
 from imagesvc.uploads.tus import queries
-from imagesvc.uploads.tus.abort import Ending
+from imagesvc.uploads.tus.abort import AbortUpload
 
 AT_ONCE = 100
 
 
-class Expiry:
+class ResumableExpiry:
     """Without memory: each upload is ended by one statement, by whichever worker comes first."""
 
-    def __init__(self, database: Database, ending: Ending) -> None:
+    def __init__(self, database: Database, ending: AbortUpload) -> None:
         self._database = database
         self._ending = ending
 

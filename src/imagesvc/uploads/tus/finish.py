@@ -24,19 +24,21 @@ from imagesvc.settings import Settings
 from imagesvc.storage.bucket import ObjectGone, Storage, StorageAway
 from imagesvc.tasks.leases import Lease, LeaseLost
 from imagesvc.tasks.queue import Queue
-from imagesvc.tasks.runner import TryLater
+from imagesvc.tasks.runner import RetryTask
 from imagesvc.uploads.admission import scope_of
 from imagesvc.uploads.errors import DigestMismatch, NotAnImage
 from imagesvc.uploads.tus import queries
-from imagesvc.uploads.tus.abort import MARGIN_SECONDS, Ending
+from imagesvc.uploads.tus.abort import MARGIN_SECONDS, AbortUpload
 from imagesvc.uploads.tus.append import BEGINS_WITHIN_SECONDS
 from imagesvc.uploads.tus.errors import BytesLost
 
 PROBLEMS = {slug: as_problem(kind()) for slug, kind in REFUSALS.items()}
 
 
-class Finishing:
-    def __init__(self, settings: Settings, database: Database, storage: Storage, queue: Queue, ending: Ending) -> None:
+class FinishUpload:
+    def __init__(
+        self, settings: Settings, database: Database, storage: Storage, queue: Queue, ending: AbortUpload
+    ) -> None:
         self._settings = settings
         self._database = database
         self._storage = storage
@@ -53,11 +55,11 @@ class Finishing:
         try:
             digest, size, head = await self._read(await self._whole(upload, until=until))
         except ObjectGone as error:
-            raise TryLater("object-gone") from error
+            raise RetryTask("object-gone") from error
         except StorageAway as error:
-            raise TryLater("storage-away", counts=False) from error
+            raise RetryTask("storage-away", counts=False) from error
         if size != upload["length"]:
-            raise TryLater("size-differs")
+            raise RetryTask("size-differs")
         media_type = sniff(head)
         if media_type is None:
             await self._refuse(lease, NotAnImage())
@@ -68,7 +70,7 @@ class Finishing:
         else:
             await self._admit(lease, upload, sha256=digest, media_type=media_type)
 
-    async def give_up(self, session: AsyncSession, lease: Lease, error: TryLater) -> None:
+    async def give_up(self, session: AsyncSession, lease: Lease, error: RetryTask) -> None:
         """The last attempt has failed: the upload ends, and says that it was us."""
         await self._ending.give_up(session, _id(lease), BytesLost())
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from imagesvc.settings import Settings
 from imagesvc.tasks.runner import Kind
-from imagesvc.uploads.tus.finish import Finishing
+from imagesvc.uploads.tus.finish import FinishUpload
 
 
-def kinds(settings: Settings, finishing: Finishing) -> Mapping[str, Kind]:
+def kinds(settings: Settings, finishing: FinishUpload) -> Mapping[str, Kind]:
     most = settings.task_max_attempts
-    return {"finish_resumable": Kind(handler=finishing.finish, last_words=finishing.give_up, max_attempts=most)}
+    return {"finish_resumable": Kind(handler=finishing.finish, on_exhausted=finishing.give_up, max_attempts=most)}

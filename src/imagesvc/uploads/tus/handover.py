@@ -14,7 +14,7 @@ import structlog
 from imagesvc.db import Database
 from imagesvc.errors import ImagesvcError
 from imagesvc.uploads.tus import queries
-from imagesvc.uploads.tus.request_stream import Inflow
+from imagesvc.uploads.tus.request_stream import RequestStream
 
 log = structlog.get_logger(__name__)
 
@@ -27,20 +27,20 @@ Holder = tuple[UUID, UUID, UUID | None]
 """An upload, its owner, and the link that it came through: whoever does not name all three has no say in it."""
 
 
-class Turns:
+class Handover:
     """The requests of this process that receive: one query a tick for all of them, none while there is nobody."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._receiving: dict[tuple[Holder, int], Inflow] = {}
+        self._receiving: dict[tuple[Holder, int], RequestStream] = {}
         self._ticking: asyncio.Task[None] | None = None
         self._nobody = asyncio.Event()
         self._nobody.set()
 
     @contextlib.contextmanager
-    def taken(self, holder: Holder, epoch: int, inflow: Inflow) -> Iterator[None]:
+    def taken(self, holder: Holder, epoch: int, stream: RequestStream) -> Iterator[None]:
         """Inside the block the request hears when a newer one waits, whichever process that came to."""
-        self._receiving[holder, epoch] = inflow
+        self._receiving[holder, epoch] = stream
         self._nobody.clear()
         if self._ticking is None or self._ticking.done():
             self._ticking = asyncio.create_task(self._tick())
@@ -53,9 +53,9 @@ class Turns:
 
     def ask_here(self, holder: Holder) -> None:
         """Ask the requests of this process at once; before waiting for memory, which they may be holding."""
-        for (receiving, _), inflow in self._receiving.items():
+        for (receiving, _), stream in self._receiving.items():
             if receiving == holder:
-                inflow.ask_to_stop()
+                stream.ask_to_stop()
 
     async def ask(self, holder: Holder) -> None:
         """Ask whoever receives, and wait until it has stored what it has, or the patience ends."""
@@ -86,6 +86,6 @@ class Turns:
                 log.warning("turns are not known", problem=error.slug)
                 continue
             should_stop = set(row["ids"] or ())
-            for (holder, _), inflow in asked.items():
+            for (holder, _), stream in asked.items():
                 if holder[0] in should_stop:
-                    inflow.ask_to_stop()
+                    stream.ask_to_stop()

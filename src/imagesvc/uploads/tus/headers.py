@@ -11,9 +11,9 @@ from imagesvc.uploads.tus.errors import TusHeader, TusVersion
 VERSION = "1.0.0"
 EXTENSIONS = ("creation", "creation-with-upload", "expiration", "termination", "checksum")
 OFFSET_STREAM = "application/offset+octet-stream"
-MOST_METADATA_BYTES = 48 * 1024
+MAX_METADATA_BYTES = 48 * 1024
 """Every context field at its longest, in a script of four bytes a letter, as base64."""
-MOST_DIGITS = 18
+MAX_DIGITS = 18
 
 EVERY_ANSWER = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
 EXPOSED = (
@@ -70,15 +70,15 @@ def upload_offset(value: str | None) -> int:
 def _count(name: str, value: str | None) -> int:
     if value is None:
         raise TusHeader(f"{name} is needed.")
-    if not (value.isascii() and value.isdigit()) or len(value) > MOST_DIGITS:
+    if not (value.isascii() and value.isdigit()) or len(value) > MAX_DIGITS:
         raise TusHeader(f"{name} is not a number of bytes.")
     return int(value)
 
 
 def parse_metadata(value: str) -> dict[str, str]:
     """``Upload-Metadata``: keys, each with base64 of UTF-8 or nothing. Raises TusHeader."""
-    if len(value) > MOST_METADATA_BYTES:
-        raise TusHeader(f"Upload-Metadata: at most {MOST_METADATA_BYTES} bytes.")
+    if len(value) > MAX_METADATA_BYTES:
+        raise TusHeader(f"Upload-Metadata: at most {MAX_METADATA_BYTES} bytes.")
     fields: dict[str, str] = {}
     for pair in value.split(",") if value.strip() else ():
         name, _, encoded = pair.strip().partition(" ")

@@ -11,12 +11,12 @@ LINGER_MOST_SECONDS = 1.0
 """When it stops although bytes keep arriving."""
 
 
-class Inflow:
+class RequestStream:
     """``chunks()`` can be read once. Raises TakenOver, TooManyBytes, and what the stream below raises."""
 
-    def __init__(self, stream: AsyncIterator[bytes], *, most_bytes: int) -> None:
+    def __init__(self, stream: AsyncIterator[bytes], *, max_bytes: int) -> None:
         self._stream = stream
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
         self._asked_at: float | None = None
         self._waiting: asyncio.Timeout | None = None
@@ -30,7 +30,7 @@ class Inflow:
             self._waiting.reschedule(self._asked_at + LINGER_SECONDS)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        left = self._most_bytes
+        left = self._max_bytes
         while (chunk := await self._next()) is not None:
             left -= len(chunk)
             if left < 0:

@@ -13,17 +13,17 @@ from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, ImagesvcError, Unauthenticated
 from imagesvc.http.problems import problems
 from imagesvc.http.request_context import accept_large_body
-from imagesvc.http.slow_clients import Pace, declared_bytes
+from imagesvc.http.slow_clients import TimedBody, declared_bytes
 from imagesvc.http.web_parts import web_part
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
 from imagesvc.links.router import link_behind, open_link
 from imagesvc.settings import Settings
 from imagesvc.uploads.service import Uploads
-from imagesvc.uploads.source import Door
+from imagesvc.uploads.source import UploadSource
 from imagesvc.uploads.tus import headers, openapi
 from imagesvc.uploads.tus.checksum import Checksum
 from imagesvc.uploads.tus.errors import ClientGone, NotOffsetStream, ResumableNotFound, TusHeader
-from imagesvc.uploads.tus.service import Body, Resumables
+from imagesvc.uploads.tus.service import PatchBody, ResumableUploads
 
 
 class TusRoute(APIRoute):
@@ -52,31 +52,31 @@ class TusRoute(APIRoute):
 class Entry:
     """Where a request came in. ``path`` is that of the uploads, ``link_path`` the link's own."""
 
-    door: Door
+    source: UploadSource
     path: str
     link_path: str | None
 
 
 async def user_entry(request: Request, caller: CurrentCaller) -> Entry:
     uploads = web_part(request, Uploads)
-    return Entry(door=_tus(uploads.door_of_user(caller)), path="/v1/tus", link_path=None)
+    return Entry(source=_tus(uploads.source_of_user(caller)), path="/v1/tus", link_path=None)
 
 
 async def link_entry(request: Request, token: str) -> Entry:
     uploads = web_part(request, Uploads)
-    door = _tus(uploads.door_of_link(await open_link(request, token)))
-    return Entry(door=door, path=f"/u/{token}/tus", link_path=f"/u/{token}")
+    source = _tus(uploads.source_of_link(await open_link(request, token)))
+    return Entry(source=source, path=f"/u/{token}/tus", link_path=f"/u/{token}")
 
 
 async def link_entry_to_go_on(request: Request, token: str) -> Entry:
     """Whether a link has expired is judged when an upload is created; whether it was withdrawn, each time."""
     uploads = web_part(request, Uploads)
-    door = _tus(uploads.door_of_link(await link_behind(request, token, is_expired_allowed=True)))
-    return Entry(door=door, path=f"/u/{token}/tus", link_path=f"/u/{token}")
+    source = _tus(uploads.source_of_link(await link_behind(request, token, is_expired_allowed=True)))
+    return Entry(source=source, path=f"/u/{token}/tus", link_path=f"/u/{token}")
 
 
-def _tus(door: Door) -> Door:
-    return dataclasses.replace(door, way="tus", batch_id=None)
+def _tus(source: UploadSource) -> UploadSource:
+    return dataclasses.replace(source, way="tus", batch_id=None)
 
 
 def routes(
@@ -87,7 +87,7 @@ def routes(
     who: tuple[type[ImagesvcError], ...],
     **shared: Any,
 ) -> APIRouter:
-    """The same protocol for each door; ``who`` is how each refuses strangers."""
+    """The same protocol for users and links; ``who`` is how each refuses strangers."""
     router = APIRouter(prefix=prefix, tags=["resumable upload"], route_class=TusRoute, **shared)
     Beginning = Annotated[Entry, Depends(begin)]  # noqa: N806 - a type
     GoingOn = Annotated[Entry, Depends(go_on)]  # noqa: N806
@@ -95,7 +95,7 @@ def routes(
     @router.options("", status_code=204, responses=problems(*who), openapi_extra=openapi.CAPABILITIES)
     async def resumable_capabilities(entry: Beginning) -> Response:
         """What of tus is spoken here, and how large a file may be."""
-        return Response(None, 204, headers.capabilities(max_file_bytes=entry.door.max_file_bytes))
+        return Response(None, 204, headers.capabilities(max_file_bytes=entry.source.max_file_bytes))
 
     @router.post(
         "", status_code=201, responses=openapi.CREATED | problems(*who, *openapi.CREATION), openapi_extra=openapi.CREATE
@@ -122,12 +122,12 @@ def routes(
     @router.delete("/{upload_id}", status_code=204, responses=problems(*who, *openapi.TELLING))
     async def terminate_resumable_upload(request: Request, upload_id: str, entry: GoingOn) -> Response:
         """End an upload and free what it has. An image that it has led to stays."""
-        await _resumables(request).terminate(entry.door, _id(upload_id))
+        await _resumables(request).terminate(entry.source, _id(upload_id))
         return Response(None, 204)
 
     @router.options("/{upload_id}", include_in_schema=False)
     async def resumable_capabilities_again(entry: GoingOn) -> Response:
-        return Response(None, 204, headers.capabilities(max_file_bytes=entry.door.max_file_bytes))
+        return Response(None, 204, headers.capabilities(max_file_bytes=entry.source.max_file_bytes))
 
     @router.post("/{upload_id}", include_in_schema=False)
     async def overridden_method(request: Request, upload_id: str, entry: GoingOn) -> Response:
@@ -138,7 +138,7 @@ def routes(
             case "HEAD":
                 return await _tell(request, entry, upload_id)
             case "DELETE":
-                await _resumables(request).terminate(entry.door, _id(upload_id))
+                await _resumables(request).terminate(entry.source, _id(upload_id))
                 return Response(None, 204)
             case _:
                 raise TusHeader("A POST to an upload needs X-HTTP-Method-Override: PATCH, HEAD or DELETE.")
@@ -155,12 +155,12 @@ async def _create(request: Request, entry: Entry) -> Response:
     metadata = sent.get("upload-metadata", "")
     body = _body(request) if has_body else None
     upload = await _resumables(request).create(
-        entry.door, length=length, sent_metadata=metadata, fields=headers.parse_metadata(metadata)
+        entry.source, length=length, sent_metadata=metadata, fields=headers.parse_metadata(metadata)
     )
     location = {"Location": f"{entry.path}/{upload['id']}"}
     if body is not None:
         try:
-            upload = await _resumables(request).append(entry.door, upload["id"], body, offset=0)
+            upload = await _resumables(request).append(entry.source, upload["id"], body, offset=0)
         except ImagesvcError as error:
             error.headers |= location
             raise
@@ -168,7 +168,7 @@ async def _create(request: Request, entry: Entry) -> Response:
 
 
 async def _tell(request: Request, entry: Entry, upload_id: str) -> Response:
-    upload = await _resumables(request).tell(entry.door, _id(upload_id))
+    upload = await _resumables(request).tell(entry.source, _id(upload_id))
     told = {"Upload-Length": str(upload["length"])} | _standing(upload, entry)
     if upload["metadata"]:
         told["Upload-Metadata"] = upload["metadata"]
@@ -178,7 +178,7 @@ async def _tell(request: Request, entry: Entry, upload_id: str) -> Response:
 async def _append(request: Request, entry: Entry, upload_id: str) -> Response:
     _require_offset_stream(request)
     offset = headers.upload_offset(request.headers.get("upload-offset"))
-    upload = await _resumables(request).append(entry.door, _id(upload_id), _body(request), offset=offset)
+    upload = await _resumables(request).append(entry.source, _id(upload_id), _body(request), offset=offset)
     return Response(None, 204, _standing(upload, entry))
 
 
@@ -193,11 +193,11 @@ def _require_offset_stream(request: Request) -> None:
         raise NotOffsetStream(f"`Content-Type: {headers.OFFSET_STREAM}` is needed.")
 
 
-def _body(request: Request) -> Body:
+def _body(request: Request) -> PatchBody:
     checksum = request.headers.get("upload-checksum")
     accept_large_body(request)
-    return Body(
-        stream=Pace(web_part(request, Settings), _arriving(request)),
+    return PatchBody(
+        stream=TimedBody(web_part(request, Settings), _arriving(request)),
         declared_bytes=declared_bytes(request),
         checksum=None if checksum is None else Checksum(checksum),
     )
@@ -211,8 +211,8 @@ async def _arriving(request: Request) -> AsyncIterator[bytes]:
         raise ClientGone from error
 
 
-def _resumables(request: Request) -> Resumables:
-    return web_part(request, Resumables)
+def _resumables(request: Request) -> ResumableUploads:
+    return web_part(request, ResumableUploads)
 
 
 def _id(text: str) -> UUID:

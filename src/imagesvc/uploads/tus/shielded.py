@@ -11,7 +11,7 @@ from imagesvc.errors import ImagesvcError
 log = structlog.get_logger(__name__)
 
 
-class Afterwork:
+class ShieldedWork:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
