@@ -1,13 +1,20 @@
-"""Accounts: who may come in, with which credential, and what each credential may do.
+"""Accounts: who is calling, with which credential, and what each credential may do.
 
-    service.py     who is calling: the admin token, an API key or an access token, judged by the row at each request
-    users.py       accounts: make, change, delete            removal.py   the task that removes all that one had
-    logins.py      password against access token             passwords.py rules and Argon2id
-    keys.py        API keys                                  router.py    the routes, and the caller for every feature
+    router.py        the routes; `CurrentCaller` and `OptionalCaller` for every other feature
+    service.py       the caller behind a credential: admin token, API key or access token; scopes and roles
+    users.py         accounts: create, change, delete
+    logins.py        exchanges a password for an access token; slows failed logins
+    passwords.py     rules for passwords, and Argon2id
+    keys.py          API keys
+    account_data.py  how a feature registers what belongs to an account
+    queries.py       statements: asyncpg for credentials, which every request checks; the ORM for the rest
+    models.py        tables: users, API keys, failed logins
+    schemas.py       request and response bodies
+    errors.py        failures of these routes
 
-States of an account, and who moves them::
+States of an account, and who changes them::
 
-    enabled <--admin--> disabled                   tokens end for good, keys, links and shares as long as it lasts
-    either  --admin or itself--> being deleted     a task takes the images in batches, then the row; a crash leaves
-                                                   the task, and until it has ended nobody sees any of it
+    enabled <--admin--> disabled                   access tokens end for good; keys, links and shares while disabled
+    either  --admin or the account--> deleted      nobody sees its data from then on; a task removes the rows in
+                                                   batches (operations/account_removal.py) and survives a crash
 """

@@ -1,13 +1,29 @@
-"""Images and blobs: read, develop, delete.
+"""Images and blobs: read, process, edit, delete.
 
-States of a blob and of an image, and who moves them::
+    router.py               routes: an image, its original and renditions, an upload, a link's receipt
+    service.py              reads for a caller; waits for processing; renditions on request
+    editing.py              title, description, visibility; deletion
+    search/                 finds images by filters
+    similar/                finds near-duplicates
+    shares/                 shows one image to whoever has the URL
+    processing_tasks.py     what the worker does: facts and renditions in the sandbox, then one transaction
+    handlers.py             the kinds of task, with their retry policies
+    processing_problems.py  the problems that processing can end with
+    retry.py                makes failed or rejected images pending again
+    store_time_zone.py      the offset of a local time in a store's time zone
+    account_data.py         what belongs to an account
+    queries.py              statements: asyncpg for reads, which are one round trip each; the ORM for the rest
+    models.py               tables: blobs, images, renditions, perceptual hashes, shares
+    schemas.py              response bodies, written as JSON
+    examples.py             examples for the OpenAPI page
+    errors.py               failures of these routes
 
-    pending --worker--> ready       facts and the eager renditions are there
-            --worker--> rejected    the file's fault: broken, too many pixels, a bomb
-            --worker--> failed      ours: the last attempt to process it failed
+States of a blob and of an image, and who changes them::
+
+    pending --worker--> ready       facts and the eager renditions exist
+            --worker--> rejected    the file's fault: broken, too many pixels, decompression bomb
+            --worker--> failed      our fault: the last attempt failed
     failed  --upload of the same content--> pending
 
-``service`` reads, ``search/`` and ``similar/`` find, ``changes`` changes and deletes, ``shares/`` shows one to whoever
-has a URL, ``processor`` is what the worker does.
-A crash of the worker leaves a task whose lease runs out, and held keys that the reaper frees.
+A crash of the worker leaves a task whose lease expires, and held keys that the reaper deletes.
 """

@@ -1,5 +1,6 @@
 """Object storage.
 
-bucket.py         the S3 bucket
-loose_objects.py  keys that may exist in the bucket while nothing owns them, and the reaper that deletes them
+bucket.py         the S3 bucket: put, read, delete, multipart uploads
+loose_objects.py  keys that nothing owns, and the reaper that deletes their objects
+models.py         table: loose objects
 """

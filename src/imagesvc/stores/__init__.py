@@ -1,1 +1,10 @@
-"""The store master: one store at a time, or a CSV file of them."""
+"""The store master: one store at a time, or a CSV file of them.
+
+router.py    the routes
+service.py   put, get, list, import
+csv_file.py  reads the CSV file as it streams in
+queries.py   statements (ORM)
+models.py    table: stores
+schemas.py   request and response bodies
+errors.py    failures of these routes
+"""

@@ -1,5 +1,10 @@
-"""Near-duplicates of an image among those that somebody may see, by the perceptual hashes of their blobs.
+"""Near-duplicates of an image among those that a caller may see, by the perceptual hashes of their blobs.
 
-The search is exact: bands of the hash (``processing/hash_bands.py``) lead to all that may be near, and each is compared
-whole. Which images somebody may see is asked only of the near ones, the nearest first (docs/decisions/0006).
+    router.py   the route
+    service.py  runs the search with asyncpg
+    queries.py  the statement
+    schemas.py  the response body
+
+The search is exact: bands of the hash (``processing/hash_bands.py``) find every candidate, and each candidate is
+compared in full. Visibility is checked for near candidates only, the nearest first (docs/decisions/0006).
 """

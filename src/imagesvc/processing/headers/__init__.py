@@ -1,7 +1,12 @@
-"""What files say about themselves: one bounded reader per format, no imaging library, nothing decoded.
+"""What files say about themselves: one bounded reader per format, without an imaging library; nothing is decoded.
 
-``header.py`` has what comes out, ``directories.py`` the tag directories that TIFF and EXIF share; the rest are readers.
-They raise only Refusal. Sizes found here are stored sizes; the limits are checked against them before any decoder runs.
+    header.py          the result, and how reading can fail
+    jpeg.py png.py webp.py gif.py tiff.py bmp.py
+                       one reader each
+    isobmff.py         HEIC, HEIF and AVIF
+    tiff_directory.py  tag directories, which TIFF and EXIF share
+
+Readers raise only Refusal. Sizes are stored sizes; the limits are checked against them before any decoder runs.
 """
 
 from imagesvc.processing.headers.bmp import read_bmp

@@ -1,7 +1,13 @@
-"""What the metadata tells: camera, exposure, time and place, from EXIF and, field by field where EXIF has none, XMP.
+"""Camera, exposure, time and place from EXIF and, for each field that EXIF lacks, XMP.
 
-Bad metadata is never an error: the field is absent and a note says so. ``tags.py`` and ``xmp.py`` read single values;
-``camera.py``, ``exposure.py``, ``capture.py`` and ``place.py`` make sense of them; nothing here touches pixels.
+    tags.py      single EXIF and XMP values as clean Python values
+    xmp.py       the XMP properties that are used (ISO 16684-1)
+    camera.py    make, model and lens; the one name under which all spellings of a model are counted
+    exposure.py  f-number, exposure time, ISO and focal length
+    capture.py   capture time by the camera's clock, and its offset from UTC
+    place.py     latitude, longitude and altitude
+
+Bad metadata is never an error: the field is absent, and a note says so. Nothing here reads pixels.
 """
 
 from dataclasses import dataclass

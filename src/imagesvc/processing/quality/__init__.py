@@ -1,14 +1,12 @@
-"""What the score is made from: one physical measurement a module, each blind to what the others measure.
+"""Measurements for the score: one physical quantity a module, independent of the others.
 
-::
+    luma.py            luma of pixels as a stack of equally large planes; small shared filters
+    tiles.py           where to cut native-resolution tiles from a large picture: its busiest and its calmest places
+    sharpness.py       width of the strongest edges, in pixels, in each of four directions
+    noise.py           residue of the calmest blocks without their smooth part, in grey levels
+    jpeg_artifacts.py  quantization steps of JPEG, and visible jumps on its 8 x 8 grid
+    exposure.py        where the highlights end, what is clipped, how far the tones are spread
 
-    planes.py   luma of pixels, as a stack of equally large planes; the small filters that the others share
-    tiles.py    where to cut native-resolution tiles from a large picture: its busiest and its calmest places
-    edges.py    sharpness: how wide the strongest edges are, in pixels, in each of four directions
-    grain.py    noise: what is left in the calmest blocks once everything smooth is taken away, in grey levels
-    blocks.py   compression: the steps that JPEG rounded its coefficients to, and the visible jumps on its 8 x 8 grid
-    tones.py    exposure and contrast: where the highlights end, what is clipped, how far the tones are spread
-
-They return quantities (pixels, grey levels, fractions), not judgements: ``processing/score.py`` judges. None of them
-changes when the picture is mirrored or turned by a right angle, but for the pixels that fall off a border.
+They return quantities (pixels, grey levels, fractions); ``processing/score.py`` turns them into a score. None changes
+when the picture is mirrored or turned by a right angle, except for pixels at the border.
 """

@@ -1,8 +1,11 @@
 """Pixel layouts that Pillow does not know: BMP with any bit fields, TIFF with any depth, planes or byte order.
 
-Only what is stored plainly or nearly so (uncompressed, Deflate, PackBits); ``samples.py`` scales what is read to 8
-bits. Tried after Pillow has declined, so a real photograph never gets here, and before it for the one layout that
-Pillow takes for another.
+    bmp.py      BMP with bit fields
+    tiff.py     TIFF that is uncompressed, Deflate or PackBits
+    samples.py  scales samples to 8 bits
+
+Tried after Pillow has declined, so ordinary photographs never get here; and before Pillow for the one layout that it
+misreads.
 """
 
 from PIL import Image

@@ -1,19 +1,23 @@
-"""Run decoders where they can harm only themselves.
+"""Runs decoders in processes where a hostile file harms only itself.
 
-::
-
-    worker process                     zygote                             one process an image
-    sandbox.py   keeps a zygote  --->  zygote.py   forks, watches   --->  child.py   confines itself (confinement.py),
-    scratch.py   folders in memory     the clock, buries                  then runs imagesvc.processing.pipeline
+    sandbox.py       for the worker: starts the zygote, runs one image
+    scratch.py       folders in memory for the files of one image
+    zygote.py        forks one child per image, enforces its time limit, kills its process group
+    child.py         confines itself, then runs ``imagesvc.processing.pipeline``
+    confinement.py   resource limits, user, namespaces
+    system_calls.py  the system-call filter
+    libraries.py     imports that happen once, in the zygote
+    protocol.py      the JSON messages between worker, zygote and child
+    files.py         descriptors that are passed along
 
 The zygote is started by exec with an empty environment and one descriptor, its control socket. It imports the imaging
-libraries once, so that a fork costs milliseconds, and never reads a byte of an image. Each request arrives as a small
-JSON message (protocol.py) with open descriptors: the original, readable; the reply and each file that may come out,
-writable. So the child needs no name in the file system, cannot create files, and cannot make us follow a link.
+libraries once, so that a fork costs milliseconds, and never reads a byte of an image. Each request is a small JSON
+message with open descriptors: the original, readable; the reply and each possible output file, writable. So the child
+needs no name in the file system, cannot create files, and cannot make us follow a link.
 
-What ends a child: its own exit; its clock (the zygote kills its process group, and whatever it left behind); the end of
-the zygote or of the worker (parent-death signals, and the closed socket). What a crash leaves: a scratch folder in
-memory, which the next start of a worker removes (its lock is free).
+A child ends by its own exit, by its time limit (the zygote kills its process group), or with the zygote or the worker
+(parent-death signals, and the closed socket). A crash leaves a scratch folder in memory, which the next start of a
+worker removes (its lock is free).
 """
 
 from imagesvc.processing.sandbox.sandbox import Sandbox

@@ -1,6 +1,9 @@
-"""Batches: many files in one JSON request, and what came in together by whatever way.
+"""Batches: many files in one JSON request, and the uploads of one request by any way.
 
-json_stream.py  pulls tokens out of a JSON text as it arrives
-items.py        its items: the fields, and a file's bytes
-service.py      admits the items; pages of batches         queries.py  batches with their uploads
+router.py       the routes
+service.py      admits the items; pages of batches
+json_stream.py  reads tokens of a JSON text as it arrives
+items.py        the items: their fields, and the bytes of a file
+queries.py      batches with their uploads (asyncpg)
+schemas.py      request and response bodies, for the OpenAPI page
 """

@@ -1,1 +1,5 @@
-"""What need not be sent: asked by users about their own images, by links about what came through them."""
+"""Which contents need not be sent: users ask about their own images, links about what came through them.
+
+router.py   the routes
+service.py  runs the statements with asyncpg
+"""
