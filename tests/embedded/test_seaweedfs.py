@@ -204,4 +204,9 @@ async def until_it_answers(storage: Storage) -> None:
 
 
 async def read(storage: Storage, key: str) -> bytes:
-    return b"".join([chunk async for chunk in storage.read(key)])
+    """The object, once its volume has registered with the restarted server. Raises ObjectGone when it is lost."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(StorageAway):
+                return b"".join([chunk async for chunk in storage.read(key)])
+            await asyncio.sleep(0.05)
