@@ -1,52 +1,59 @@
-# Everything a contributor or an operator of one machine needs; `make` lists it. Needs Python 3.11 or newer, and make.
+# Targets for contributors and for operators of one machine; `make` lists them. Needs Python 3.11 or newer.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# where `make up` keeps its data, and more options for it: make up ARGS="--port 8080"
+# options of `up`, `serve`, `worker` and `migrate`: make up ARGS="--port 8080"
 ARGS   ?=
 # what `make test` runs: make test TESTS=tests/links
 TESTS  ?= tests
-# processes of `make test`: two a core, since a test that kills and waits uses none
+# processes of `make test`: two a core, because tests that kill and wait use no CPU
 JOBS   ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 
 .DEFAULT_GOAL := help
 .PHONY: help install up serve worker migrate test check format bench lock clean
 
-help:  ## List what can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(VENV)/installed  ## Make .venv and install the locked packages and this project into it
+##@ Run the service
 
-up: install  ## Start everything on this machine (PostgreSQL, Valkey, S3, API, worker) and print the URL and the token
+up: install  ## Start everything on this machine; print the URL and the admin token
 	$(BIN)/imagesvc up $(ARGS)
 
-serve: install  ## Run the API alone, against the servers that the environment names
+serve: install  ## Run the API against the servers that the environment names
 	$(BIN)/imagesvc serve $(ARGS)
 
-worker: install  ## Run one background worker alone
+worker: install  ## Run one worker against the servers that the environment names
 	$(BIN)/imagesvc worker $(ARGS)
 
-migrate: install  ## Bring the database that the environment names to the newest schema
+migrate: install  ## Bring the database to the newest schema
 	$(BIN)/imagesvc migrate $(ARGS)
+
+##@ Change the service
+
+install: $(VENV)/installed  ## Create .venv and install the locked packages and this project into it
 
 test: install  ## Run all tests, against real servers that they start themselves
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(TESTS)
 
-check: install  ## Look at the code without running it: style, types, which way imports point
+check: install  ## Check style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-format: install  ## Put the code into its agreed form
+format: install  ## Format the code and fix what can be fixed automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+##@ Now and then
 
 bench: install  ## Measure on this machine and write docs/performance.md
 	$(BIN)/python -m bench
 
-lock: install  ## Resolve the dependencies anew into requirements/*.lock (needs the package index)
+lock: install  ## Resolve the dependencies again into requirements/*.lock
 	$(BIN)/pip install --quiet uv
 	$(call resolve,base)
 	$(call resolve,embedded,--extra embedded)
