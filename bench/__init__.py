@@ -1,23 +1,45 @@
-"""What backs each figure in docs/performance.md; ``python -m bench`` measures, prints and writes it.
+"""Measures every figure in docs/performance.md: ``python -m bench`` measures, prints and writes the document.
 
-A section is a module with this function and a line in ``sections.py``::
+A section is a module with this function and an entry in ``sections.py``::
 
     async def measure(servers: Servers) -> str:
-        '''Figures as Markdown: a table, and what they are held against.'''
-        settings = await servers.fresh("reads")  # a migrated database and a bucket of its own
-        async with web(settings, servers.folder / "web.log") as (url, pid):  # `imagesvc serve` (bench/programs.py)
+        '''Figures as Markdown: a table and the target.'''
+        settings = await servers.new_settings("reads")  # a migrated database and a bucket of its own
+        async with web(settings, servers.folder / "web.log") as (url, pid):  # runs `imagesvc serve` (programs.py)
             ...
 
-The figures replace what stands between ``<!-- measured: NAME -->`` and ``<!-- end of NAME -->`` in the document, below
-a line that tells command, date and machine. Explanations are written by hand around it, and stay. What is compared is
-measured in turns within one run, several rounds of it, and told as the median with the least and the most beside it.
-A section takes two minutes at the most and says on stderr what it does (``progress.say``).
+The figures replace the text between ``<!-- measured: NAME -->`` and ``<!-- end of NAME -->`` in the document. Their
+first line names the command, the date and the machine. The text around the markers is written by hand and is kept.
+Candidates that are compared take turns within one run of several rounds; the figures are medians with minimum and
+maximum. A section takes at most two minutes and logs its progress to stderr (``log_progress``).
 
-sections.py    the list of sections
-page.py        the figures' places in docs/performance.md
-machine.py     the circumstances of a run
-servers.py     PostgreSQL, Valkey and S3 of a run, synced to disk as in production, in a temporary folder
-programs.py    processes of a run and what they used; load.py and direct.py are such processes
+    sections.py            the list of sections
+    document.py            replaces the figures in docs/performance.md
+    environment.py         describes the machine and the run
+    servers.py             PostgreSQL, Valkey and S3 for a run, synced to disk as in production, in a temporary folder
+    programs.py            starts the processes of a run and measures their CPU time and memory
+    rounds.py              order of the candidates, ratios, median with minimum and maximum
+    progress.py            progress messages on stderr
+    api.py                 HTTP clients and links of a running service
+    generated_files.py     upload files with different contents
+    photos.py              photos for score.py and perceptual_hash.py
+    search_data.py         a million images for search.py
 
-score.py and perceptual_hash.py are experiments on pixels and run by themselves (docs/decisions/0006-judging-pixels.md).
+Sections:
+
+    uploads.py  batches.py  resumable.py  concurrent_clients.py  reads.py  processing.py  ready.py  resizes.py
+    visits.py  jobs.py  stats.py  search.py  cli_upload.py
+
+Programs that sections run as processes of their own:
+
+    upload_client.py       sends files over HTTP
+    read_client.py         sends requests without a body
+    direct_put.py          PUTs files into the S3 server, without the service
+    bare_app.py            a minimal web application that receives, hashes and stores a file
+    bare_client.py         a minimal upload client
+
+Experiments on image quality and similarity, run on their own (docs/decisions/0006-quality-score.md):
+
+    score.py               how well the quality score follows damage
+    perceptual_hash.py     accuracy and speed of the search for near-duplicates
 """

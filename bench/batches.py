@@ -7,11 +7,11 @@ from time import perf_counter
 
 import httpx
 
-from bench.clients import owner
-from bench.files import Files
-from bench.programs import count_memory_anew, cpu_seconds, max_memory_bytes, memory_bytes, web
-from bench.progress import say
-from bench.rounds import ratios, spread, turns
+from bench.api import admin_client
+from bench.generated_files import GeneratedFiles
+from bench.programs import cpu_seconds, max_memory_bytes, memory_bytes, reset_max_memory, web
+from bench.progress import log_progress
+from bench.rounds import ratios, rotated, spread
 from bench.servers import Servers
 
 ROUNDS = 4
@@ -21,7 +21,7 @@ BOUNDARY = "a-boundary-of-the-benchmark"
 
 
 def form(images: int, size: int) -> tuple[str, str, bytes]:
-    files, pieces = Files(size), []
+    files, pieces = GeneratedFiles(size), []
     for number in range(images):
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{number}.jpg"\r\n\r\n'
         pieces += [head.encode(), bytes(files.next()), b"\r\n"]
@@ -30,12 +30,12 @@ def form(images: int, size: int) -> tuple[str, str, bytes]:
 
 
 def batch(images: int, size: int) -> tuple[str, str, bytes]:
-    files = Files(size)
+    files = GeneratedFiles(size)
     pieces = [b'{"filename": "a.jpg", "file": "%b"}' % base64.b64encode(files.next()) for _ in range(images)]
     return "/v1/batches", "application/json", b'{"images": [' + b", ".join(pieces) + b"]}"
 
 
-WAYS: dict[str, Callable[[int, int], tuple[str, str, bytes]]] = {"form": form, "JSON batch": batch}
+METHODS: dict[str, Callable[[int, int], tuple[str, str, bytes]]] = {"form": form, "JSON batch": batch}
 
 
 class Sent:
@@ -47,11 +47,11 @@ class Sent:
         self.memory: list[float] = []
 
     async def send(self, client: httpx.AsyncClient, pid: int, way: str, images: int, size: int) -> None:
-        path, media_type, body = WAYS[way](images, size)
-        count_memory_anew(pid)
-        memory, cpu, began = memory_bytes(pid), cpu_seconds(pid), perf_counter()
+        path, media_type, body = METHODS[way](images, size)
+        reset_max_memory(pid)
+        memory, cpu, started = memory_bytes(pid), cpu_seconds(pid), perf_counter()
         answer = await client.post(path, content=body, headers={"Content-Type": media_type})
-        seconds = perf_counter() - began
+        seconds = perf_counter() - started
         created = [result["status"] for result in answer.raise_for_status().json()["results"]].count("created")
         if created != images:
             raise RuntimeError(f"{created} of {images} were taken")
@@ -65,16 +65,16 @@ async def measure(servers: Servers) -> str:
         "| images | way | images/s | of the form | CPU ms an image | of the form | memory on top, MB |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    settings = await servers.fresh("batches")
-    async with web(settings, servers.folder / "web.log") as (url, pid), owner(url, settings) as client:
-        for way in WAYS:
+    settings = await servers.new_settings("batches")
+    async with web(settings, servers.folder / "web.log") as (url, pid), admin_client(url, settings) as client:
+        for way in METHODS:
             await Sent().send(client, pid, way, 20, 1_000_000)
         for name, (images, size) in {**SHAPES, **MAX_MEMORY}.items():
             sent: dict[str, Sent] = defaultdict(Sent)
             rounds = ROUNDS if name in SHAPES else 2
             for number in range(rounds):
-                say(f"{name}, round {number + 1} of {rounds}")
-                for way in turns(list(WAYS), number):
+                log_progress(f"{name}, round {number + 1} of {rounds}")
+                for way in rotated(list(METHODS), number):
                     await sent[way].send(client, pid, way, images, size)
             form = sent["form"]
             for way, one in sent.items():

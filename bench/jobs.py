@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import psutil
 
-from bench.clients import owner
+from bench.api import admin_client
 from bench.programs import memory_bytes, web, worker
-from bench.progress import say
+from bench.progress import log_progress
 from bench.rounds import spread
 from bench.servers import Servers
 from tests.support.image_server import ImageServer, image_server
@@ -68,22 +68,22 @@ def worker_memory(pid: int) -> float:
 
 
 async def measure(servers: Servers) -> str:
-    settings = await servers.fresh("jobs", fetch_allow=("127.0.0.1/32",))
+    settings = await servers.new_settings("jobs", fetch_allow=("127.0.0.1/32",))
     async with (
         image_server() as server,
         web(settings, servers.folder / "jobs.log") as (url, _),
         worker(settings, servers.folder / "worker.log") as pid,
-        owner(url, settings) as client,
+        admin_client(url, settings) as client,
     ):
         await client.put("/v1/stores/S00000001", json={"store_name": "STORE 1", "area": "1"})
         urls = [pictures(server, f"job{n}", IMAGES_OF_A_JOB) for n in range(JOBS)]
-        memory, begun = [worker_memory(pid)], time.perf_counter()
+        memory, started = [worker_memory(pid)], time.perf_counter()
         taken, job_ids = [], []
         for some in urls:
             submitted = time.perf_counter()
             job_ids.append(await submit(client, some))
             taken.append((time.perf_counter() - submitted) * 1000)
-        say(f"{JOBS} jobs of {IMAGES_OF_A_JOB:,} images")
+        log_progress(f"{JOBS} jobs of {IMAGES_OF_A_JOB:,} images")
 
         async def watch() -> None:
             while True:
@@ -94,7 +94,7 @@ async def measure(servers: Servers) -> str:
         small_seconds, upload_seconds, shares = await in_the_middle(client, server, job_ids)
         for job_id in job_ids:
             await until_images(client, job_id, ended=IMAGES_OF_A_JOB)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         watching.cancel()
         ended = [await job(client, job_id) for job_id in job_ids]
     assert [one["done"] for one in ended] == [IMAGES_OF_A_JOB] * JOBS, ended
@@ -121,9 +121,9 @@ async def in_the_middle(
 
     await until_images(client, job_ids[0], ended=IMAGES_OF_A_JOB // 4)
     shares = [(await job(client, job_id))["done"] for job_id in job_ids]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     await until_images(client, await submit(client, pictures(server, "small", 5)), ended=5, look_seconds=0.05)
-    small_seconds, begun = time.perf_counter() - begun, time.perf_counter()
+    small_seconds, started = time.perf_counter() - started, time.perf_counter()
     sent = await client.post("/v1/images", files=[("file", ("a.jpg", jpeg(seed=2, size=(320, 240))))])
     await client.get(f"{sent.json()['results'][0]['url']}?wait=30")
-    return small_seconds, time.perf_counter() - begun, shares
+    return small_seconds, time.perf_counter() - started, shares

@@ -82,17 +82,17 @@ def accuracy(images: dict[str, Image.Image]) -> None:
     photo = np.asarray(Image.effect_noise((640, 480), 60).convert("RGB"))
     times = []
     for _ in range(30):
-        began = time.process_time()
+        started = time.process_time()
         perceptual_hash(photo)
-        times.append(time.process_time() - began)
+        times.append(time.process_time() - started)
     print(f"\nCPU of one hash of 640 x 480: {min(times) * 1000:.2f} ms (luma alone: {_luma_ms(photo):.2f} ms).")
 
 
 def _luma_ms(photo: Pixels) -> float:
-    began = time.process_time()
+    started = time.process_time()
     for _ in range(10):
         luma(photo)
-    return (time.process_time() - began) * 100
+    return (time.process_time() - started) * 100
 
 
 # nearest first and joined one by one: the planner, who cannot know how few are near, would read all visible images
@@ -110,7 +110,7 @@ BY_BANDS = " UNION ".join(
     f"{COMPARE_ALL} AND (hash >> {shift} & 65535) = ANY(${place}::bigint[])"
     for place, shift in enumerate(SHIFTS, start=4)
 )
-WAYS = {"comparing all": COMPARE_ALL, "by bands": BY_BANDS}
+METHODS = {"comparing all": COMPARE_ALL, "by bands": BY_BANDS}
 
 
 def arguments_of(way: str, value: int, max_distance: int) -> list[Any]:
@@ -182,13 +182,13 @@ async def time_ways(
     random = np.random.default_rng(max_distance)
     chosen = [int(value) for value in hashes[random.integers(0, len(hashes), QUERIES)]]
     truth: list[list[tuple[int, int]]] = []
-    for way, near in WAYS.items():
+    for way, near in METHODS.items():
         statement = VISIBLE.format(near=near, nearest=NEAREST)
         times, found = [], []
         for value in chosen:
-            began = time.perf_counter()
+            started = time.perf_counter()
             rows = await connection.fetch(statement, *arguments_of(way, value, max_distance))
-            times.append((time.perf_counter() - began) * 1000)
+            times.append((time.perf_counter() - started) * 1000)
             found.append([(row["id"], row["distance"]) for row in rows])
         truth = truth or found
         median, high = np.quantile(times, (0.5, 0.95))

@@ -1,4 +1,4 @@
-"""Photos for the experiments on pixels: those that scikit-image carries (extra `bench`), or the files of a folder."""
+"""Photos for score.py and perceptual_hash.py: those of scikit-image (extra `bench`), or the files of a folder."""
 
 from pathlib import Path
 from types import ModuleType
@@ -11,9 +11,9 @@ from PIL import Image, ImageOps
 Pixels = NDArray[np.uint8]
 
 _PACKAGED = ("astronaut", "camera", "cat", "coffee", "rocket")
-# every part of the picture is the same stuff: hard for whatever looks for calm places or edges
+# the whole image is one texture: hard for measurements that look for smooth areas or edges
 _TEXTURES = ("brick", "coins", "grass", "gravel")
-_SMALLEST_SIDE = 200
+_MIN_SIDE = 200
 
 
 def packaged_photos() -> dict[str, Image.Image]:
@@ -29,7 +29,7 @@ def packaged_textures() -> dict[str, Image.Image]:
 
 
 def photos_of(folder: Path) -> dict[str, Image.Image]:
-    """All pictures below the folder that can be read and have 200 pixels each way, upright, by name."""
+    """All readable images below the folder with at least 200 pixels on each side, upright, by file name."""
     pillow_heif.register_heif_opener()
     photos = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -38,13 +38,13 @@ def photos_of(folder: Path) -> dict[str, Image.Image]:
                 upright = ImageOps.exif_transpose(image).convert("RGB")
         except (OSError, ValueError, SyntaxError):
             continue
-        if min(upright.size) >= _SMALLEST_SIDE:
+        if min(upright.size) >= _MIN_SIDE:
             photos[path.name] = upright
     return photos
 
 
 def pixels(image: Image.Image, *, long_side: int) -> Pixels:
-    """Reduced to that long side at most."""
+    """The pixels of an image, reduced so that its long side is at most ``long_side``."""
     reduction = min(1.0, long_side / max(image.size))
     size = (max(1, round(image.width * reduction)), max(1, round(image.height * reduction)))
     return np.asarray(image if reduction == 1 else image.resize(size, Image.Resampling.LANCZOS))
@@ -54,6 +54,8 @@ def _scikit_image_data() -> ModuleType:
     try:
         import skimage.data
     except ImportError as missing:
-        raise SystemExit("the photos are scikit-image's: pip install 'imagesvc[bench]', or name a folder") from missing
+        raise SystemExit(
+            "the default photos are part of scikit-image: pip install 'imagesvc[bench]', or name a folder"
+        ) from missing
     data: ModuleType = skimage.data
     return data

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from bench.progress import say
+from bench.progress import log_progress
 from bench.servers import Servers
 from imagesvc.processing.color import to_srgb
 from imagesvc.processing.contract import Processed, Work
@@ -68,9 +68,9 @@ class Stages:
     def measure(self, name: str, work: Callable[[], T], runs: int = RUNS) -> T:
         best, result = float("inf"), None
         for _ in range(runs):
-            began = time.process_time()
+            started = time.process_time()
             result = work()
-            best = min(best, time.process_time() - began)
+            best = min(best, time.process_time() - started)
         self.milliseconds[name] = best * 1000
         return result  # type: ignore[return-value]
 
@@ -114,15 +114,15 @@ async def _sandboxed(stages: Stages, data: bytes) -> None:
         for _ in range(RUNS):
             async with sandbox.scratch() as folder:
                 (folder / "original").write_bytes(data)
-                began = time.monotonic()
+                started = time.monotonic()
                 outcome = await sandbox.run(Work(), folder)
-                wall.append(time.monotonic() - began)
+                wall.append(time.monotonic() - started)
                 assert isinstance(outcome, Processed)
                 cpu.append(outcome.cpu_seconds)
                 (folder / "original").write_bytes(b"not an image")
-                began = time.monotonic()
+                started = time.monotonic()
                 await sandbox.run(Work(), folder)
-                refused.append(time.monotonic() - began)
+                refused.append(time.monotonic() - started)
     stages.milliseconds["**in the sandbox, with score and hash**"] = min(cpu) * 1000
     stages.milliseconds["its wall time"] = min(wall) * 1000
     stages.milliseconds["wall time of a refusal (fork, confinement)"] = min(refused) * 1000
@@ -133,13 +133,13 @@ def whole(data: bytes, work: Work) -> None:
 
 
 def _discard(index: int, data: bytes) -> None:
-    """Files are measured elsewhere."""
+    """GeneratedFiles are measured elsewhere."""
 
 
 async def measure(_: Servers) -> str:
     columns = {}
     for name, size in SIZES.items():
-        say(f"a photo of {name}")
+        log_progress(f"a photo of {name}")
         columns[name] = await stages_of(size)
     names = list(next(iter(columns.values())).milliseconds)
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The processes of a run: started, asked, measured and ended."""
+"""Starts, queries, measures and stops the processes of a run."""
 
 import asyncio
 import contextlib
@@ -20,57 +20,58 @@ MAX_ANSWER_SECONDS = 300.0
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used, in the kernel too; to the kernel's tick (10 ms)."""
+    """CPU time of a process in user and kernel mode; the resolution is the kernel's tick (10 ms)."""
     times = psutil.Process(pid).cpu_times()
     return times.user + times.system
 
 
 def memory_bytes(pid: int) -> int:
-    """What a process has in memory now."""
+    """Current resident memory of a process."""
     return int(psutil.Process(pid).memory_info().rss)
 
 
 def max_memory_bytes(pid: int) -> int:
-    """The most that a process had in memory since it began, or since somebody let the kernel count anew."""
+    """Peak resident memory of a process since its start or the last ``reset_max_memory``."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("the kernel does not tell the most memory")
+    raise RuntimeError("the kernel does not report peak memory")
 
 
-def count_memory_anew(pid: int) -> None:
-    """The most memory is from now on that of after this moment."""
+def reset_max_memory(pid: int) -> None:
+    """Reset the peak memory of a process to its current memory."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-class Peer:
-    """A program that answers a line of JSON with a line of JSON (``serve_lines`` is its side)."""
+class JsonProcess:
+    """A process that answers each line of JSON on stdin with a line of JSON on stdout."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.pid = process.pid
 
-    async def ask(self, **job: Any) -> dict[str, Any]:
+    async def request(self, **arguments: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self._process.stdin.write(json.dumps(arguments).encode() + b"\n")
         async with asyncio.timeout(MAX_ANSWER_SECONDS):
             line = await self._process.stdout.readline()
         if not line:
-            raise RuntimeError("a program of the benchmark ended; see its log")
+            raise RuntimeError("a benchmark program exited; see its log")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 @contextlib.asynccontextmanager
-async def peer(module: str, log: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[Peer]:
+async def json_process(module: str, log: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[JsonProcess]:
+    """Yields a process that runs a module of the benchmark; its stderr is appended to ``log``."""
     async with _process(("-m", module), log, environ or os.environ) as process:
-        yield Peer(process)
+        yield JsonProcess(process)
 
 
 @contextlib.asynccontextmanager
 async def web(settings: Settings, log: Path, *command: str) -> AsyncIterator[tuple[str, int]]:
-    """(URL, pid) of a web process; ``command`` is what follows `python`, by default `imagesvc serve`."""
+    """Yields (URL, pid) of a web process. ``command``: arguments of `python`, by default those of `imagesvc serve`."""
     port = free_port()
     listening = settings.model_copy(update={"host": "127.0.0.1", "port": port})
     url = f"http://127.0.0.1:{port}"
@@ -79,20 +80,20 @@ async def web(settings: Settings, log: Path, *command: str) -> AsyncIterator[tup
         httpx.AsyncClient(base_url=url) as client,
     ):
 
-        async def answers() -> bool:
+        async def is_alive() -> bool:
             if process.returncode is not None:
-                raise RuntimeError("the web process ended; see its log")
+                raise RuntimeError("the web process exited; see its log")
             with contextlib.suppress(httpx.TransportError):
                 return (await client.get("/livez")).status_code == 200
             return False
 
-        await until(answers)
+        await until(is_alive)
         yield url, process.pid
 
 
 @contextlib.asynccontextmanager
 async def worker(settings: Settings, log: Path) -> AsyncIterator[int]:
-    """The pid of a worker."""
+    """Yields the pid of a worker."""
     async with _process(("-m", "imagesvc", "worker"), log, _environment(settings)) as process:
         yield process.pid
 

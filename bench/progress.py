@@ -1,7 +1,7 @@
-"""What a run is doing, on stderr: stdout has the figures alone."""
+"""Progress messages on stderr; stdout contains only the figures."""
 
 import sys
 
 
-def say(text: str) -> None:
+def log_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

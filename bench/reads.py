@@ -9,10 +9,10 @@ import asyncpg
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.clients import new_link, owner
-from bench.programs import Peer, cpu_seconds, peer, web, worker
-from bench.progress import say
-from bench.rounds import spread, turns
+from bench.api import admin_client, new_link
+from bench.programs import JsonProcess, cpu_seconds, json_process, web, worker
+from bench.progress import log_progress
+from bench.rounds import rotated, spread
 from bench.servers import Servers
 from imagesvc.settings import Settings
 from tests.support.images import jpeg
@@ -32,7 +32,7 @@ class Read:
 async def reads_of(url: str, settings: Settings) -> list[Read]:
     """An image is brought in and worked on; then nothing else happens to it."""
     link = await new_link(url, settings)
-    async with owner(url, settings) as admin, httpx.AsyncClient(timeout=60) as anyone:
+    async with admin_client(url, settings) as admin, httpx.AsyncClient(timeout=60) as anyone:
         answer = (await anyone.put(f"{link}/a.jpg", content=jpeg(size=(1600, 1200)))).raise_for_status().json()
         receipt = answer["results"][0]["upload_id"]
         upload = (await admin.get(f"/v1/uploads/{receipt}", params={"wait": 30})).raise_for_status().json()
@@ -48,9 +48,9 @@ async def reads_of(url: str, settings: Settings) -> list[Read]:
     ]
 
 
-async def send(client: Peer, url: str, read: Read, count: int) -> float:
+async def send(client: JsonProcess, url: str, read: Read, count: int) -> float:
     """Reads a second."""
-    sent = await client.ask(
+    sent = await client.request(
         url=url + read.path, headers=read.headers, status=read.status, requests=count, in_flight=IN_FLIGHT
     )
     return float(sent["requests"] / sent["seconds"])
@@ -89,7 +89,7 @@ async def s3_requests(url: str) -> float:
     return sum(sample.value for sample in found if sample.name == "imagesvc_s3_requests_total")
 
 
-async def behind(servers: Servers, settings: Settings, client: Peer, reads: list[Read]) -> dict[str, str]:
+async def behind(servers: Servers, settings: Settings, client: JsonProcess, reads: list[Read]) -> dict[str, str]:
     """What a read asks of others, by their own account: statements, their indexes, S3 requests. Not timed."""
     asked = {}
     connection = await asyncpg.connect(servers.admin_url_of(settings))
@@ -110,9 +110,9 @@ async def behind(servers: Servers, settings: Settings, client: Peer, reads: list
 
 
 async def measure(servers: Servers) -> str:
-    settings = await servers.fresh("reads")
+    settings = await servers.new_settings("reads")
     async with (
-        peer("bench.readers", servers.folder / "readers.log") as client,
+        json_process("bench.read_client", servers.folder / "readers.log") as client,
         web(settings, servers.folder / "web.log") as (url, pid),
     ):
         async with worker(settings, servers.folder / "worker.log"):
@@ -121,12 +121,12 @@ async def measure(servers: Servers) -> str:
         for read in reads:
             await send(client, url, read, READS // 4)
         for number in range(ROUNDS):
-            say(f"round {number + 1} of {ROUNDS}")
-            for read in turns(reads, number):
+            log_progress(f"round {number + 1} of {ROUNDS}")
+            for read in rotated(reads, number):
                 before = cpu_seconds(pid)
                 rates[read.name].append(await send(client, url, read, READS))
                 cpu[read.name].append((cpu_seconds(pid) - before) / READS * 1000)
-        say("what is asked of others")
+        log_progress("what is asked of others")
         asked = await behind(servers, settings, client, reads)
     lines = [
         "| read | reads/s | CPU ms a read | statements | by index | S3 requests |",

@@ -5,10 +5,10 @@ import time
 
 import httpx
 
-from bench.clients import new_link, owner
+from bench.api import admin_client, new_link
 from bench.processing import photo
 from bench.programs import cpu_seconds, web, worker
-from bench.progress import say
+from bench.progress import log_progress
 from bench.rounds import spread
 from bench.servers import Servers
 from imagesvc.settings import Settings
@@ -32,7 +32,7 @@ class Journey:
         self.worked: list[float] = []
 
     async def go(self, anyone: httpx.AsyncClient, admin: httpx.AsyncClient, link: str, body: bytes, pid: int) -> None:
-        before, began = cpu_seconds(pid), time.perf_counter()
+        before, started = cpu_seconds(pid), time.perf_counter()
         answer = (await anyone.put(f"{link}/photo.jpg", content=body)).raise_for_status().json()
         answered = time.perf_counter()
         receipt = answer["results"][0]["upload_id"]
@@ -40,28 +40,28 @@ class Journey:
         ready = time.perf_counter()
         if upload["image"]["state"] != "ready":
             raise RuntimeError(f"the photo is {upload['image']['state']}")
-        self.answered.append((answered - began) * 1000)
+        self.answered.append((answered - started) * 1000)
         self.ready.append((ready - answered) * 1000)
         self.worked.append((cpu_seconds(pid) - before) * 1000)
 
 
 async def measure(servers: Servers) -> str:
-    say("making the photos")
+    log_progress("making the photos")
     bodies = {name: photo(size) for name, size in PHOTOS.items()}
     journeys = {name: Journey() for name in PHOTOS}
-    settings: Settings = await servers.fresh("ready")
+    settings: Settings = await servers.new_settings("ready")
     async with (
         web(settings, servers.folder / "web.log") as (url, _),
         worker(settings, servers.folder / "worker.log") as worker_pid,
         httpx.AsyncClient(timeout=60) as anyone,
-        owner(url, settings) as admin,
+        admin_client(url, settings) as admin,
     ):
         link = await new_link(url, settings)
         for name, body in bodies.items():  # the worker's first photo waits for the sandbox to be there
             await Journey().go(anyone, admin, link, another(body), worker_pid)
-            say(f"{name}: {len(body):,} bytes")
+            log_progress(f"{name}: {len(body):,} bytes")
         for number in range(ROUNDS):
-            say(f"round {number + 1} of {ROUNDS}")
+            log_progress(f"round {number + 1} of {ROUNDS}")
             for name, body in bodies.items():
                 await journeys[name].go(anyone, admin, link, another(body), worker_pid)
     lines = [

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from bench.clients import owner
+from bench.api import admin_client
 from bench.processing import photo
 from bench.programs import cpu_seconds, web, worker
-from bench.progress import say
+from bench.progress import log_progress
 from bench.ready import another
 from bench.rounds import spread
 from bench.servers import Servers
@@ -38,12 +38,12 @@ async def of_image(admin: httpx.AsyncClient, body: bytes) -> httpx.Response:
     return await admin.post("/v1/resizes", json={"image_id": image, "width": 100 + body[8]})
 
 
-WAYS: dict[str, Ask] = {"JSON, base64": as_json, "multipart": as_form, "`image_id`": of_image}
+METHODS: dict[str, Ask] = {"JSON, base64": as_json, "multipart": as_form, "`image_id`": of_image}
 
 
 async def one(admin: httpx.AsyncClient, ask: Ask, body: bytes) -> tuple[float, float]:
     """Milliseconds until the token was there, and until it said SUCCESS."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     status_url = (await ask(admin, body)).raise_for_status().json()["status_url"]
     answered = time.perf_counter()
     status = "PENDING"
@@ -52,29 +52,29 @@ async def one(admin: httpx.AsyncClient, ask: Ask, body: bytes) -> tuple[float, f
         status = (await admin.get(status_url)).raise_for_status().json()["status"]
     if status != "SUCCESS":
         raise RuntimeError("the photo was not resized")
-    return (answered - began) * 1000, (time.perf_counter() - began) * 1000
+    return (answered - started) * 1000, (time.perf_counter() - started) * 1000
 
 
 async def measure(servers: Servers) -> str:
-    say("making the photo")
+    log_progress("making the photo")
     body = photo(SIZE)
-    settings: Settings = await servers.fresh("resizes")
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
+    settings: Settings = await servers.new_settings("resizes")
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
     async with (
         web(settings, servers.folder / "web.log") as (url, _),
         worker(settings, servers.folder / "worker.log") as pid,
-        owner(url, settings) as admin,
+        admin_client(url, settings) as admin,
     ):
         sent = await admin.post("/v1/images", files={"file": ("photo.jpg", body)})
         await admin.get(sent.raise_for_status().json()["results"][0]["url"], params={"wait": 30})
-        for ask in WAYS.values():  # the worker's first one waits for the sandbox to be there
+        for ask in METHODS.values():  # the worker's first one waits for the sandbox to be there
             await one(admin, ask, another(body))
         before = cpu_seconds(pid)
         for number in range(ROUNDS):
-            say(f"round {number + 1} of {ROUNDS}")
-            for name, ask in WAYS.items():
+            log_progress(f"round {number + 1} of {ROUNDS}")
+            for name, ask in METHODS.items():
                 times[name].append(await one(admin, ask, another(body)))
-        worked = (cpu_seconds(pid) - before) * 1000 / ROUNDS / len(WAYS)
+        worked = (cpu_seconds(pid) - before) * 1000 / ROUNDS / len(METHODS)
     lines = ["| sent as | request to token, ms | request to SUCCESS, ms |", "|---|---:|---:|"]
     for name, measured in times.items():
         tokens, ends = zip(*measured, strict=True)

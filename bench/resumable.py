@@ -7,11 +7,11 @@ from time import perf_counter
 
 import httpx
 
-from bench.clients import new_link
-from bench.files import HEAD
+from bench.api import new_link
+from bench.generated_files import JPEG_HEAD
 from bench.programs import cpu_seconds, web
-from bench.progress import say
-from bench.rounds import ratios, spread, turns
+from bench.progress import log_progress
+from bench.rounds import ratios, rotated, spread
 from bench.servers import Servers
 
 SIZES = {"5 MB": (5_000_000, 5), "50 MB": (50_000_000, 2)}
@@ -52,7 +52,7 @@ def _expect(answer: httpx.Response, status: int) -> None:
         raise RuntimeError(f"{answer.status_code} {answer.text}")
 
 
-WAYS: dict[str, Send] = {"raw `PUT`": raw, "tus, one `PATCH`": in_one_patch, "tus, pieces of 8 MiB": in_pieces}
+METHODS: dict[str, Send] = {"raw `PUT`": raw, "tus, one `PATCH`": in_one_patch, "tus, pieces of 8 MiB": in_pieces}
 
 
 async def measure(servers: Servers) -> str:
@@ -60,7 +60,7 @@ async def measure(servers: Servers) -> str:
         "| file | way | MB/s | of raw `PUT` | CPU ms a file | of raw `PUT` |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    settings = await servers.fresh("resumable")
+    settings = await servers.new_settings("resumable")
     async with (
         web(settings, servers.folder / "web.log") as (url, pid),
         httpx.AsyncClient(base_url=url, timeout=120) as client,
@@ -68,20 +68,20 @@ async def measure(servers: Servers) -> str:
         link = await new_link(url, settings)
         for name, (size, files) in SIZES.items():
             rates, cpu = defaultdict(list), defaultdict(list)
-            rest = os.urandom(size - len(HEAD) - 16)
+            rest = os.urandom(size - len(JPEG_HEAD) - 16)
             for number in range(ROUNDS):
-                say(f"{name}, round {number + 1} of {ROUNDS}")
-                for way in turns(list(WAYS), number):
+                log_progress(f"{name}, round {number + 1} of {ROUNDS}")
+                for way in rotated(list(METHODS), number):
                     before, seconds = cpu_seconds(pid), 0.0
                     for _ in range(files):
-                        body = HEAD + os.urandom(16) + rest
-                        began = perf_counter()
-                        await WAYS[way](client, link, body)
-                        seconds += perf_counter() - began
+                        body = JPEG_HEAD + os.urandom(16) + rest
+                        started = perf_counter()
+                        await METHODS[way](client, link, body)
+                        seconds += perf_counter() - started
                     rates[way].append(files * size / seconds / 1e6)
                     cpu[way].append((cpu_seconds(pid) - before) / files * 1000)
-            first = next(iter(WAYS))
-            for way in WAYS:
+            first = next(iter(METHODS))
+            for way in METHODS:
                 rate = f"{spread(rates[way])} | {spread(ratios(rates[way], rates[first]), 2)}"
                 lines.append(
                     f"| {name} | {way} | {rate} | {spread(cpu[way])} | {spread(ratios(cpu[way], cpu[first]), 2)} |"

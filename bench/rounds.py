@@ -1,4 +1,4 @@
-"""Comparing on a busy machine: all contestants in turns, round by round, and ratios within a round."""
+"""Compares candidates on a busy machine: they take turns within each round, and ratios are computed per round."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ T = TypeVar("T")
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """The median, and the least and the most beside it."""
-    middle, least, most = statistics.median(values), min(values), max(values)
-    return f"{middle:,.{digits}f} ({least:,.{digits}f} to {most:,.{digits}f})"
+    """`median (minimum to maximum)`."""
+    median, lowest, highest = statistics.median(values), min(values), max(values)
+    return f"{median:,.{digits}f} ({lowest:,.{digits}f} to {highest:,.{digits}f})"
 
 
-def ratios(values: Sequence[float], to: Sequence[float]) -> list[float]:
-    """Round by round: what disturbs a round disturbs both."""
-    return [value / other for value, other in zip(values, to, strict=True)]
+def ratios(values: Sequence[float], reference: Sequence[float]) -> list[float]:
+    """One ratio per round, because other load on the machine affects both values of a round."""
+    return [value / other for value, other in zip(values, reference, strict=True)]
 
 
-def turns(contestants: Sequence[T], number: int) -> list[T]:
-    """Round ``number``'s order: each goes first in its turn."""
-    return [contestants[(number + place) % len(contestants)] for place in range(len(contestants))]
+def rotated(candidates: Sequence[T], number: int) -> list[T]:
+    """The order of round ``number``; each candidate is first in turn."""
+    return [candidates[(number + index) % len(candidates)] for index in range(len(candidates))]

@@ -148,9 +148,9 @@ def cost() -> None:
     for name, part in parts.items():
         times = []
         for _ in range(RUNS):
-            began = time.process_time()
+            started = time.process_time()
             part()
-            times.append(time.process_time() - began)
+            times.append(time.process_time() - started)
         print(f"| {name} | {min(times) * 1000:.1f} |")
 
 

@@ -15,7 +15,7 @@ import asyncpg
 import numpy as np
 
 from bench.perceptual_hash import random_hashes
-from bench.progress import say
+from bench.progress import log_progress
 from bench.rounds import spread
 from bench.search_data import MANY, fill
 from bench.servers import Servers
@@ -68,7 +68,7 @@ HIDDEN_FILTERS: list[dict[str, Any]] = [
 
 
 async def measure(servers: Servers) -> str:
-    settings = await servers.fresh("search")
+    settings = await servers.new_settings("search")
     # the foreign keys of rows that are right anyway are not looked at: only an administrator may leave them out
     connection = await asyncpg.connect(servers.admin_url_of(settings))
     try:
@@ -121,10 +121,10 @@ async def searches(database: Database, connection: asyncpg.Connection, known: Ma
                 continue
             times, found = [], 0
             for _ in range(ROUNDS + 1):
-                began = time.perf_counter()
+                started = time.perf_counter()
                 page = await search.page(caller, wanted, after=None, rows=PAGE + 1)
                 as_json({"items": [image for _, image in page]})
-                times.append((time.perf_counter() - began) * 1000)
+                times.append((time.perf_counter() - started) * 1000)
                 found = len(page)
             times = times[1:]  # the first of a kind is planned and read from disk
             medians.append(statistics.median(times))
@@ -132,7 +132,7 @@ async def searches(database: Database, connection: asyncpg.Connection, known: Ma
             cells.append(f"{spread(times, 0)}{'' if found > PAGE else f', {found} found'}")
         title = ", ".join(f"`{name}={value}`" for name, value in filters.items()) or "none"
         lines.append(f"| {title} | {' | '.join(cells)} | {await read_by(connection, wanted)} |")
-        say(lines[-1])
+        log_progress(lines[-1])
     told = (
         f"Milliseconds, median (least to most) of {ROUNDS} first pages of {PAGE}. The slowest median is"
         f" {max(medians):.0f}, the slowest least {max(leasts):.0f}; wanted: {WANTED_MS} at the most."
@@ -184,8 +184,8 @@ async def similar(database: Database, connection: asyncpg.Connection) -> list[st
     for max_distance in (8, 12, 16):
         times = []
         for row in some:
-            began = time.perf_counter()
+            started = time.perf_counter()
             await Similar(database).to(None, row["id"], max_distance=max_distance)
-            times.append((time.perf_counter() - began) * 1000)
+            times.append((time.perf_counter() - started) * 1000)
         lines.append(f"| within {max_distance} | {statistics.median(times):.0f} | {max(times):.0f} |")
     return lines

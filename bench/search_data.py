@@ -5,7 +5,7 @@ Everything is drawn by the database, with indexes and triggers out of the way; t
 
 import asyncpg
 
-from bench.progress import say
+from bench.progress import log_progress
 
 OWNERS = 200
 MANY = "0199a000-0000-7000-8000-000000000001"
@@ -147,10 +147,10 @@ async def fill(connection: asyncpg.Connection, images: int) -> None:
         "ANALYZE batch_ids",
         UPLOADS,
     ):
-        say(statement.split("\n")[1][:60] if statement.startswith("\n") else statement[:60])
+        log_progress(statement.split("\n")[1][:60] if statement.startswith("\n") else statement[:60])
         await connection.execute(statement)
     for index in indexes:
-        say(index["indexname"])
+        log_progress(index["indexname"])
         await connection.execute(index["indexdef"])
     for table in ("images", "uploads", "blobs"):
         await connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL")

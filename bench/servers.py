@@ -1,4 +1,4 @@
-"""The servers of a run: those of `imagesvc up`, with everything synced as in production, in a temporary folder."""
+"""The servers of a run: those of `imagesvc up`, synced to disk as in production, in a temporary folder."""
 
 import contextlib
 import secrets
@@ -6,7 +6,6 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 
@@ -22,26 +21,26 @@ from tests.support.servers import with_path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """``admin_url`` is the superuser's. ``s3_pid`` is the process of the S3 server."""
+    """``admin_url`` connects as the superuser. ``s3_pid`` is the process of the S3 server."""
 
     folder: Path
     admin_url: str
     s3_pid: int
     _addresses: dict[str, str]
 
-    async def fresh(self, name: str, **changes: Any) -> Settings:
-        """Settings for a database with the newest schema and a bucket of its own."""
+    async def new_settings(self, name: str, **changes: object) -> Settings:
+        """Settings of a new database with the current schema and of a new bucket; ``changes`` override settings."""
         connection = await asyncpg.connect(self.admin_url)
         await connection.execute(f'CREATE DATABASE "{name}" OWNER imagesvc')
         await connection.close()
-        values: dict[str, Any] = {
+        values: dict[str, object] = {
             **self._addresses,
             "database_url": with_path(self._addresses["database_url"], f"/{name}"),
             "s3_bucket": f"bench-{name}",
             "secret_keys": f"k1:{secrets.token_hex(32)}",
             "admin_token": secrets.token_urlsafe(32),
         }
-        settings = Settings(**{**values, **changes})
+        settings = Settings.model_validate(values | changes)
         await upgrade(settings)
         async with Storage(settings) as storage:
             await storage.ensure_bucket()
@@ -52,7 +51,7 @@ class Servers:
         return self.folder / "data" / "logs" / "postgres.log"
 
     def admin_url_of(self, settings: Settings) -> str:
-        """The superuser's connection to the database of these settings."""
+        """The URL of the same database for the superuser."""
         name = settings.database_url.get_secret_value().partition("?")[0].rpartition("/")[2]
         return with_path(self.admin_url, f"/{name}")
 

@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from bench.clients import new_link
-from bench.programs import cpu_seconds, peer, web
-from bench.progress import say
-from bench.rounds import ratios, spread, turns
+from bench.api import new_link
+from bench.programs import cpu_seconds, json_process, web
+from bench.progress import log_progress
+from bench.rounds import ratios, rotated, spread
 from bench.servers import Servers
 from tests.support.processes import environment
 
@@ -43,19 +43,19 @@ class Contestant:
 
 
 async def contestants(stack: AsyncExitStack, servers: Servers) -> list[Contestant]:
-    settings = await servers.fresh("uploads")
+    settings = await servers.new_settings("uploads")
     enter, log = stack.enter_async_context, servers.folder
-    direct = await enter(peer("bench.direct", log / "direct.log", environment(settings)))
-    client = await enter(peer("bench.load", log / "load.log"))
-    bare_url, bare_pid = await enter(web(settings, log / "bare.log", "-m", "bench.bare"))
+    direct = await enter(json_process("bench.direct_put", log / "direct.log", environment(settings)))
+    client = await enter(json_process("bench.upload_client", log / "load.log"))
+    bare_url, bare_pid = await enter(web(settings, log / "bare.log", "-m", "bench.bare_app"))
     url, pid = await enter(web(settings, log / "web.log"))
     link = await new_link(url, settings)
 
     def to(url: str, *, is_form: bool = False) -> Send:
-        return lambda **job: client.ask(url=url, is_form=is_form, **job)
+        return lambda **job: client.request(url=url, is_form=is_form, **job)
 
     return [
-        Contestant(name=DIRECT, send=direct.ask),
+        Contestant(name=DIRECT, send=direct.request),
         Contestant(name=BARE, send=to(bare_url), pid=bare_pid),
         Contestant(name=RAW, send=to(link), pid=pid),
         Contestant(name=FORM, send=to(link, is_form=True), pid=pid),
@@ -74,8 +74,8 @@ async def measure(servers: Servers) -> str:
             for contestant in everyone:
                 await contestant.round(size=size, files=files // 4)
             for number in range(ROUNDS):
-                say(f"{name}, round {number + 1} of {ROUNDS}")
-                for contestant in turns(everyone, number):
+                log_progress(f"{name}, round {number + 1} of {ROUNDS}")
+                for contestant in rotated(everyone, number):
                     files_a_second, milliseconds = await contestant.round(size=size, files=files)
                     rates[contestant.name].append(files_a_second)
                     cpu[contestant.name].append(milliseconds)

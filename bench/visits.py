@@ -6,9 +6,9 @@ from collections.abc import Callable
 import asyncpg
 import httpx
 
-from bench.clients import owner
+from bench.api import admin_client
 from bench.programs import web
-from bench.progress import say
+from bench.progress import log_progress
 from bench.rounds import spread
 from bench.servers import Servers
 
@@ -34,8 +34,8 @@ SEED = f"""
 
 
 async def the_report(servers: Servers) -> list[str]:
-    settings = await servers.fresh("report")
-    say(f"{IMAGES:,} visit images")
+    settings = await servers.new_settings("report")
+    log_progress(f"{IMAGES:,} visit images")
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     await connection.execute(SEED)
     await connection.execute("VACUUM ANALYZE visit_images")
@@ -47,14 +47,14 @@ async def the_report(servers: Servers) -> list[str]:
         "all stores, one day": lambda _: {"start_date": "2026-09-15", "end_date": "2026-09-15"},
     }
     lines = ["| asked for | stores x days | ms |", "|---|---:|---:|"]
-    async with web(settings, servers.folder / "report.log") as (url, _), owner(url, settings) as client:
+    async with web(settings, servers.folder / "report.log") as (url, _), admin_client(url, settings) as client:
         for name, params in asked.items():
             await client.get("/v1/visits", params=params(0))
             times, size = [], 0
             for n in range(20):
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 answer = await client.get("/v1/visits", params=params(n))
-                times.append((time.perf_counter() - begun) * 1000)
+                times.append((time.perf_counter() - started) * 1000)
                 size = sum(len(store["data"]) for store in answer.json()["results"])
             lines.append(f"| {name} | {size:,} | {spread(times)} |")
     return [
@@ -71,14 +71,14 @@ async def the_import(client: httpx.AsyncClient) -> str:
     rows = "".join(f"{n % 100},STORE {n},S{n:08}\n" for n in range(ROWS_OF_STORES))
     times = []
     for round_ in range(2):
-        say(f"{ROWS_OF_STORES:,} stores, round {round_ + 1}")
-        begun = time.perf_counter()
+        log_progress(f"{ROWS_OF_STORES:,} stores, round {round_ + 1}")
+        started = time.perf_counter()
         answer = await client.post(
             "/v1/stores/import",
             content="AreaCode,StoreName,StoreID\n" + rows,
             headers={"Content-Type": "text/csv"},
         )
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - started)
         assert answer.json()["rejected"] == 0, answer.text
     return (
         f"`POST /v1/stores/import` of {ROWS_OF_STORES:,} rows: {times[0]:.1f} s, the same file again {times[1]:.1f} s "
@@ -88,6 +88,6 @@ async def the_import(client: httpx.AsyncClient) -> str:
 
 async def measure(servers: Servers) -> str:
     lines = await the_report(servers)
-    settings = await servers.fresh("stores")
-    async with web(settings, servers.folder / "stores.log") as (url, _), owner(url, settings) as client:
+    settings = await servers.new_settings("stores")
+    async with web(settings, servers.folder / "stores.log") as (url, _), admin_client(url, settings) as client:
         return "\n".join([*lines, "", await the_import(client)])

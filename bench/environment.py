@@ -1,4 +1,4 @@
-"""Under which circumstances figures were found: they mean nothing without, and less on a busy machine."""
+"""Describes the machine and its load: figures mean nothing without them, and less on a busy machine."""
 
 import datetime as dt
 import os
@@ -6,12 +6,12 @@ import platform
 from pathlib import Path
 
 
-def circumstances(section: str) -> str:
-    """One line of Markdown: what makes the figures, when, and on what. Nothing that tells whose machine it is."""
+def run_description(section: str) -> str:
+    """One line of Markdown: command, date, hardware, versions and load. It does not identify the machine's owner."""
     today = dt.datetime.now(dt.UTC).date()
-    on = f"{len(os.sched_getaffinity(0))} cores of {_processor()}, {_memory_gib()} GiB, Linux {_kernel()}"
-    load = f"load {os.getloadavg()[0]:.1f} when it began"
-    return f"*`python -m bench --only {section}` · {today} · {on}, Python {platform.python_version()} · {load}*"
+    machine = f"{len(os.sched_getaffinity(0))} cores of {_processor()}, {_memory_gib()} GiB, Linux {_kernel()}"
+    load = f"load {os.getloadavg()[0]:.1f} at the start"
+    return f"*`python -m bench --only {section}` · {today} · {machine}, Python {platform.python_version()} · {load}*"
 
 
 def _processor() -> str:

@@ -1,6 +1,6 @@
-"""A bare ASGI app that only receives a file, hashes it and PUTs it with the service's own client.
+"""A minimal ASGI application that receives a file, hashes it and PUTs it with the service's own S3 client.
 
-No link, no database, no queue, no limits, no log: what an upload costs at least in this language with these libraries.
+It has no links, database, queue, limits or log: the lower bound for an upload in this language with these libraries.
 """
 
 import json
@@ -16,16 +16,16 @@ from imagesvc.settings import Settings
 from imagesvc.storage.bucket import Storage, new_key
 
 
-class Bare:
+class BareApp:
     def __init__(self, settings: Settings) -> None:
         self._storage = Storage(settings)
-        self.state = State({"under_way": RunningRequests()})  # what the web server ends when it is told to stop
+        self.state = State({"under_way": RunningRequests()})  # the web server requires it for its shutdown
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
         elif scope["method"] == "GET":
-            await _answer(send, 200, b"alive")
+            await _respond(send, 200, b"alive")
         else:
             digest, body, more = sha256(), bytearray(), True
             while more:
@@ -35,9 +35,9 @@ class Bare:
                 body += chunk
             key = new_key("o")
             await self._storage.put(key, body, media_type="image/jpeg", until=time.monotonic() + 3600)
-            await _answer(send, 201, json.dumps({"sha256": digest.hexdigest(), "key": key}).encode())
+            await _respond(send, 201, json.dumps({"sha256": digest.hexdigest(), "key": key}).encode())
 
-    async def _live(self, receive: Any, send: Any) -> None:
+    async def _run_lifespan(self, receive: Any, send: Any) -> None:
         await receive()
         async with self._storage:
             await send({"type": "lifespan.startup.complete"})
@@ -45,7 +45,7 @@ class Bare:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _answer(send: Any, status: int, body: bytes) -> None:
+async def _respond(send: Any, status: int, body: bytes) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -53,4 +53,4 @@ async def _answer(send: Any, status: int, body: bytes) -> None:
 
 if __name__ == "__main__":
     settings = Settings()
-    WebServer(Bare(settings), settings).run()
+    WebServer(BareApp(settings), settings).run()

@@ -1,4 +1,4 @@
-"""Sends requests without a body over HTTP, as cheaply as Python can. A program of its own, as load.py is."""
+"""Sends requests without a body over HTTP at the lowest cost that Python allows. Runs as a program."""
 
 import json
 import socket
@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.load import receive
+from bench.upload_client import receive
 
 
 class Reader(threading.Thread):
-    """One connection, kept open. Each of ``count`` requests must be answered with ``status``."""
+    """Sends ``count`` requests over one connection; each response must have ``status``."""
 
     def __init__(self, url: str, *, headers: Mapping[str, str], status: int, count: int) -> None:
         super().__init__()
-        where = urlsplit(url)
-        self._address = (where.hostname or "", where.port or 80)
-        lines = [f"GET {where.path} HTTP/1.1", f"Host: {where.netloc}", *(f"{k}: {v}" for k, v in headers.items())]
+        target = urlsplit(url)
+        self._address = (target.hostname or "", target.port or 80)
+        lines = [f"GET {target.path} HTTP/1.1", f"Host: {target.netloc}", *(f"{k}: {v}" for k, v in headers.items())]
         self._request = "\r\n".join([*lines, "", ""]).encode()
         self._status, self._count = status, count
         self.error: Exception | None = None
@@ -36,13 +36,14 @@ class Reader(threading.Thread):
 
 
 def read(url: str, *, headers: Mapping[str, str], status: int, requests: int, in_flight: int) -> dict[str, Any]:
+    """Send ``requests`` requests, ``in_flight`` at a time."""
     readers = [Reader(url, headers=headers, status=status, count=requests // in_flight) for _ in range(in_flight)]
-    began = time.perf_counter()
+    started = time.perf_counter()
     for reader in readers:
         reader.start()
     for reader in readers:
         reader.join()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     for reader in readers:
         if reader.error is not None:
             raise reader.error

@@ -1,6 +1,6 @@
-"""PUTs files straight into the S3 server with the service's own client: the limit that uploads are held against.
+"""PUTs files directly into the S3 server with the service's own client: the upper bound for uploads.
 
-A program of its own; it reads the settings from the environment.
+Runs as a program that reads its settings from the environment.
 """
 
 import asyncio
@@ -11,24 +11,24 @@ from typing import Any
 
 import uvloop
 
-from bench.files import Files
+from bench.generated_files import GeneratedFiles
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import Storage, new_key
 
 
 async def put(storage: Storage, *, size: int, files: int, in_flight: int) -> dict[str, Any]:
-    """``files`` files of ``size`` bytes, ``in_flight`` at a time."""
+    """PUT ``files`` files of ``size`` bytes, ``in_flight`` at a time."""
     until = time.monotonic() + 3600
 
     async def sender() -> None:
-        own = Files(size)
+        generated = GeneratedFiles(size)
         for _ in range(files // in_flight):
-            await storage.put(new_key("o"), own.next(), media_type="image/jpeg", until=until)
+            await storage.put(new_key("o"), generated.next(), media_type="image/jpeg", until=until)
 
-    cpu, begun = time.process_time(), time.perf_counter()
+    cpu, started = time.process_time(), time.perf_counter()
     await asyncio.gather(*(sender() for _ in range(in_flight)))
     sent = files // in_flight * in_flight
-    return {"files": sent, "seconds": time.perf_counter() - begun, "cpu_seconds": time.process_time() - cpu}
+    return {"files": sent, "seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu}
 
 
 async def main() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import asyncpg
 
-from bench.clients import owner
+from bench.api import admin_client
 from bench.programs import web
-from bench.progress import say
+from bench.progress import log_progress
 from bench.rounds import spread
 from bench.servers import Servers
 from imagesvc.stats.queries import REPORT
@@ -89,27 +89,27 @@ async def fill(connection: asyncpg.Connection, images: int) -> None:
 
 
 async def milliseconds(work: Callable[[], Awaitable[Any]]) -> float:
-    began = time.perf_counter()
+    started = time.perf_counter()
     await work()
-    return (time.perf_counter() - began) * 1000
+    return (time.perf_counter() - started) * 1000
 
 
 async def measured(servers: Servers, images: int) -> list[str]:
     """A row for each of: the report's statement, its route, the same counted."""
-    say(f"filling in {images:,} images")
-    settings = await servers.fresh(f"counts{images}")
+    log_progress(f"filling in {images:,} images")
+    settings = await servers.new_settings(f"counts{images}")
     connection = await asyncpg.connect(servers.admin_url_of(settings), server_settings={"jit": "off"})
     try:
         await fill(connection, images)
         statement, route, counted = [], [], []
-        async with web(settings, servers.folder / "web.log") as (url, _), owner(url, settings) as client:
+        async with web(settings, servers.folder / "web.log") as (url, _), admin_client(url, settings) as client:
             told = await connection.fetchrow(REPORT, 30, "UTC")
             found = await connection.fetchrow(COUNTED)
             if [told[name] for name in TOTALS] != [found[name] for name in TOTALS]:
                 raise RuntimeError(f"the statistics are wrong: {told} {found}")
             (await client.get("/v1/stats")).raise_for_status()
             for number in range(ROUNDS):
-                say(f"{images:,} images, round {number + 1} of {ROUNDS}")
+                log_progress(f"{images:,} images, round {number + 1} of {ROUNDS}")
                 for _ in range(READS):
                     statement.append(await milliseconds(lambda: connection.fetchrow(REPORT, 30, "UTC")))
                     route.append(await milliseconds(lambda: client.get("/v1/stats")))

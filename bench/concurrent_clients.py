@@ -11,16 +11,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
-from bench.clients import new_link
-from bench.files import HEAD
+from bench.api import new_link
+from bench.generated_files import JPEG_HEAD
 from bench.programs import cpu_seconds, max_memory_bytes, web
-from bench.progress import say
+from bench.progress import log_progress
 from bench.servers import Servers
 
 CLIENTS, SIZE = 500, 1_000_000
 MAX_BYTES = 300_000_000
 PIECE = 65_536
-SHARED = os.urandom(SIZE - len(HEAD) - 16)
+SHARED = os.urandom(SIZE - len(JPEG_HEAD) - 16)
 TRIES = 60
 
 
@@ -35,8 +35,8 @@ class Told:
 
 
 async def one_client(url: SplitResult, told: Told) -> float:
-    """Until it is told 201; seconds since it began."""
-    began, body = time.perf_counter(), (HEAD, os.urandom(16), SHARED)
+    """Until it is told 201; seconds since it started."""
+    started, body = time.perf_counter(), (JPEG_HEAD, os.urandom(16), SHARED)
     for attempt in range(TRIES):
         try:
             status, retry_after = await _put(url, body)
@@ -48,7 +48,7 @@ async def one_client(url: SplitResult, told: Told) -> float:
         if attempt == 0:
             told.first[status] += 1
         if status == 201:
-            return time.perf_counter() - began
+            return time.perf_counter() - started
         if status not in (429, 503):
             raise RuntimeError(f"a client was told {status}")
         told.without_retry_after += retry_after is None
@@ -79,15 +79,15 @@ async def _send(writer: asyncio.StreamWriter, pieces: tuple[bytes, ...]) -> None
 
 
 async def measure(servers: Servers) -> str:
-    settings = await servers.fresh("crowd")
+    settings = await servers.new_settings("crowd")
     async with web(settings, servers.folder / "web.log") as (url, pid):
         link = urlsplit(await new_link(url, settings))
         await one_client(link, Told())
         idle, cpu = max_memory_bytes(pid), cpu_seconds(pid)
-        say(f"{CLIENTS} clients at once")
-        told, began = Told(), time.perf_counter()
+        log_progress(f"{CLIENTS} clients at once")
+        told, started = Told(), time.perf_counter()
         seconds = sorted(await asyncio.gather(*(one_client(link, told) for _ in range(CLIENTS))))
-        wall, cpu, most = time.perf_counter() - began, cpu_seconds(pid) - cpu, max_memory_bytes(pid)
+        wall, cpu, most = time.perf_counter() - started, cpu_seconds(pid) - cpu, max_memory_bytes(pid)
     if told.without_retry_after:
         raise RuntimeError(f"{told.without_retry_after} refusals did not say when to come again")
     lines = [

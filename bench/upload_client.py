@@ -1,6 +1,6 @@
-"""Sends files over HTTP, as cheaply as Python can, so that the server is what is measured. A program of its own.
+"""Sends files over HTTP at the lowest cost that Python allows, so that the server is measured. Runs as a program.
 
-One thread a connection and blocking sockets: a file is two system calls, in which the interpreter's lock is not held.
+Each connection has a thread and a blocking socket: a file takes two system calls, which release the interpreter lock.
 """
 
 import json
@@ -12,18 +12,18 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.files import Files
+from bench.generated_files import GeneratedFiles
 
 BOUNDARY = b"a-boundary-of-the-benchmark"
 
 
 class Sender(threading.Thread):
-    """One connection, kept open. Sends ``count`` files one after the other; each must be answered with 201."""
+    """Sends ``count`` files one after the other over one connection; each response must be 201."""
 
     def __init__(self, url: str, *, size: int, count: int, is_form: bool) -> None:
         super().__init__()
         self._url = urlsplit(url)
-        self._files, self._count, self._is_form = Files(size), count, is_form
+        self._files, self._count, self._is_form = GeneratedFiles(size), count, is_form
         self._size = size
         self.seconds: list[float] = []
         self.error: Exception | None = None
@@ -33,10 +33,10 @@ class Sender(threading.Thread):
             with socket.create_connection((self._url.hostname or "", self._url.port or 80)) as connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for number in range(self._count):
-                    begun = time.perf_counter()
+                    started = time.perf_counter()
                     self._send(connection, number)
                     receive(connection, status=201)
-                    self.seconds.append(time.perf_counter() - begun)
+                    self.seconds.append(time.perf_counter() - started)
         except Exception as error:
             self.error = error
 
@@ -60,44 +60,44 @@ class Sender(threading.Thread):
 
 
 def receive(connection: socket.socket, *, status: int) -> None:
-    """One whole answer; raises when it is another one."""
+    """Read one complete response. Raises RuntimeError when its status differs from ``status``."""
     received = b""
     while b"\r\n\r\n" not in received:
-        received += _some(connection)
+        received += _receive_some(connection)
     head, _, body = received.partition(b"\r\n\r\n")
     _, _, rest = head.lower().partition(b"content-length:")
-    left = int(rest.split(b"\r\n")[0] or 0) - len(body) if status != 304 else 0
-    while left > 0:
-        left -= len(_some(connection))
+    missing = int(rest.split(b"\r\n")[0] or 0) - len(body) if status != 304 else 0
+    while missing > 0:
+        missing -= len(_receive_some(connection))
     if int(head.split(b" ", 2)[1]) != status:
-        raise RuntimeError(f"not as wanted: {head!r} {body!r}")
+        raise RuntimeError(f"unexpected response: {head!r} {body!r}")
 
 
-def _some(connection: socket.socket) -> bytes:
-    if not (some := connection.recv(262144)):
+def _receive_some(connection: socket.socket) -> bytes:
+    if not (data := connection.recv(262144)):
         raise ConnectionError("the server closed the connection")
-    return some
+    return data
 
 
 def send(url: str, *, size: int, files: int, in_flight: int, is_form: bool = False) -> dict[str, Any]:
-    """``files`` files of ``size`` bytes, ``in_flight`` at a time."""
+    """Send ``files`` files of ``size`` bytes, ``in_flight`` at a time."""
     senders = [Sender(url, size=size, count=files // in_flight, is_form=is_form) for _ in range(in_flight)]
-    cpu, begun = time.process_time(), time.perf_counter()
+    cpu, started = time.process_time(), time.perf_counter()
     for sender in senders:
         sender.start()
     for sender in senders:
         sender.join()
-    wall, used = time.perf_counter() - begun, time.process_time() - cpu
+    wall, used = time.perf_counter() - started, time.process_time() - cpu
     for sender in senders:
         if sender.error is not None:
             raise sender.error
-    each = sorted(seconds for sender in senders for seconds in sender.seconds)
+    durations = sorted(seconds for sender in senders for seconds in sender.seconds)
     return {
-        "files": len(each),
+        "files": len(durations),
         "seconds": wall,
         "cpu_seconds": used,
-        "median_seconds": statistics.median(each),
-        "p99_seconds": each[int(len(each) * 0.99)],
+        "median_seconds": statistics.median(durations),
+        "p99_seconds": durations[int(len(durations) * 0.99)],
     }
 
 
