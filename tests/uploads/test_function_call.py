@@ -10,8 +10,14 @@ import pytest
 from imagesvc.settings import Settings
 from imagesvc.uploads import queries
 from imagesvc.uploads.function_call import FunctionCall
+from imagesvc.uploads.tus import queries as tus_queries
 
-CALLS: dict[str, FunctionCall[Any, Any]] = {call.name: call for call in (queries.ADMIT_FILE, queries.RESERVE_ON_LINK)}
+CALLS: dict[str, FunctionCall[Any, Any]] = {
+    call.name: call
+    for module in (queries, tus_queries)
+    for call in vars(module).values()
+    if isinstance(call, FunctionCall)
+}
 
 INPUTS = """
     SELECT array_agg(given.name ORDER BY given.place)
