@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from imagesvc.accounts.service import ADMIN_ID
 from imagesvc.db import new_id
 from imagesvc.storage import loose_objects
 from imagesvc.storage.bucket import HoldEnded, new_key
@@ -68,10 +70,10 @@ async def test_two_reapers_at_once_give_a_reservation_back_once(idle_service: Se
     servers, reaper = idle_service.background.servers, idle_service.background.reaper
     link = await idle_service.new_link(max_files=5, max_bytes=1000)
     for _ in range(3):
-        refusal = await servers.database.fetch_row(
-            queries.RESERVE_ON_LINK, link["id"], new_key("o"), None, 100, True, 600.0
+        reservation = queries.LinkReservation(
+            link=UUID(link["id"]), key=new_key("o"), s3_upload_id=None, bytes=100, is_exact=True, seconds=600.0
         )
-        assert refusal["outcome"] is None
+        assert (await queries.RESERVE_ON_LINK.run(servers.database, reservation)).refusal is None
     reserved = (await idle_service.owner.get(f"/v1/links/{link['id']}")).json()
     await make_due(servers, "held")
 
@@ -112,16 +114,35 @@ async def test_admission_with_a_key_that_was_reaped_meanwhile_is_503_and_leaves_
     await make_due(servers, "held")
     await idle_service.background.reaper.reap()
 
-    row = await servers.database.fetch_row(
-        queries.ADMIT,
-        *(new_id(), new_id(), new_id(), new_id(), None, 0),
-        *("00000000-0000-7000-8000-000000000001", "00000000-0000-0000-0000-000000000000", None, "user"),
-        *(b"\0" * 32, 5, "image/jpeg", key),
-        *("a.jpg", "a", None, "private"),
-        *(None, None, None, None, None),
+    record = queries.AdmissionRecord(
+        upload=new_id(),
+        image=new_id(),
+        blob=new_id(),
+        task=new_id(),
+        batch=None,
+        position=0,
+        owner=ADMIN_ID,
+        scope=UUID(int=0),
+        link=None,
+        way="user",
+        sha256=b"\0" * 32,
+        bytes=5,
+        media_type="image/jpeg",
+        key=key,
+        filename="a.jpg",
+        title="a",
+        description=None,
+        visibility="private",
+        captured_at=None,
+        store_id=None,
+        store_name=None,
+        camera_id=None,
+        barcode=None,
     )
 
-    assert row["outcome"] == "key-lost"
+    row = await queries.ADMIT_FILE.run(servers.database, record)
+
+    assert row.outcome == "key-lost"
     assert await owned_keys(servers) == set()
 
 

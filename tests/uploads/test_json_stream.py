@@ -42,7 +42,7 @@ async def read(settings: Settings, chunks: AsyncIterator[bytes]) -> tuple[list[A
         except Base64Broken as error:
             file = error
         await item.finish()
-        found.append((item.fields, file, item.wrong))
+        found.append((item.fields, file, item.errors))
     return found, body.warnings
 
 
@@ -271,8 +271,8 @@ async def test_unknown_members_are_told_once_and_not_without_end(settings: Setti
 
     assert [item[1:] for item in found] == [(b"ABC", [])] * 2
     assert len(warnings) == 21
-    assert warnings[0] == "The member 'note' is not known and was ignored."
-    assert warnings[-1] == "So were 11 more."
+    assert warnings[0] == "The member 'note' is unknown and was ignored."
+    assert warnings[-1] == "11 more unknown members were ignored."
 
 
 async def test_a_file_is_handed_on_while_it_arrives(settings: Settings) -> None:

@@ -44,7 +44,7 @@ async def _json(settings: Settings, stream: JsonStream, take: TakeFile) -> NewRe
     if await stream.peek() != b"{":
         await stream.skip(max_bytes=settings.max_field_bytes)
         raise _wrong("", "An object is needed.")
-    async for name in stream.members(most=MAX_MEMBERS):
+    async for name in stream.members(max_count=MAX_MEMBERS):
         if name in found:
             raise _wrong(f"/{name}", "Given twice.")
         found[name] = None

@@ -1,4 +1,4 @@
-"""The uploads under way and the batches of an account. Finished uploads go with their images."""
+"""The unfinished uploads and the batches of an account. Finished uploads are removed with their images."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.accounts.account_data import AccountData, Removed, rows_of
 from imagesvc.tasks.runner import RetryTask
 
-# The expiry of resumable uploads ends these as it ends others: it releases keys and gives reservations back.
+# The expiry of resumable uploads then ends these like any other: it releases keys and returns reservations.
 EXPIRE_RESUMABLE = text("""
     UPDATE resumable_uploads SET expires_at = now()
     WHERE owner_id = :user AND state = 'receiving' AND expires_at > now()
@@ -24,7 +24,7 @@ async def _expire_resumable_uploads(session: AsyncSession, user_id: UUID) -> Rem
 
 
 async def _require_ended(session: AsyncSession, user_id: UUID) -> Removed:
-    """A step of its own: the expiry sees the rows only after the step before has committed."""
+    """A separate step: the expiry sees the rows only after the previous step has committed. Raises RetryTask."""
     if (await session.execute(COUNT_UNFINISHED, {"user": user_id})).scalar_one():
         raise RetryTask("uploads-under-way", counts=False)
     return Removed(has_more=False)

@@ -1,7 +1,8 @@
-"""Admit one file: where all ways in end.
+"""Admits one file. Every way of uploading ends here, except resumable uploads, which end in ``tus/finish.py``.
 
-Stream, hash and judge (``body``) -> store under a held key -> one database function that locks link and blob, inserts
-image, upload and task, and takes the key over. Whatever fails leaves a loose row at the most, never half an image.
+``incoming_file`` hashes, recognizes and counts the stream, and stores the content under a held key. Then one database
+function, ``admit_file``, locks link and blob, inserts image, upload and task, and gives the key to the blob. A failure
+at any point leaves at most a row in ``loose_objects``, which the reaper deletes together with its object.
 """
 
 import asyncio
@@ -26,21 +27,26 @@ from imagesvc.uploads import queries
 from imagesvc.uploads.errors import AlreadyAdmitted, DigestMismatch, NotAdmitted
 from imagesvc.uploads.file_context import FileContext
 from imagesvc.uploads.incoming_file import IncomingFile, StoredKeys
+from imagesvc.uploads.queries import AdmissionRecord, AdmissionRow
 from imagesvc.uploads.source import UploadSource
 
-ROUNDS = 5
-"""How often admission goes round when the same content is deleted and stored by others at the same time."""
-EVERYBODY = UUID(int=0)
+MAX_ATTEMPTS = 5
+"""How often one file is tried when other requests delete and store the same content at the same time."""
+SHARED_SCOPE = UUID(int=0)
 """The scope of blobs that all owners share."""
 
 
-Told = tuple[FileContext, bytes | None]
-"""What is told about a file: its context, and the SHA-256 that its sender names."""
-Ids = tuple[UUID, UUID, UUID, UUID]
-"""For what admission makes: upload, image, blob and task."""
-Tell = Callable[[], Awaitable[Told]]
-BatchEnded = Callable[[UUID, UUID], Awaitable[None]]
-"""Told the owner and the batch when a request has ended."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FileDescription:
+    """What the sender states about a file: its context, and its SHA-256 if given."""
+
+    context: FileContext
+    expected_sha256: bytes | None
+
+
+ReadDescription = Callable[[], Awaitable[FileDescription]]
+OnBatchEnded = Callable[[UUID, UUID], Awaitable[None]]
+"""Called with the ids of the owner and the batch when a request has ended."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +65,9 @@ class Admission:
         database: Database,
         storage: Storage,
         queue: Queue,
-        batch_ended: BatchEnded | None = None,
+        batch_ended: OnBatchEnded | None = None,
     ) -> None:
-        self._batch_ended = batch_ended
+        self._on_batch_ended = batch_ended
         self._settings = settings
         self._database = database
         self._queue = queue
@@ -79,117 +85,119 @@ class Admission:
         expected_sha256: bytes | None = None,
         upload_id: UUID | None = None,
     ) -> Admitted:
-        """Take one file in. After it returns, bytes and rows are durable (invariant 1).
+        """Admit one file. When this returns, bytes and rows are durable (invariant 1).
 
-        Where its size was not declared, ``max_bytes`` may bound it: a link then reserves no more than that.
-        With an ``upload_id``, which whoever repeats it gives again, it is admitted once: AlreadyAdmitted is raised.
-        Raises the errors of ``uploads.errors`` and ``links.errors``; nothing is kept then.
+        ``max_bytes`` bounds a file whose size is not declared: a link then reserves no more than that.
+        A caller that may repeat the call passes its own ``upload_id``: a repetition raises AlreadyAdmitted.
+        Raises the errors of ``uploads.errors`` and ``links.errors``; then nothing is kept.
         """
-        body = IncomingFile(self._keys, source, declared_bytes=declared_bytes, max_bytes=max_bytes)
+        file = IncomingFile(self._keys, source, declared_bytes=declared_bytes, max_bytes=max_bytes)
+        description = FileDescription(context=context, expected_sha256=expected_sha256)
 
-        async def tell() -> Told:
-            return context, expected_sha256
+        async def read_description() -> FileDescription:
+            return description
 
-        return await self._admit(body, chunks, tell, source, position=position, upload_id=upload_id)
+        return await self._admit(file, chunks, read_description, source, position=position, upload_id=upload_id)
 
-    async def admit_before_told(
+    async def admit_described_later(
         self,
         chunks: AsyncIterator[bytes],
-        tell: Tell,
+        read_description: ReadDescription,
         source: UploadSource,
         *,
         position: int,
         max_bytes: int | None,
     ) -> Admitted:
-        """Like ``admit``, for a file whose context comes behind it: ``tell`` is called once, when the file is there.
+        """Like ``admit``, for a file whose context follows it in the request.
 
-        What ``tell`` raises is raised, and nothing is kept.
+        ``read_description`` is called once, after the last chunk. What it raises is raised here; then nothing is kept.
         """
-        body = IncomingFile(self._keys, source, declared_bytes=None, max_bytes=max_bytes)
-        return await self._admit(body, chunks, tell, source, position=position)
+        file = IncomingFile(self._keys, source, declared_bytes=None, max_bytes=max_bytes)
+        return await self._admit(file, chunks, read_description, source, position=position)
 
     async def _admit(
         self,
-        body: IncomingFile,
+        file: IncomingFile,
         chunks: AsyncIterator[bytes],
-        tell: Tell,
+        read_description: ReadDescription,
         source: UploadSource,
         *,
         position: int,
         upload_id: UUID | None = None,
     ) -> Admitted:
-        ids = (upload_id or new_id(), new_id(), new_id(), new_id())
         key: str | None = None
         try:
-            await body.receive(chunks)
-            context, expected_sha256 = await tell()
-            if expected_sha256 is not None and body.sha256 != expected_sha256:
-                raise DigestMismatch("The SHA-256 of what arrived is another one: send the file again.")
-            key = body.key
-            for _ in range(ROUNDS):
-                key = key or await self._keys.hold_small(body, self._scope(source))
-                admitted = await self._insert(ids, body, context, source, key=key, position=position)
+            await file.receive(chunks)
+            description = await read_description()
+            if description.expected_sha256 not in (None, file.sha256):
+                raise DigestMismatch("The received bytes have another SHA-256. Send the file again.")
+            record = self._record(file, description.context, source, position=position, upload_id=upload_id)
+            key = file.key
+            for _ in range(MAX_ATTEMPTS):
+                key = key or await self._keys.store_small(file, record.scope)
+                admitted = await self._insert(dataclasses.replace(record, key=key))
                 if admitted is not None:
                     return admitted
             raise NotAdmitted
         except BaseException:
-            if abandoned := key or body.key:
+            if abandoned := key or file.key:
                 await asyncio.shield(self._keys.release(abandoned))
             raise
 
-    async def end_batch(self, source: UploadSource, *, rejected: int = 0) -> None:
-        """The request has ended: no more comes by this batch, and ``rejected`` of its files were not taken.
+    def _record(
+        self, file: IncomingFile, context: FileContext, source: UploadSource, *, position: int, upload_id: UUID | None
+    ) -> AdmissionRecord:
+        return AdmissionRecord(
+            upload=upload_id or new_id(),
+            image=new_id(),
+            blob=new_id(),
+            task=new_id(),
+            batch=source.batch_id,
+            position=position,
+            owner=source.owner_id,
+            scope=scope_of(self._settings, source.owner_id),
+            link=source.link_id,
+            way=source.way,
+            sha256=file.sha256,
+            bytes=file.size,
+            media_type=file.media_type,
+            key=None,
+            filename=context.filename,
+            title=context.title,
+            description=context.description,
+            visibility=context.visibility,
+            captured_at=context.captured_at,
+            store_id=context.store_id,
+            store_name=context.store_name,
+            camera_id=context.camera_id,
+            barcode=context.barcode,
+        )
 
-        Where this cannot be written, the batch tells of none, and who listens hears later that it has ended.
+    async def end_batch(self, source: UploadSource, *, rejected: int = 0) -> None:
+        """Record the end of a request: its batch gets no more uploads, and ``rejected`` of its files were refused.
+
+        When the database is away, the batch shows no rejected files, and webhooks report its end later.
         """
         with contextlib.suppress(ImagesvcError):
             if rejected:
-                await self._database.fetch_row(queries.NOTE_REJECTED, source.batch_id, rejected)
-            if self._batch_ended is not None and source.batch_id is not None:
-                await self._batch_ended(source.owner_id, source.batch_id)
+                await self._database.fetch_row(queries.SET_REJECTED, source.batch_id, rejected)
+            if self._on_batch_ended is not None and source.batch_id is not None:
+                await self._on_batch_ended(source.owner_id, source.batch_id)
 
-    def _scope(self, source: UploadSource) -> UUID:
-        return scope_of(self._settings, source.owner_id)
-
-    async def _insert(
-        self,
-        ids: Ids,
-        body: IncomingFile,
-        context: FileContext,
-        source: UploadSource,
-        *,
-        key: str | None,
-        position: int,
-    ) -> Admitted | None:
-        """The admission transaction; None when the blob turned out to need a key that we do not have."""
-        try:
-            row = await self._database.fetch_row(
-                queries.ADMIT,
-                *(*ids, source.batch_id, position),
-                *(source.owner_id, self._scope(source), source.link.id if source.link else None, source.way),
-                *(body.sha256, body.size, body.media_type, key),
-                *(context.filename, context.title, context.description, context.visibility),
-                *(context.captured_at, context.store_id, context.store_name, context.camera_id, context.barcode),
-            )
-        except asyncpg.PostgresError as error:
-            if error.sqlstate == queries.KEY_WAS_REAPED:
-                raise KeyReaped from error
-            if isinstance(error, asyncpg.ForeignKeyViolationError):
-                raise AccountGone from error
-            if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == "uploads_pkey":
-                raise AlreadyAdmitted from error
-            raise
-        match row["outcome"]:
+    async def _insert(self, record: AdmissionRecord) -> Admitted | None:
+        """Run the admission transaction. Returns None when the blob needs a key and the record has none."""
+        row = await self._run(record)
+        match row.outcome:
             case "created" | "duplicate" as status:
-                count_accepted(source.way, status, body.size)
-                if row["task_id"] is not None:
-                    self._queue.wake_soon(row["task_id"])
+                count_accepted(record.way, status, record.bytes)
+                if row.task_id is not None:
+                    self._queue.wake_soon(row.task_id)
                 return Admitted(
                     status=status,
-                    upload_id=ids[0],
-                    image_id=row["image_id"],
-                    sha256=body.sha256,
-                    bytes=body.size,
+                    upload_id=record.upload,
+                    image_id=row.image_id,
+                    sha256=record.sha256,
+                    bytes=record.bytes,
                 )
             case "need-key":
                 return None
@@ -198,7 +206,19 @@ class Admission:
             case refusal:
                 raise REFUSALS[refusal]
 
+    async def _run(self, record: AdmissionRecord) -> AdmissionRow:
+        try:
+            return await queries.ADMIT_FILE.run(self._database, record)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == queries.KEY_WAS_REAPED:
+                raise KeyReaped from error
+            if isinstance(error, asyncpg.ForeignKeyViolationError):
+                raise AccountGone from error
+            if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == "uploads_pkey":
+                raise AlreadyAdmitted from error
+            raise
+
 
 def scope_of(settings: Settings, owner_id: UUID) -> UUID:
-    """Among whose blobs the same content is looked for."""
-    return EVERYBODY if settings.dedupe_scope == "all" else owner_id
+    """The scope in which contents of this owner are deduplicated."""
+    return SHARED_SCOPE if settings.dedupe_scope == "all" else owner_id

@@ -1,7 +1,7 @@
-"""Who may come in now: so many requests through one link and by one account, and as many as there is memory for.
+"""Limits concurrent uploads per link and per account, and the memory they use.
 
-A request goes through before its body is asked for. Whoever is refused is told when to come again: nothing queues up.
-The counts are those of one process: each protects its own memory.
+A request is counted before its body is read. A request above a limit is refused with ``Retry-After``; only the wait
+for memory is queued. The counts are those of one process, because each process protects its own memory.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from imagesvc.uploads.source import UploadSource
 
 
 class UploadConcurrency:
-    """Shared by all ways in."""
+    """Shared by all ways of uploading."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._under_way: Counter[UUID] = Counter()
+        self._active: Counter[UUID] = Counter()
         self._budget = MemoryBudget(
             settings.upload_memory_bytes,
             wait_seconds=settings.upload_memory_wait_seconds,
@@ -30,8 +30,8 @@ class UploadConcurrency:
 
     @property
     def under_way(self) -> int:
-        """Requests that are inside, those that wait for memory included."""
-        return self._under_way.total()
+        """The number of admitted requests, including those that wait for memory."""
+        return self._active.total()
 
     @property
     def taken_bytes(self) -> int:
@@ -39,18 +39,18 @@ class UploadConcurrency:
 
     @contextlib.asynccontextmanager
     async def enter(self, source: UploadSource, *, declared_bytes: int | None) -> AsyncIterator[None]:
-        """Room for one request whose files come one after the other. Raises TooManyUploads and NoRoom."""
+        """Inside the block, one request may upload files one after the other. Raises TooManyUploads and NoRoom."""
         if source.link is not None:
-            who, most, whose = source.link.id, self._settings.max_uploads_per_link, "through this link"
+            counted_id, limit, scope = source.link.id, self._settings.max_uploads_per_link, "through this link"
         else:
-            who, most, whose = source.owner_id, self._settings.max_uploads_per_user, "by this account"
-        if self._under_way[who] >= most:
-            raise TooManyUploads(f"{most} uploads {whose} are under way: no more at once.")
-        self._under_way[who] += 1
+            counted_id, limit, scope = source.owner_id, self._settings.max_uploads_per_user, "by this account"
+        if self._active[counted_id] >= limit:
+            raise TooManyUploads(f"{limit} uploads {scope} are in progress, which is the limit.")
+        self._active[counted_id] += 1
         try:
             async with self._budget.take(working_set_bytes(self._settings, declared_bytes)):
                 yield
         finally:
-            self._under_way[who] -= 1
-            if not self._under_way[who]:
-                del self._under_way[who]
+            self._active[counted_id] -= 1
+            if not self._active[counted_id]:
+                del self._active[counted_id]

@@ -1,4 +1,4 @@
-"""What can be wrong with a file on its way in."""
+"""Failures of one uploaded file or of one upload request."""
 
 from imagesvc.errors import Conflict, ImagesvcError, Invalid, Malformed, NotFound, Unavailable
 
@@ -12,7 +12,7 @@ class RequestTooLarge(ImagesvcError):
 
 
 class NotAnImage(ImagesvcError):
-    status, slug, title = 415, "unsupported-media-type", "This is not an image of an accepted format"
+    status, slug, title = 415, "unsupported-media-type", "The file is not an image of an accepted format"
 
 
 class NotMultipart(ImagesvcError):
@@ -20,7 +20,7 @@ class NotMultipart(ImagesvcError):
 
 
 class BrokenMultipart(Malformed):
-    slug, title = "broken-multipart", "The multipart body cannot be read"
+    slug, title = "broken-multipart", "The multipart body cannot be parsed"
 
 
 class NotJson(ImagesvcError):
@@ -28,19 +28,19 @@ class NotJson(ImagesvcError):
 
 
 class BrokenJson(Malformed):
-    slug, title = "broken-json", "The JSON body cannot be read"
+    slug, title = "broken-json", "The JSON body cannot be parsed"
 
 
 class NotABatch(Invalid):
-    slug, title = "not-a-batch", "The JSON is no batch of images"
+    slug, title = "not-a-batch", "The JSON document is not a batch of images"
 
 
 class Base64Broken(Invalid):
-    slug, title = "broken-base64", "The file is not base64"
+    slug, title = "broken-base64", "The file is not valid base64"
 
 
 class NoFile(Invalid):
-    slug, title = "no-file", "The request carries no file"
+    slug, title = "no-file", "The request contains no file"
 
 
 class EmptyFile(Invalid):
@@ -48,36 +48,36 @@ class EmptyFile(Invalid):
 
 
 class DigestMismatch(Invalid):
-    slug, title = "digest-mismatch", "The file is not the one that its digest names"
+    slug, title = "digest-mismatch", "The file does not match its digest"
 
 
 class BadContext(Invalid):
-    slug, title = "invalid-context", "A field about the file is not valid"
+    slug, title = "invalid-context", "A field that describes the file is not valid"
 
 
 class TooManyUploads(ImagesvcError):
-    """So many uploads through this link, or by this account, are under way. The same request may go through later."""
+    """Too many uploads through this link, or by this account, are in progress. The request may succeed later."""
 
-    status, slug, title = 429, "too-many-uploads", "Too many uploads at once"
+    status, slug, title = 429, "too-many-uploads", "Too many concurrent uploads"
     retry_after_seconds = 2
 
 
 class NoRoom(Unavailable):
-    slug, title = "no-room", "Too many uploads are under way"
+    slug, title = "no-room", "Too many uploads are in progress"
     retry_after_seconds = 2
 
 
 class NotAdmitted(Unavailable):
-    """The content was deleted and stored anew under our feet, again and again."""
+    """Other requests deleted and stored the same content during every attempt."""
 
-    slug, title = "try-again", "The file could not be admitted just now"
+    slug, title = "try-again", "The file could not be admitted now"
     retry_after_seconds = 1
 
 
 class AlreadyAdmitted(Conflict):
-    """This very upload is there already: whoever repeats an admission after a crash need not do it again."""
+    """An upload with this id exists. A caller that repeats an admission after a crash has nothing left to do."""
 
-    slug, title = "already-admitted", "The upload is there already"
+    slug, title = "already-admitted", "The upload already exists"
 
 
 class BatchNotFound(NotFound):

@@ -1,4 +1,4 @@
-"""What is told about a file beside its bytes: the context fields, from strangers, checked one by one."""
+"""The fields that describe a file: store, camera, barcode, capture time, title. Each is validated by itself."""
 
 import dataclasses
 import datetime as dt
@@ -11,7 +11,7 @@ from imagesvc.http.timestamps import Timestamp
 from imagesvc.links.service import OpenLink
 from imagesvc.uploads.errors import BadContext
 
-LONGEST = {
+MAX_LENGTHS = {
     "store_id": 200,
     "store_name": 200,
     "camera_id": 200,
@@ -19,15 +19,16 @@ LONGEST = {
     "title": 300,
     "description": 5000,
 }
-FIELDS = frozenset({*LONGEST, "captured_at", "visibility"})
-"""Fields that apply to every file that follows; ``sha256`` applies to the next file only."""
+"""In characters."""
+FIELDS = frozenset({*MAX_LENGTHS, "captured_at", "visibility"})
+"""Fields that apply to every file that follows. ``sha256`` is not one of them: it applies to the next file only."""
 
-_moment: TypeAdapter[dt.datetime] = TypeAdapter(Timestamp)
+_timestamp: TypeAdapter[dt.datetime] = TypeAdapter(Timestamp)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FileContext:
-    """One file's context, as it goes into its upload row and its image."""
+    """The context of one file, as stored with its upload and its image."""
 
     filename: str
     title: str
@@ -41,42 +42,57 @@ class FileContext:
 
 
 def parse_context(fields: Mapping[str, str], *, filename: str, link: OpenLink | None, at: str = "") -> FileContext:
-    """The context of the file ``filename`` from raw fields; what is empty counts as absent, the link fills its own in.
+    """The context of the file ``filename``, from raw fields. An empty field counts as absent.
 
-    Raises BadContext with a pointer (``at`` and the field's name) for every field that is wrong.
+    A link fixes the visibility, and the store and camera if it has any.
+    Raises BadContext with a JSON pointer (``at`` and the field's name) for every wrong field.
     """
-    wrong: list[dict[str, str]] = []
-    values: dict[str, str] = {}
-    for name, longest in LONGEST.items():
+    errors: list[dict[str, str]] = []
+    texts = _texts(fields, at, errors)
+    captured_at = _captured_at(fields, at, errors)
+    visibility = _visibility(fields, link, at, errors)
+    if errors:
+        raise BadContext(errors=errors)
+    if link is not None:
+        texts |= {name: fixed for name in ("store_id", "camera_id") if (fixed := getattr(link, name))}
+    title = texts.pop("title", "") or splitext(filename)[0] or filename
+    return FileContext(filename=filename, title=title, visibility=visibility, captured_at=captured_at, **texts)
+
+
+def _texts(fields: Mapping[str, str], at: str, errors: list[dict[str, str]]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for name, max_length in MAX_LENGTHS.items():
         if not (value := fields.get(name, "").strip()):
             continue
         if "\x00" in value or not _is_unicode(value):
-            wrong.append({"pointer": f"{at}/{name}", "detail": "NUL and lone surrogates are not allowed."})
-        elif len(value) > longest:
-            wrong.append({"pointer": f"{at}/{name}", "detail": f"At most {longest} characters."})
+            errors.append({"pointer": f"{at}/{name}", "detail": "NUL and lone surrogates are not allowed."})
+        elif len(value) > max_length:
+            errors.append({"pointer": f"{at}/{name}", "detail": f"At most {max_length} characters."})
         else:
-            values[name] = value
-    captured_at = None
+            texts[name] = value
+    return texts
+
+
+def _captured_at(fields: Mapping[str, str], at: str, errors: list[dict[str, str]]) -> dt.datetime | None:
     if text := fields.get("captured_at", "").strip():
         try:
-            captured_at = _moment.validate_python(text)
+            return _timestamp.validate_python(text)
         except ValidationError:
-            wrong.append({"pointer": f"{at}/captured_at", "detail": "An RFC 3339 time with its offset is needed."})
-    visibility = fields.get("visibility", "").strip() or (link.visibility if link else "private")
+            errors.append({"pointer": f"{at}/captured_at", "detail": "An RFC 3339 time with an offset is required."})
+    return None
+
+
+def _visibility(fields: Mapping[str, str], link: OpenLink | None, at: str, errors: list[dict[str, str]]) -> str:
     if link is not None:
-        # a link's uploader does not decide what becomes public
-        visibility = link.visibility
-        values |= {name: fixed for name in ("store_id", "camera_id") if (fixed := getattr(link, name))}
+        return link.visibility  # an uploader without an account must not publish images
+    visibility = fields.get("visibility", "").strip() or "private"
     if visibility not in ("private", "public"):
-        wrong.append({"pointer": f"{at}/visibility", "detail": "`private` or `public`."})
-    if wrong:
-        raise BadContext(errors=wrong)
-    title = values.pop("title", "") or splitext(filename)[0] or filename
-    return FileContext(filename=filename, title=title, visibility=visibility, captured_at=captured_at, **values)
+        errors.append({"pointer": f"{at}/visibility", "detail": "`private` or `public` is required."})
+    return visibility
 
 
 def _is_unicode(text: str) -> bool:
-    """PostgreSQL stores no lone surrogates, which JSON and file names can bring along."""
+    """PostgreSQL cannot store lone surrogates, which JSON and file names may contain."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,12 +1,11 @@
-"""The bytes of one file on their way in: counted, hashed and judged in one pass, in bounded memory."""
+"""One file while it is received: counted, hashed, recognized and stored in one pass, in bounded memory."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
 from hashlib import sha256
-
-import structlog
+from uuid import UUID
 
 from imagesvc.db import Database
 from imagesvc.errors import ImagesvcError
@@ -17,42 +16,42 @@ from imagesvc.storage.bucket import Storage, new_key
 from imagesvc.storage.loose_objects import KeyReaped, hold_until
 from imagesvc.uploads import queries
 from imagesvc.uploads.errors import EmptyFile, FileTooLarge, NotAnImage
+from imagesvc.uploads.queries import LinkReservation
 from imagesvc.uploads.source import UploadSource
 
-log = structlog.get_logger(__name__)
-
-PUSH_AFTER = 0.5
-"""The part of a hold after which it is pushed forward: early enough that a slow push does not end it."""
+EXTEND_AFTER = 0.5
+"""The fraction of a hold after which it is extended: early enough that a slow statement does not let it end."""
+ACCEPTED_FORMATS = "JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC/HEIF and AVIF are accepted, recognized by their content."
 
 
 class StoredKeys:
-    """The keys of one process's uploads: held rows, and the objects under them."""
+    """Stores objects under keys that have a `held` row in ``loose_objects`` until a blob takes them."""
 
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
         self.settings, self.database, self.storage = settings, database, storage
 
-    async def hold_small(self, body: "IncomingFile", scope: object) -> str | None:
-        """A new key with the body under it; None when the content is known and usable: nothing needs to be stored."""
-        key, begun = new_key("o"), time.monotonic()
-        arguments = (body.sha256, scope, key, self.settings.hold_seconds)
+    async def store_small(self, file: "IncomingFile", scope: UUID) -> str | None:
+        """Store the file under a new held key. Returns None when a usable blob has the content already."""
+        key, started = new_key("o"), time.monotonic()
+        arguments = (file.sha256, scope, key, self.settings.hold_seconds)
         if await self.database.fetch_row(queries.HOLD_UNLESS_KNOWN, *arguments) is None:
             return None
-        until = hold_until(self.settings, since=begun)
+        until = hold_until(self.settings, since=started)
         try:
-            await self.storage.put(key, body.tail, media_type=body.media_type, until=until)
+            await self.storage.put(key, file.tail, media_type=file.media_type, until=until)
         except BaseException:
             await asyncio.shield(self.release(key))
             raise
         return key
 
     async def release(self, key: str) -> None:
-        """Give a key up at once; when that fails, the reaper finds it by itself later."""
+        """Give a held key to the reaper at once. If that fails, the reaper finds the key when its hold ends."""
         with contextlib.suppress(ImagesvcError):
             await self.database.fetch_row(queries.RELEASE, key)
 
 
 class LargeObject:
-    """A file above one part: an S3 multipart upload under a held row that is pushed forward while it arrives."""
+    """The object of a file larger than one part: an S3 multipart upload under a held row, extended while it arrives."""
 
     def __init__(self, keys: StoredKeys, *, media_type: str) -> None:
         self._keys = keys
@@ -63,46 +62,57 @@ class LargeObject:
         self._held_since = 0.0
 
     async def begin(self, source: UploadSource, *, declared_bytes: int | None, max_bytes: int) -> None:
-        """Holds the key; through a link, reserves the file and its bytes: what was declared, else the most that it can
-        have. Raises what a link refuses with."""
+        """Begin the S3 upload and hold the key.
+
+        A link also reserves one file and its declared size, or ``max_bytes`` when no size is declared. Raises the
+        link's refusals.
+        """
         seconds = self._keys.settings.hold_seconds
         self._upload_id = await self._keys.storage.begin_multipart(self.key, media_type=self._media_type)
         self._held_since = time.monotonic()
-        fetch = self._keys.database.fetch_row
         if source.link is None:
-            await fetch(queries.HOLD, self.key, seconds, self._upload_id)
+            await self._keys.database.fetch_row(queries.HOLD, self.key, seconds, self._upload_id)
             return
-        size, is_exact = (max_bytes, False) if declared_bytes is None else (declared_bytes, True)
-        arguments = (source.link.id, self.key, self._upload_id, size, is_exact, seconds)
-        row = await fetch(queries.RESERVE_ON_LINK, *arguments)
-        if row["outcome"] is not None:
-            # no row was written and no part was put: the abort only tidies up
+        reservation = LinkReservation(
+            link=source.link.id,
+            key=self.key,
+            s3_upload_id=self._upload_id,
+            bytes=max_bytes if declared_bytes is None else declared_bytes,
+            is_exact=declared_bytes is not None,
+            seconds=seconds,
+        )
+        refusal = (await queries.RESERVE_ON_LINK.run(self._keys.database, reservation)).refusal
+        if refusal is not None:
+            # No row was written and no part was stored: S3 loses nothing when this fails.
             with contextlib.suppress(ImagesvcError):
                 await self._keys.storage.abort_multipart(self.key, self._upload_id)
-            raise REFUSALS[row["outcome"]]
+            raise REFUSALS[refusal]
 
     async def put_part(self, body: bytearray) -> None:
         number = len(self._etags) + 1
-        until = await self._push()
+        until = await self._extend()
         etag = await self._keys.storage.put_part(self.key, self._upload_id, number, body, until=until)
         self._etags.append((number, etag))
 
     async def complete(self, *, size: int) -> None:
-        until = await self._push()
+        until = await self._extend()
         await self._keys.storage.complete_multipart(self.key, self._upload_id, self._etags, size=size, until=until)
 
-    async def _push(self) -> float:
-        """Until when requests may begin; pushes the row forward when half of that is over. Raises KeyReaped."""
+    async def _extend(self) -> float:
+        """Extend the hold when half of it has passed.
+
+        Returns the ``time.monotonic()`` until which S3 requests may begin. Raises KeyReaped.
+        """
         settings, now = self._keys.settings, time.monotonic()
-        if now - self._held_since > settings.hold_seconds * PUSH_AFTER:
-            if await self._keys.database.fetch_row(queries.PUSH_HOLD, self.key, settings.hold_seconds) is None:
+        if now - self._held_since > settings.hold_seconds * EXTEND_AFTER:
+            if await self._keys.database.fetch_row(queries.EXTEND_HOLD, self.key, settings.hold_seconds) is None:
                 raise KeyReaped
             self._held_since = now
         return hold_until(settings, since=self._held_since)
 
 
 class IncomingFile:
-    """What arrived: ``tail`` holds all of a small file, and nothing of a large one once it is complete."""
+    """The received file. ``tail`` holds all of a small file, and nothing of a large file once it is complete."""
 
     def __init__(
         self, keys: StoredKeys, source: UploadSource, *, declared_bytes: int | None, max_bytes: int | None
@@ -120,38 +130,38 @@ class IncomingFile:
 
     @property
     def key(self) -> str | None:
-        """The key that a large file already has."""
+        """The held key of a large file; None for a small file, which is not stored yet."""
         return self.large.key if self.large else None
 
     async def receive(self, chunks: AsyncIterator[bytes]) -> None:
-        """Take all of it. Raises FileTooLarge, NotAnImage, EmptyFile, and what storing a large file raises."""
-        most, part_bytes = self._source.max_file_bytes, self._keys.settings.part_bytes
-        if self._declared_bytes is not None and self._declared_bytes > most:
-            raise too_large(most)
+        """Read all chunks. Raises FileTooLarge, NotAnImage, EmptyFile, and the errors of storing a large file."""
+        limit, part_bytes = self._source.max_file_bytes, self._keys.settings.part_bytes
+        if self._declared_bytes is not None and self._declared_bytes > limit:
+            raise too_large(limit)
         async for chunk in chunks:
             self.size += len(chunk)
-            if self.size > most:
-                raise too_large(most)
+            if self.size > limit:
+                raise too_large(limit)
             self._digest.update(chunk)
             self.tail += chunk
             if not self.media_type and len(self.tail) >= SNIFF_BYTES:
-                self._judge()
+                self._recognize()
             while len(self.tail) > part_bytes:
                 await self._put_part(part_bytes)
         if not self.size:
             raise EmptyFile
         if not self.media_type:
-            self._judge()
+            self._recognize()
         self.sha256 = self._digest.digest()
         if self.large is not None:
             await self._put_part(len(self.tail))
             await self.large.complete(size=self.size)
 
-    def _judge(self) -> None:
-        found = sniff(bytes(self.tail[:SNIFF_BYTES]))
-        if found is None:
-            raise NotAnImage("Accepted are JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC/HEIF and AVIF, judged by content.")
-        self.media_type = found
+    def _recognize(self) -> None:
+        media_type = sniff(bytes(self.tail[:SNIFF_BYTES]))
+        if media_type is None:
+            raise NotAnImage(ACCEPTED_FORMATS)
+        self.media_type = media_type
 
     async def _put_part(self, size: int) -> None:
         if self.large is None:
@@ -163,10 +173,10 @@ class IncomingFile:
 
 
 def working_set_bytes(settings: Settings, declared_bytes: int | None) -> int:
-    """What one file holds in memory at the most: itself, or a part of it, and the S3 client's copy on the way out."""
-    small = settings.part_bytes if declared_bytes is None else min(declared_bytes, settings.part_bytes)
-    return 2 * small
+    """The most memory that one file needs: the file or one part of it, and the copy that the S3 client sends."""
+    buffered = settings.part_bytes if declared_bytes is None else min(declared_bytes, settings.part_bytes)
+    return 2 * buffered
 
 
-def too_large(most: int) -> FileTooLarge:
-    return FileTooLarge(f"At most {most} bytes are taken.", extra={"max_file_bytes": most})
+def too_large(limit: int) -> FileTooLarge:
+    return FileTooLarge(f"A file may have at most {limit} bytes.", extra={"max_file_bytes": limit})

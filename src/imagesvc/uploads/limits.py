@@ -1,4 +1,4 @@
-"""The limits that every way in has, as callers are told of them: by `GET /u/{token}` and on the OpenAPI page."""
+"""The limits of all ways of uploading, as `GET /u/{token}` and the OpenAPI page show them to clients."""
 
 from typing import Self
 
@@ -8,17 +8,17 @@ from imagesvc.settings import Settings
 
 
 class UploadLimits(BaseModel):
-    """What one request and one file may have. Above it: 413, and 408, 429 or 503 where another time may be better."""
+    """Limits of one request and one file. Above a limit the answer is 413, or 408, 429 or 503 if a retry may help."""
 
     max_file_bytes: int = Field(description="of one file: 413")
     max_parts_per_request: int = Field(description="files and fields of a form, images of a JSON batch: 413")
-    max_part_header_bytes: int = Field(description="of one line of the headers of a part: 413")
+    max_part_header_bytes: int = Field(description="of one header line of a part: 413")
     max_field_bytes: int = Field(description="of one field of a form: 413; of one text of a JSON batch: 422")
-    max_uploads_at_once: int = Field(description="requests under way, through one link or by one account: 429")
-    max_uploads_waiting: int = Field(description="requests that wait for memory, by all: 503")
-    max_wait_seconds: float = Field(description="for memory: 503")
-    max_idle_seconds: float = Field(description="in which nothing arrives: 408")
-    min_bytes_per_second: int = Field(description="on the whole, after the first idle seconds: 408")
+    max_uploads_at_once: int = Field(description="concurrent requests through one link or by one account: 429")
+    max_uploads_waiting: int = Field(description="requests of all clients that wait for memory: 503")
+    max_wait_seconds: float = Field(description="of a request that waits for memory: 503")
+    max_idle_seconds: float = Field(description="without any data from the client: 408")
+    min_bytes_per_second: int = Field(description="on average, after the first idle seconds: 408")
     max_file_seconds: float = Field(description="for one file: 408; a resumable upload has more time")
 
     @classmethod
@@ -27,8 +27,9 @@ class UploadLimits(BaseModel):
 
     @classmethod
     def of_user(cls, settings: Settings) -> Self:
-        most = settings.max_uploads_per_user
-        return cls._of(settings, max_file_bytes=settings.max_file_bytes, max_uploads_at_once=most)
+        return cls._of(
+            settings, max_file_bytes=settings.max_file_bytes, max_uploads_at_once=settings.max_uploads_per_user
+        )
 
     @classmethod
     def _of(cls, settings: Settings, *, max_file_bytes: int, max_uploads_at_once: int) -> Self:
@@ -47,13 +48,13 @@ class UploadLimits(BaseModel):
 
 
 def limits_table(settings: Settings) -> str:
-    """For the description of the OpenAPI page."""
+    """A Markdown table for the description of the OpenAPI page."""
     user = UploadLimits.of_user(settings)
     rows = [
         f"| `{name}` | {getattr(user, name):,} | {field.description} |"
         for name, field in UploadLimits.model_fields.items()
     ]
-    head = "| limit of uploads | here | of what, and the answer above it |"
-    most = f"{settings.max_uploads_per_link:,}"
-    foot = f"Through one link {most} uploads may be under way; a link may set lower limits of its own."
+    head = "| upload limit | value | of what, and the status of the answer beyond it |"
+    max_uploads = f"{settings.max_uploads_per_link:,}"
+    foot = f"One link allows {max_uploads} concurrent uploads. A link may set lower limits of its own."
     return "\n".join((head, "|---|---|---|", *rows, "", foot))

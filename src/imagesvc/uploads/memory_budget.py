@@ -1,4 +1,4 @@
-"""One bound on the bytes that all uploads of this process hold in memory."""
+"""A limit on the memory that all uploads of one process use together."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,10 @@ from imagesvc.uploads.errors import NoRoom
 
 
 class MemoryBudget:
-    """First come, first served. An upload takes its whole working set when it begins, so that none waits half-way."""
+    """Grants memory in the order of requests.
+
+    An upload takes its whole working set when it begins, so none waits while it holds memory.
+    """
 
     def __init__(self, total_bytes: int, *, wait_seconds: float, max_waiting: int) -> None:
         self._total = total_bytes
@@ -24,9 +27,9 @@ class MemoryBudget:
 
     @contextlib.asynccontextmanager
     async def take(self, wanted_bytes: int) -> AsyncIterator[None]:
-        """Holds ``wanted_bytes`` (at most the whole budget) inside the block.
+        """Hold ``wanted_bytes``, at most the whole budget, inside the block.
 
-        Raises NoRoom after the bounded wait, or at once when too many wait already.
+        Raises NoRoom after ``wait_seconds``, or at once when ``max_waiting`` uploads already wait.
         """
         amount = min(wanted_bytes, self._total)
         await self._take(amount)
@@ -34,7 +37,7 @@ class MemoryBudget:
             yield
         finally:
             self._free += amount
-            self._serve()
+            self._grant()
 
     async def _take(self, amount: int) -> None:
         if not self._waiting and amount <= self._free:
@@ -42,23 +45,23 @@ class MemoryBudget:
             return
         if len(self._waiting) >= self._max_waiting:
             raise NoRoom
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((amount, turn))
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((amount, granted))
         try:
             async with asyncio.timeout(self._wait_seconds):
-                await asyncio.shield(turn)
+                await asyncio.shield(granted)
         except BaseException as error:
-            if turn.done():
-                self._free += amount  # served and given up in the same moment
+            if granted.done():
+                self._free += amount  # granted and cancelled in the same iteration of the loop
             else:
-                self._waiting.remove((amount, turn))
-            self._serve()
+                self._waiting.remove((amount, granted))
+            self._grant()
             if isinstance(error, TimeoutError):
                 raise NoRoom from error
             raise
 
-    def _serve(self) -> None:
+    def _grant(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._free:
-            amount, turn = self._waiting.popleft()
+            amount, granted = self._waiting.popleft()
             self._free -= amount
-            turn.set_result(None)
+            granted.set_result(None)

@@ -1,6 +1,7 @@
-"""The tables of arrivals: uploads, and the batches that they came in."""
+"""The tables of uploads and batches, and the list of ways to upload a file."""
 
 import datetime as dt
+from typing import Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
@@ -8,9 +9,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
 
+Way = Literal["link", "user", "batch", "tus", "job"]
+"""How a file was uploaded: through a link, by a user, in a JSON batch, as a resumable upload, or fetched by a job."""
+
+
+def _quoted(values: tuple[str, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
 
 class Batch(Base):
-    """The uploads of one request. ``rejected`` counts the files of it that were not taken."""
+    """The uploads of one request. ``rejected`` counts the files of the request that were refused."""
 
     __tablename__ = "batches"
     __table_args__ = (Index(None, "owner_id", "id"),)
@@ -24,14 +32,16 @@ class Batch(Base):
 
 
 class Upload(Base):
-    """A file arrived. ``settled`` turns true when processing has ended for it: until then its receipt says `pending`,
-    even when the owner had this image before (a link must not learn that).
+    """One file that was received.
 
-    ``image_created_at`` is copied from the image by the database: the order in which a search lists images."""
+    ``settled`` becomes true when processing has ended for this upload. Until then its receipt shows `pending`, even
+    when the owner already had the image: a link must not reveal that.
+    The database copies ``image_created_at`` from the image; a search lists images in that order.
+    """
 
     __tablename__ = "uploads"
     __table_args__ = (
-        CheckConstraint("way IN ('link', 'user', 'batch', 'tus', 'job')", name="way"),
+        CheckConstraint(f"way IN ({_quoted(get_args(Way))})", name="way"),
         Index(None, "image_id"),
         Index(None, "batch_id", "position"),
         *(

@@ -1,29 +1,55 @@
-"""The answer to an upload request: one entry a file, and the one status that stands for all."""
+"""The answer to an upload request: one entry per file, and one status for all."""
 
 import dataclasses
-from typing import Any
-from uuid import UUID
+from typing import Any, Literal, NotRequired, TypedDict
 
 from imagesvc.errors import ImagesvcError, Unavailable
 from imagesvc.http.problems import as_problem
 from imagesvc.metrics.instruments import count_refused
 from imagesvc.uploads.admission import Admitted
+from imagesvc.uploads.source import UploadSource
+
+UploadStatus = Literal[200, 201]
+
+
+class ResultEntry(TypedDict):
+    """One file in the answer; ``schemas.FileResult`` describes it for the OpenAPI page."""
+
+    index: int
+    filename: str
+    status: Literal["created", "duplicate", "rejected"]
+    problem: NotRequired[dict[str, Any]]  # a problem document: its extension members have any type
+    upload_id: NotRequired[str]
+    image_id: NotRequired[str]
+    sha256: NotRequired[str]
+    bytes: NotRequired[int]
+    url: NotRequired[str]
+
+
+class ResultsBody(TypedDict):
+    """The body of the answer; ``schemas.UploadAnswer`` describes it for the OpenAPI page."""
+
+    batch_id: str
+    warnings: list[str]
+    results: list[ResultEntry]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How one file fared."""
+    """What became of one file."""
 
     filename: str
     outcome: Admitted | ImagesvcError
 
 
 class Results:
-    """Gathers the results of one request. With ``link_path`` it came through a link: no image id is told then."""
+    """Collects the results of one request.
 
-    def __init__(self, batch_id: UUID, *, way: str, link_path: str | None) -> None:
-        self._batch_id = batch_id
-        self._way = way
+    ``link_path`` is the path of the link that the request came through. The answer then shows no image ids.
+    """
+
+    def __init__(self, source: UploadSource, *, link_path: str | None) -> None:
+        self._source = source
         self._link_path = link_path
         self._results: list[Result] = []
         self.warnings: list[str] = []
@@ -31,7 +57,7 @@ class Results:
     def add(self, filename: str, outcome: Admitted | ImagesvcError) -> None:
         self._results.append(Result(filename=filename, outcome=outcome))
         if isinstance(outcome, ImagesvcError):
-            count_refused(self._way, outcome.slug)
+            count_refused(self._source.way, outcome.slug)
 
     @property
     def count(self) -> int:
@@ -41,10 +67,11 @@ class Results:
     def rejected_count(self) -> int:
         return sum(isinstance(result.outcome, ImagesvcError) for result in self._results)
 
-    def answer(self) -> tuple[int, dict[str, Any]]:
-        """(status, body): 201 when one was created, 200 when all accepted are duplicates.
+    def answer(self) -> tuple[UploadStatus, ResultsBody]:
+        """The status and the body: 201 when at least one file was created, 200 when all accepted files are duplicates.
 
-        Raises, when none was accepted, the first problem that is worth another try, else the first, with all results.
+        When no file was accepted, raises the first problem that a retry may solve, else the first problem. It carries
+        all results.
         """
         outcomes = [result.outcome for result in self._results]
         refusals = [outcome for outcome in outcomes if isinstance(outcome, ImagesvcError)]
@@ -54,22 +81,22 @@ class Results:
             error.extra |= {"results": entries, "warnings": self.warnings}
             raise error
         created = any(isinstance(outcome, Admitted) and outcome.status == "created" for outcome in outcomes)
-        body = {"batch_id": str(self._batch_id), "warnings": self.warnings, "results": entries}
+        body = ResultsBody(batch_id=str(self._source.batch_id), warnings=self.warnings, results=entries)
         return (201 if created else 200), body
 
-    def _entry(self, index: int, result: Result) -> dict[str, Any]:
-        entry: dict[str, Any] = {"index": index, "filename": result.filename}
-        match result.outcome:
-            case ImagesvcError() as error:
-                return entry | {"status": "rejected", "problem": as_problem(error)}
-            case admitted:
-                entry |= {"status": admitted.status, "upload_id": str(admitted.upload_id)}
-                if self._link_path is None:
-                    entry["image_id"] = str(admitted.image_id)
-                url = f"/v1/images/{admitted.image_id}"
-                if self._link_path is not None:
-                    url = f"{self._link_path}/uploads/{admitted.upload_id}"
-                return entry | {"sha256": admitted.sha256.hex(), "bytes": admitted.bytes, "url": url}
+    def _entry(self, index: int, result: Result) -> ResultEntry:
+        file = result.outcome
+        if isinstance(file, ImagesvcError):
+            problem = as_problem(file)
+            return ResultEntry(index=index, filename=result.filename, status="rejected", problem=problem)
+        entry = ResultEntry(index=index, filename=result.filename, status=file.status, upload_id=str(file.upload_id))
+        if self._link_path is None:
+            entry["image_id"] = str(file.image_id)
+            url = f"/v1/images/{file.image_id}"
+        else:
+            url = f"{self._link_path}/uploads/{file.upload_id}"
+        entry["sha256"], entry["bytes"], entry["url"] = file.sha256.hex(), file.bytes, url
+        return entry
 
 
 def _is_retryable(error: ImagesvcError) -> bool:

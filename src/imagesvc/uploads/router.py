@@ -42,6 +42,7 @@ from imagesvc.uploads.results import Results
 from imagesvc.uploads.schemas import CONTEXT_FIELDS, CONTEXT_QUERY, LinkInvitation, UploadAnswer
 from imagesvc.uploads.service import Uploads
 from imagesvc.uploads.source import UploadSource
+from imagesvc.uploads.upload_request import UploadRequest
 
 router = APIRouter(tags=["upload"])
 UploadsPart = Annotated[Uploads, Depends(part(Uploads))]
@@ -52,20 +53,20 @@ FILE_PROBLEMS = (
 )
 BODY_PROBLEMS = (NotMultipart, BrokenMultipart, RequestTooLarge, NoFile)
 LINK_PROBLEMS = (BadLinkToken, LinkExpired, LinkRevoked, LinkUsedUp, LinkRoomTooSmall, LinkReserved)
-ANSWERS: dict[int | str, dict[str, Any]] = {
+ANSWERS: dict[int | str, dict[str, Any]] = {  # FastAPI's type of `responses`
     200: {"model": UploadAnswer, "description": "All accepted files are duplicates."},
-    201: {"model": UploadAnswer, "description": "At least one file was created."},
+    201: {"model": UploadAnswer, "description": "At least one file is new."},
 }
 
 
 @router.get(
     "/u/{token}",
-    summary="What a link still takes",
+    summary="What a link still accepts",
     response_model=LinkInvitation,
     responses=problems(BadLinkToken, LinkExpired, LinkRevoked),
 )
 async def invitation(request: Request, link: CurrentLink, settings: SettingsPart) -> LinkInvitation:
-    """For whoever holds the link: its label, what it still allows, the limits, and which formats are taken."""
+    """For the holder of the link: its label, its remaining room, the limits, and the accepted formats."""
     return LinkInvitation(
         label=link.label,
         expires_at=link.expires_at,
@@ -101,21 +102,17 @@ async def upload_through_link(request: Request, token: str) -> Response:
     openapi_extra={**raw_file("the picture"), "parameters": CONTEXT_QUERY},
 )
 async def upload_raw_through_link(request: Request, token: str, filename: str) -> Response:
-    """The body is the file (`curl -T picture.jpg $LINK/picture.jpg`); the context goes into the query."""
+    """The body is the file (`curl -T picture.jpg $LINK/picture.jpg`). Context fields are query parameters."""
     uploads = web_part(request, Uploads)
     source = uploads.source_of_link(await open_link(request, token))
-    accept_large_body(request)
-    results = _results(source, link_path=f"/u/{token}")
+    upload = _upload_request(request, source, link_path=f"/u/{token}")
     await uploads.take_raw(
-        timed_body(request),
-        source,
-        results,
+        upload,
         filename=filename,
         fields=request.query_params if request.scope["query_string"] else {},
         repr_digest=request.headers.get("repr-digest"),
-        declared_bytes=declared_bytes(request),
     )
-    return _answer(results)
+    return _answer(upload)
 
 
 @router.post(
@@ -133,19 +130,22 @@ async def upload_images(request: Request, caller: CurrentCaller, uploads: Upload
 
 
 async def _multipart(request: Request, uploads: Uploads, source: UploadSource, *, link_path: str | None) -> Response:
+    upload = _upload_request(request, source, link_path=link_path)
+    await uploads.take_multipart(upload, content_type=request.headers.get("content-type"))
+    return _answer(upload)
+
+
+def _upload_request(request: Request, source: UploadSource, *, link_path: str | None) -> UploadRequest:
+    """Raises Malformed."""
     accept_large_body(request)
-    results = _results(source, link_path=link_path)
-    content_type = request.headers.get("content-type")
-    declared = declared_bytes(request)
-    await uploads.take_multipart(timed_body(request), source, results, content_type=content_type, declared=declared)
-    return _answer(results)
+    return UploadRequest(
+        source=source,
+        body=timed_body(request),
+        declared_bytes=declared_bytes(request),
+        results=Results(source, link_path=link_path),
+    )
 
 
-def _results(source: UploadSource, *, link_path: str | None) -> Results:
-    assert source.batch_id is not None  # noqa: S101 - both kinds of source here make one
-    return Results(source.batch_id, way=source.way, link_path=link_path)
-
-
-def _answer(results: Results) -> Response:
-    status, body = results.answer()
+def _answer(upload: UploadRequest) -> Response:
+    status, body = upload.results.answer()
     return Response(to_json(body), status, media_type="application/json")

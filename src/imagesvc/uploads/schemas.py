@@ -1,10 +1,10 @@
-"""What goes in and out of the upload routes, for the OpenAPI page: the routes themselves stream."""
+"""Response bodies and context fields of the upload routes, for the OpenAPI page. The routes themselves stream."""
 
 import datetime as dt
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from imagesvc.links import examples
 from imagesvc.links.schemas import Room
@@ -12,7 +12,7 @@ from imagesvc.uploads.limits import UploadLimits
 
 
 class FileResult(BaseModel):
-    """How one file fared. `upload_id` is the receipt; through a link there is no `image_id`."""
+    """What became of one file. `upload_id` is the receipt. Through a link there is no `image_id`."""
 
     index: int
     filename: str
@@ -22,7 +22,7 @@ class FileResult(BaseModel):
     sha256: str | None = None
     bytes: int | None = None
     url: str | None = None
-    problem: dict[str, Any] | None = None
+    problem: dict[str, JsonValue] | None = None
 
 
 class UploadAnswer(BaseModel):
@@ -55,26 +55,26 @@ class UploadAnswer(BaseModel):
 
 
 CONTEXT_FIELDS = {
-    "captured_at": "when the device says it took the picture; RFC 3339 with an offset",
+    "captured_at": "capture time according to the device; RFC 3339 with an offset",
     "store_id": "at most 200 characters",
     "store_name": "at most 200 characters",
     "camera_id": "at most 200 characters",
     "barcode": "at most 200 characters",
-    "title": "at most 300 characters; by default the filename without its ending",
+    "title": "at most 300 characters; by default the filename without its extension",
     "description": "at most 5000 characters",
     "visibility": "`private` or `public`; through a link, the link decides",
-    "sha256": "64 hexadecimal digits, checked; for the next file only",
+    "sha256": "64 hexadecimal digits, verified; applies to the next file only",
 }
-"""What may be told about a file; an empty value clears a field."""
+"""The fields that describe a file. An empty value clears a field."""
 
-CONTEXT_QUERY: list[dict[str, Any]] = [
+CONTEXT_QUERY: list[dict[str, JsonValue]] = [
     {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
     for name, text in CONTEXT_FIELDS.items()
 ]
 
 
 class LinkInvitation(BaseModel):
-    """A link as whoever holds it sees it."""
+    """A link as its holder sees it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.INVITATION]})
 

@@ -1,26 +1,27 @@
-"""One upload request: its files one after the other, each admitted by itself, a bad one harming no other."""
+"""Admits the files of one upload request, one after the other. A bad file does not affect the others."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from imagesvc.accounts.service import Caller
 from imagesvc.db import new_id
 from imagesvc.errors import ImagesvcError
 from imagesvc.http.digests import parse_digest
 from imagesvc.http.filenames import clean_filename
-from imagesvc.http.slow_clients import TimedBody, UploadStalled
+from imagesvc.http.slow_clients import UploadStalled
 from imagesvc.links.service import OpenLink
 from imagesvc.settings import Settings
 from imagesvc.uploads.admission import Admission
 from imagesvc.uploads.concurrency import UploadConcurrency
 from imagesvc.uploads.errors import BadContext, BrokenMultipart, NoFile, RequestTooLarge
 from imagesvc.uploads.file_context import parse_context
-from imagesvc.uploads.multipart import MultipartBody
-from imagesvc.uploads.results import Results
+from imagesvc.uploads.multipart import FilePart, MultipartBody
 from imagesvc.uploads.source import UploadSource
+from imagesvc.uploads.upload_request import UploadRequest
 
 MAX_SKIPPED_BYTES = 16 * 1024 * 1024
-"""How much of a file that was refused is read past to reach its neighbours; then the request is given up."""
+"""How much of a refused file is read and discarded to reach the next file. Beyond that, the rest is not read."""
+UNREADABLE = (BrokenMultipart, RequestTooLarge, UploadStalled)
+"""After one of these errors nothing more can be read from the request."""
 
 
 class Uploads:
@@ -41,90 +42,79 @@ class Uploads:
         )
 
     async def take_raw(
-        self,
-        request_body: TimedBody,
-        source: UploadSource,
-        results: Results,
-        *,
-        filename: str,
-        fields: Mapping[str, str],
-        repr_digest: str | None,
-        declared_bytes: int | None,
+        self, request: UploadRequest, *, filename: str, fields: Mapping[str, str], repr_digest: str | None
     ) -> None:
-        """The body is the file."""
-        name = clean_filename(filename)
+        """Admit a body that is one file. An error becomes its result."""
+        name, source = clean_filename(filename), request.source
         try:
             context = parse_context(fields, filename=name, link=source.link)
             expected = expected_sha256(fields, repr_digest)
-            async with self._concurrency.enter(source, declared_bytes=declared_bytes):
+            async with self._concurrency.enter(source, declared_bytes=request.declared_bytes):
                 admitted = await self._admission.admit(
-                    request_body, context, source, declared_bytes=declared_bytes, expected_sha256=expected
+                    request.body,
+                    context,
+                    source,
+                    declared_bytes=request.declared_bytes,
+                    expected_sha256=expected,
                 )
-            results.add(name, admitted)
+            request.results.add(name, admitted)
             await self._admission.end_batch(source)
         except ImagesvcError as error:
-            results.add(name, error)
+            request.results.add(name, error)
 
-    async def take_multipart(
-        self,
-        request_body: TimedBody,
-        source: UploadSource,
-        results: Results,
-        *,
-        content_type: str | None,
-        declared: int | None,
-    ) -> None:
-        """The files of a multipart body; raises NoFile, and what keeps the whole body from being read."""
-        body = MultipartBody(self._settings, content_type, request_body)
-        async with self._concurrency.enter(source, declared_bytes=declared):
+    async def take_multipart(self, request: UploadRequest, *, content_type: str | None) -> None:
+        """Admit the files of a multipart body. Raises NoFile, and any error that occurs before the first file."""
+        body, results = MultipartBody(self._settings, content_type, request.body), request.results
+        async with self._concurrency.enter(request.source, declared_bytes=request.declared_bytes):
             try:
-                await self._take_parts(body, request_body, source, results, max_bytes=declared)
-            except (BrokenMultipart, RequestTooLarge, UploadStalled) as error:
+                await self._take_parts(request, body)
+            except UNREADABLE as error:
                 if not results.count:
                     raise
                 results.warnings.append(f"The body could not be read to its end: {error.detail}")
         results.warnings += body.warnings
-        await self._admission.end_batch(source, rejected=results.rejected_count)
+        await self._admission.end_batch(request.source, rejected=results.rejected_count)
         if not results.count:
             raise NoFile("Send at least one part named `file`, as in `curl -F file=@picture.jpg`.")
 
-    async def _take_parts(
-        self,
-        body: MultipartBody,
-        request_body: TimedBody,
-        source: UploadSource,
-        results: Results,
-        *,
-        max_bytes: int | None,
-    ) -> None:
+    async def _take_parts(self, request: UploadRequest, body: MultipartBody) -> None:
         async for part in body.files():
-            request_body.next_file()
+            request.body.next_file()
             try:
-                context = parse_context(part.fields, filename=part.filename, link=source.link)
-                expected = expected_sha256(part.fields, part.repr_digest)
-                position = results.count
-                admitted = await self._admission.admit(
-                    part.chunks(), context, source, position=position, max_bytes=max_bytes, expected_sha256=expected
-                )
-                results.add(part.filename, admitted)
-            except (BrokenMultipart, RequestTooLarge, UploadStalled) as error:
-                results.add(part.filename, error)
+                await self._take_part(request, part)
+            except UNREADABLE as error:
+                request.results.add(part.filename, error)
                 raise
             except ImagesvcError as error:
-                results.add(part.filename, error)
+                request.results.add(part.filename, error)
                 if not await part.skip(max_bytes=MAX_SKIPPED_BYTES):
-                    results.warnings.append("What followed this file was not read: it was too long to skip.")
+                    request.results.warnings.append("The rest was not read: this file was too long to skip.")
                     return
 
+    async def _take_part(self, request: UploadRequest, part: FilePart) -> None:
+        context = parse_context(part.fields, filename=part.filename, link=request.source.link)
+        admitted = await self._admission.admit(
+            part.chunks(),
+            context,
+            request.source,
+            position=request.results.count,
+            max_bytes=request.declared_bytes,
+            expected_sha256=expected_sha256(part.fields, part.repr_digest),
+        )
+        request.results.add(part.filename, admitted)
 
-def expected_sha256(fields: Mapping[str, Any], repr_digest: str | None, *, at: str = "") -> bytes | None:
-    """The digest that the sender names, by field or by Repr-Digest (RFC 9530). Raises BadContext, Invalid."""
-    if text := str(fields.get("sha256", "")).strip():
+
+def expected_sha256(fields: Mapping[str, str], repr_digest: str | None, *, at: str = "") -> bytes | None:
+    """The digest that the sender declares, in the field `sha256` or in Repr-Digest (RFC 9530).
+
+    Raises BadContext and Invalid.
+    """
+    if text := fields.get("sha256", "").strip():
         try:
             digest = bytes.fromhex(text)
         except ValueError:
             digest = b""
         if len(digest) != 32:
-            raise BadContext(errors=[{"pointer": f"{at}/sha256", "detail": "64 hexadecimal digits are needed."}])
+            raise BadContext(errors=[{"pointer": f"{at}/sha256", "detail": "64 hexadecimal digits are required."}])
         return digest
     return parse_digest(repr_digest) if repr_digest else None

@@ -1,4 +1,4 @@
-"""The items of a JSON batch as it streams in: what is told about each file, and its bytes out of base64."""
+"""The items of a JSON batch while it arrives: their fields, and the bytes of their files decoded from base64."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -9,7 +9,7 @@ from imagesvc.errors import Invalid
 from imagesvc.http.filenames import clean_filename
 from imagesvc.links.service import OpenLink
 from imagesvc.settings import Settings
-from imagesvc.uploads.admission import Told
+from imagesvc.uploads.admission import FileDescription
 from imagesvc.uploads.batches.json_stream import JsonStream, Unreadable, skip_string
 from imagesvc.uploads.errors import BadContext, Base64Broken, NoFile, NotABatch
 from imagesvc.uploads.file_context import FIELDS, parse_context
@@ -18,113 +18,125 @@ from imagesvc.uploads.service import expected_sha256
 MAX_MEMBERS = 100
 MAX_WARNINGS = 20
 MAX_UNKNOWN = 200
-"""How many names of members are kept that nobody knows."""
-MAX_WRONG = 10
-"""How many mistakes of one item are told."""
+"""How many names of unknown members are remembered."""
+MAX_ERRORS = 10
+"""How many errors of one item are reported."""
 TEXTS: Mapping[str, str] = {name: name for name in (*FIELDS, "filename", "sha256")} | {"timestamp": "captured_at"}
-"""The members of an item beside `file`, and the field that each one fills."""
+"""The members of an item other than `file`, and the field that each one fills."""
 
-_CODE = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
+_ESCAPED_ASCII = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
 
 
 class JsonItem:
-    """One item. In this order: ``find_file``, ``chunks``, ``finish``; then ``fields`` and ``wrong`` are complete."""
+    """One item of a batch.
+
+    Call ``find_file``, ``chunks`` and ``finish`` in this order. Then ``fields`` and ``errors`` are complete.
+    """
 
     def __init__(self, json: JsonStream, settings: Settings, pointer: str, unknown: set[str]) -> None:
         self.pointer = pointer
         self.fields: dict[str, str] = {}
-        self.wrong: list[dict[str, str]] = []
-        self._written: dict[str, str] = {}
+        self.errors: list[dict[str, str]] = []
+        self._sent_pointers: dict[str, str] = {}
+        """The pointers to fields whose member has another name than the field."""
         self._json = json
         self._max_bytes = settings.max_field_bytes
         self._unknown = unknown
         self._file: AsyncIterator[bytes] | None = None
-        self._walk = self._walked()
+        self._steps = self._read_members()
 
     @property
     def filename(self) -> str:
         return clean_filename(self.fields.get("filename", ""))
 
     async def find_file(self) -> bool:
-        """Read up to the first byte of the file; False when the item has ended without one."""
-        return await anext(self._walk, False)
+        """Read up to the first byte of the file. Returns False when the item has no file."""
+        return await anext(self._steps, False)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The file. Raises Base64Broken."""
+        """The bytes of the file. Raises Base64Broken."""
         if self._file is not None:
             async for chunk in decoded(self._file, pointer=f"{self.pointer}/file"):
                 yield chunk
 
     async def finish(self) -> None:
-        """Read to the end of the item, past what is left of its file. Raises RequestTooLarge when that is too long."""
-        async for _ in self._walk:
+        """Read the rest of the item and discard the rest of its file. Raises RequestTooLarge when that is too long."""
+        async for _ in self._steps:
             pass
 
     def problem(self) -> Invalid | None:
-        """What is wrong with this item, with pointers."""
-        if self.wrong:
-            return BadContext(errors=self.wrong)
+        """The error that refuses this item, with pointers; None when it has none."""
+        if self.errors:
+            return BadContext(errors=self.errors)
         if self._file is None:
-            missing = {"pointer": f"{self.pointer}/file", "detail": "The file in base64 is needed."}
+            missing = {"pointer": f"{self.pointer}/file", "detail": "The file in base64 is required."}
             return NoFile("The item has no `file`.", errors=[missing])
         return None
 
-    def told(self, link: OpenLink | None) -> Told:
-        """The context and the digest of the finished item. Raises BadContext with pointers to what was written."""
+    def description(self, link: OpenLink | None) -> FileDescription:
+        """The context and the digest of the finished item.
+
+        Raises BadContext with pointers to the members as they were sent.
+        """
         try:
-            context = parse_context(self.fields, filename=self.filename, link=link, at=self.pointer)
-            return context, expected_sha256(self.fields, None, at=self.pointer)
+            return FileDescription(
+                context=parse_context(self.fields, filename=self.filename, link=link, at=self.pointer),
+                expected_sha256=expected_sha256(self.fields, None, at=self.pointer),
+            )
         except BadContext as error:
-            for wrong in error.extra["errors"]:
-                wrong["pointer"] = self._written.get(wrong["pointer"], wrong["pointer"])
+            for entry in error.extra["errors"]:
+                entry["pointer"] = self._sent_pointers.get(entry["pointer"], entry["pointer"])
             raise
 
-    async def _walked(self) -> AsyncIterator[bool]:
-        """Takes every member; stops at the file for as long as somebody reads it."""
+    async def _read_members(self) -> AsyncIterator[bool]:
+        """Read all members. Yields True once, at the file, and continues when the caller asks for the next step."""
         if await self._json.peek() != b"{":
-            self._note("", "An object is needed.")
+            self._add_error("", "An object is required.")
             await self._json.skip(max_bytes=self._max_bytes)
             return
         seen: set[str] = set()
-        async for name in self._json.members(most=MAX_MEMBERS):
-            field = TEXTS.get(name, name)
-            pointer = "/" + name.replace("~", "~0").replace("/", "~1")
-            if field in seen:
-                self._note(pointer, "Given twice." if field == name else f"Given twice: it is `{field}` as well.")
+        async for name in self._json.members(max_count=MAX_MEMBERS):
+            if not self._is_first(name, seen):
                 await self._json.skip(max_bytes=self._max_bytes)
-                continue
-            seen.add(field)
-            if name == "file" and await self._json.peek() == b'"':
+            elif name == "file" and await self._json.peek() == b'"':
                 self._file = self._json.string_pieces()
                 yield True
                 await skip_string(self._file)
-            elif name == "file" or field in TEXTS:
-                await self._take_text(name, field, pointer)
+            elif name == "file" or name in TEXTS:
+                await self._read_text(name)
             else:
-                note_unknown(self._unknown, name)
+                remember_unknown(self._unknown, name)
                 await self._json.skip(max_bytes=self._max_bytes)
 
-    async def _take_text(self, name: str, field: str, pointer: str) -> None:
+    def _is_first(self, name: str, seen: set[str]) -> bool:
+        field = TEXTS.get(name, name)
+        if field in seen:
+            self._add_error(_pointer(name), "Given twice." if field == name else f"Given twice: also as `{field}`.")
+            return False
+        seen.add(field)
+        return True
+
+    async def _read_text(self, name: str) -> None:
+        pointer = _pointer(name)
         try:
             value = await self._json.value(max_bytes=self._max_bytes)
         except Unreadable as error:
-            self._note(pointer, str(error))
-            return
-        if value is None:
+            self._add_error(pointer, str(error))
             return
         if isinstance(value, str):
+            field = TEXTS.get(name, name)
             self.fields[field] = value
-            self._written[f"{self.pointer}/{field}"] = self.pointer + pointer
-        else:
-            self._note(pointer, "A string in base64 is needed." if name == "file" else "A string is needed.")
+            self._sent_pointers[f"{self.pointer}/{field}"] = self.pointer + pointer
+        elif value is not None:
+            self._add_error(pointer, "A string in base64 is required." if name == "file" else "A string is required.")
 
-    def _note(self, pointer: str, detail: str) -> None:
-        if len(self.wrong) < MAX_WRONG:
-            self.wrong.append({"pointer": self.pointer + pointer, "detail": detail})
+    def _add_error(self, pointer: str, detail: str) -> None:
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append({"pointer": self.pointer + pointer, "detail": detail})
 
 
 class JsonBatchBody:
-    """Reads one request: ``{"images": [item, …]}`` or the array alone. ``warnings`` is complete once it has ended."""
+    """Reads one request: ``{"images": [item, …]}`` or only the array. ``warnings`` is complete when it has ended."""
 
     def __init__(self, settings: Settings, stream: AsyncIterator[bytes]) -> None:
         self._settings = settings
@@ -134,14 +146,14 @@ class JsonBatchBody:
     @property
     def warnings(self) -> list[str]:
         names = sorted(self._unknown)
-        told = [f"The member {name!r} is not known and was ignored." for name in names[:MAX_WARNINGS]]
+        warnings = [f"The member {name!r} is unknown and was ignored." for name in names[:MAX_WARNINGS]]
         if len(names) > MAX_WARNINGS:
             more = "many" if len(names) == MAX_UNKNOWN else len(names) - MAX_WARNINGS
-            told.append(f"So were {more} more.")
-        return told
+            warnings.append(f"{more} more unknown members were ignored.".capitalize())
+        return warnings
 
     async def items(self) -> AsyncIterator[JsonItem]:
-        """The items in order. Raises BrokenJson, RequestTooLarge and NotABatch, in the middle of an item too."""
+        """The items in order. Raises BrokenJson, RequestTooLarge and NotABatch, also while an item is read."""
         first = await self._json.peek()
         if first == b"[":
             async for item in self._array(""):
@@ -150,35 +162,41 @@ class JsonBatchBody:
             async for item in self._wrapped():
                 yield item
         else:
-            await self._json.skip(max_bytes=self._settings.max_field_bytes)
-            raise _not_a_batch("", "An array of images, or an object with `images`, is needed.")
+            await self._skip()
+            raise _not_a_batch("", "An array of images, or an object with `images`, is required.")
         await self._json.end()
 
     async def _wrapped(self) -> AsyncIterator[JsonItem]:
-        is_there = False
-        async for name in self._json.members(most=MAX_MEMBERS):
+        has_images = False
+        async for name in self._json.members(max_count=MAX_MEMBERS):
             if name != "images":
-                note_unknown(self._unknown, name)
-                await self._json.skip(max_bytes=self._settings.max_field_bytes)
+                remember_unknown(self._unknown, name)
+                await self._skip()
                 continue
-            if is_there:
+            if has_images:
                 raise _not_a_batch("/images", "Given twice.")
-            is_there = True
+            has_images = True
             if await self._json.peek() != b"[":
-                await self._json.skip(max_bytes=self._settings.max_field_bytes)
-                raise _not_a_batch("/images", "An array is needed.")
+                await self._skip()
+                raise _not_a_batch("/images", "An array is required.")
             async for item in self._array("/images"):
                 yield item
-        if not is_there:
+        if not has_images:
             raise _not_a_batch("/images", "The images are missing.")
 
     async def _array(self, pointer: str) -> AsyncIterator[JsonItem]:
-        async for index in self._json.elements(most=self._settings.max_parts):
+        async for index in self._json.elements(max_count=self._settings.max_parts):
             yield JsonItem(self._json, self._settings, f"{pointer}/{index}", self._unknown)
+
+    async def _skip(self) -> None:
+        await self._json.skip(max_bytes=self._settings.max_field_bytes)
 
 
 async def decoded(pieces: AsyncIterator[bytes], *, pointer: str) -> AsyncIterator[bytes]:
-    """The bytes that a JSON string says in base64 (RFC 4648, padded; line breaks are passed over, as mail has them)."""
+    """Decode the base64 of a JSON string: RFC 4648 with padding; line breaks are ignored, as in MIME.
+
+    Raises Base64Broken with ``pointer``.
+    """
     kept = b""
     is_padded = False
     async for piece in pieces:
@@ -198,21 +216,26 @@ async def decoded(pieces: AsyncIterator[bytes], *, pointer: str) -> AsyncIterato
 
 
 def _unescaped(piece: bytes) -> bytes:
-    """A piece of a JSON string without the escapes that base64 has a use for; any other is left, to be refused."""
+    """Replace the escapes that base64 may contain. Any other escape stays, and decoding then fails."""
     if b"\\\\" in piece:
         return piece
-    for escape, meant in ((b"\\/", b"/"), (b"\\n", b""), (b"\\r", b"")):
-        piece = piece.replace(escape, meant)
-    return _CODE.sub(lambda code: bytes.fromhex(code[1].decode()), piece)
+    for escape, character in ((b"\\/", b"/"), (b"\\n", b""), (b"\\r", b"")):
+        piece = piece.replace(escape, character)
+    return _ESCAPED_ASCII.sub(lambda code: bytes.fromhex(code[1].decode()), piece)
 
 
-def note_unknown(unknown: set[str], name: str) -> None:
+def remember_unknown(unknown: set[str], name: str) -> None:
     if len(unknown) < MAX_UNKNOWN:
         unknown.add(name[:100])
 
 
+def _pointer(name: str) -> str:
+    """The JSON pointer (RFC 6901) of a member."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
 def _base64_broken(pointer: str) -> Base64Broken:
-    detail = "Base64 as RFC 4648 has it is needed: A-Z a-z 0-9 + / with its padding, and no `data:` before it."
+    detail = "Base64 of RFC 4648 is required: A-Z a-z 0-9 + / with padding, without `data:` before it."
     return Base64Broken(errors=[{"pointer": pointer, "detail": detail}])
 
 

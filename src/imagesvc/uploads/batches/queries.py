@@ -1,9 +1,13 @@
-"""Statements about batches: one round trip an answer, whatever it shows. The database writes the JSON.
+"""Reads batches with their uploads, by asyncpg: one statement per response.
 
-A page may show thousands of uploads: making objects of them and text again would hold the event loop up.
+The database writes the JSON. A page may show thousands of uploads: to build objects from rows and text from objects
+would block the event loop.
 """
 
-_MOMENT = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+import dataclasses
+from uuid import UUID
+
+_TIMESTAMP = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 
 _BATCH = """
     SELECT b.id, json_build_object(
@@ -27,7 +31,7 @@ _BATCH = """
                         ) ORDER BY r.width, r.format)
                         FROM renditions r WHERE r.blob_id = i.blob_id AND i.state <> 'pending'), '[]'::json))
                 ) ORDER BY u.position, u.id)
-            FROM (SELECT * FROM uploads WHERE batch_id = b.id ORDER BY position LIMIT {most}) u
+            FROM (SELECT * FROM uploads WHERE batch_id = b.id ORDER BY position LIMIT {max_uploads}) u
             JOIN images i ON i.id = u.image_id), '[]'::json)) AS shown
 """
 for _name, _column in (
@@ -35,26 +39,43 @@ for _name, _column in (
     ("received_at", "u.received_at"),
     ("captured_at", "u.captured_at"),
 ):
-    _BATCH = _BATCH.replace(f"{{{_name}}}", _MOMENT.replace("{}", _column))
+    _BATCH = _BATCH.replace(f"{{{_name}}}", _TIMESTAMP.replace("{}", _column))
 
 _PAGE = """
-    -- $1 caller, $2 before this id, $3 offset, $4 limit, $5 uploads of each; the newest first: ids sort by time
+    -- $1 caller, $2 before this id, $3 offset, $4 limit, $5 uploads of each; newest first: ids sort by time
     WITH page AS (
         SELECT b.* FROM batches b
-        WHERE {whose} AND b.id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+        WHERE {owned} AND b.id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
         ORDER BY b.id DESC OFFSET $3 LIMIT $4 + 1
     ), shown AS MATERIALIZED ({batch} FROM (SELECT * FROM page ORDER BY id DESC LIMIT $4) b)
     SELECT (SELECT count(*) FROM page) > $4 AS has_more, (SELECT id FROM shown ORDER BY id LIMIT 1) AS last_id,
            coalesce((SELECT json_agg(shown ORDER BY id DESC) FROM shown), '[]'::json)::text AS items
-""".replace("{batch}", _BATCH.replace("{most}", "$5"))
+""".replace("{batch}", _BATCH.replace("{max_uploads}", "$5"))
 
 _ONE = """
     -- $1 caller, $2 batch, $3 uploads of it
-    SELECT shown::text AS batch FROM ({batch} FROM batches b WHERE b.id = $2 AND {whose}) one
-""".replace("{batch}", _BATCH.replace("{most}", "$3"))
+    SELECT shown::text AS batch FROM ({batch} FROM batches b WHERE b.id = $2 AND {owned}) one
+""".replace("{batch}", _BATCH.replace("{max_uploads}", "$3"))
 
-_WHOSE = {False: "b.owner_id = $1", True: "$1::uuid IS NOT NULL"}
-"""By whether the caller is an admin: admins see all."""
+_OWNED_BY = {False: "b.owner_id = $1", True: "$1::uuid IS NOT NULL"}
+"""The condition by whether the caller is an admin: admins see all batches."""
 
-PAGE_OF_BATCHES = {is_admin: _PAGE.replace("{whose}", whose) for is_admin, whose in _WHOSE.items()}
-BATCH = {is_admin: _ONE.replace("{whose}", whose) for is_admin, whose in _WHOSE.items()}
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPageRow:
+    """``items`` is the text of a JSON array; ``last_id`` is None when it is empty."""
+
+    has_more: bool
+    last_id: UUID | None
+    items: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """``batch`` is the text of a JSON object."""
+
+    batch: str
+
+
+PAGE_OF_BATCHES = {is_admin: _PAGE.replace("{owned}", condition) for is_admin, condition in _OWNED_BY.items()}
+BATCH = {is_admin: _ONE.replace("{owned}", condition) for is_admin, condition in _OWNED_BY.items()}

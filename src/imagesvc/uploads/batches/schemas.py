@@ -1,11 +1,12 @@
-"""What goes in and out of the batch routes, for the OpenAPI page: the routes themselves stream."""
+"""Request and response bodies of the batch routes, for the OpenAPI page. The routes themselves stream."""
 
 import datetime as dt
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
+from imagesvc.uploads.models import Way
 from imagesvc.uploads.schemas import CONTEXT_FIELDS
 
 
@@ -21,7 +22,7 @@ class BatchRendition(BaseModel):
 class BatchImage(BaseModel):
     id: UUID
     state: Literal["pending", "ready", "rejected", "failed"]
-    problem: dict[str, Any] | None
+    problem: dict[str, JsonValue] | None
     visibility: Literal["private", "public"]
     title: str
     description: str | None
@@ -32,7 +33,7 @@ class BatchImage(BaseModel):
 
 
 class BatchUpload(BaseModel):
-    """A file of the batch, at its place in the request, with what the device told about it."""
+    """A file of the batch with its position in the request and its context."""
 
     id: UUID
     position: int
@@ -49,7 +50,7 @@ class BatchUpload(BaseModel):
 
 
 _IMAGE = "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13"
-EXAMPLE: dict[str, Any] = {
+EXAMPLE: dict[str, JsonValue] = {
     "id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a11",
     "created_at": "2026-11-20T09:15:02.123Z",
     "way": "batch",
@@ -88,16 +89,16 @@ EXAMPLE: dict[str, Any] = {
 
 
 class BatchOut(BaseModel):
-    """What came in by one request. `rejected` files are only counted. Uploads go when their images are deleted.
+    """The uploads of one request. `rejected` files are only counted. Deleting an image also deletes its uploads.
 
-    `uploads` are the first 25 in a list and the first 1000 here; `GET /v1/images?batch_id=` pages through all.
+    `uploads` are the first 25 in a list, and the first 1000 of a single batch. `GET /v1/images?batch_id=` has all.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     id: UUID
     created_at: dt.datetime
-    way: Literal["link", "user", "batch", "tus", "job"]
+    way: Way
     owner_id: UUID
     link_id: UUID | None
     rejected: int
@@ -111,17 +112,17 @@ _ITEM = {
     "properties": {
         **{name: {"type": ["string", "null"], "description": text} for name, text in CONTEXT_FIELDS.items()},
         "timestamp": {"type": ["string", "null"], "description": "another name of `captured_at`"},
-        "sha256": {"type": ["string", "null"], "description": "64 hexadecimal digits, checked"},
+        "sha256": {"type": ["string", "null"], "description": "64 hexadecimal digits, verified"},
         "visibility": {"type": ["string", "null"], "enum": ["private", "public", None], "default": "private"},
         "filename": {"type": ["string", "null"]},
         "file": {"type": "string", "format": "byte", "description": "the picture in base64 (RFC 4648, padded)"},
     },
 }
 _ARRAY = {"type": "array", "minItems": 1, "items": _ITEM}
-BATCH_BODY: dict[str, Any] = {
+BATCH_BODY: dict[str, Any] = {  # FastAPI's type of `openapi_extra`
     "requestBody": {
         "required": True,
-        "description": "An object with `images`, or the array alone; the order of members is free.",
+        "description": "An object with `images`, or only the array. Members may have any order.",
         "content": {
             "application/json": {
                 "schema": {

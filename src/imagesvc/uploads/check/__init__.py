@@ -1,5 +1,5 @@
-"""Which contents need not be sent: users ask about their own images, links about what came through them.
+"""Reports which contents need not be sent: a user's own images, or the files that came through a link.
 
 router.py   the routes
-service.py  runs the statements with asyncpg
+service.py  runs the statements of ``uploads/queries.py`` (asyncpg)
 """

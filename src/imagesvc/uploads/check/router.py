@@ -1,4 +1,4 @@
-"""Routes: what need not be sent."""
+"""Routes that report which contents need not be sent."""
 
 from typing import Annotated
 from uuid import UUID
@@ -15,7 +15,7 @@ from imagesvc.links.router import CurrentLink
 from imagesvc.uploads.check.service import ContentCheck
 
 router = APIRouter(tags=["upload"])
-KnownContentsPart = Annotated[ContentCheck, Depends(part(ContentCheck))]
+ContentCheckPart = Annotated[ContentCheck, Depends(part(ContentCheck))]
 
 MAX_HASHES = 1000
 EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -29,7 +29,7 @@ class Hashes(BaseModel):
 
 
 class HaveOfCaller(BaseModel):
-    """Hash, in lower case -> your image. What is not in it has to be sent."""
+    """Your images by their hash in lower case. A hash that is absent has to be sent."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"have": {EXAMPLE: "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13"}}]}
@@ -39,7 +39,7 @@ class HaveOfCaller(BaseModel):
 
 
 class HaveOfLink(BaseModel):
-    """Hashes, in lower case, of what was sent through this link and arrived. What is not in it has to be sent."""
+    """Hashes, in lower case, of the files received through this link. A hash that is absent has to be sent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"have": [EXAMPLE]}]})
 
@@ -47,12 +47,12 @@ class HaveOfLink(BaseModel):
 
 
 @router.post("/v1/images/check", responses=problems(Forbidden), dependencies=[needs_bearer])
-async def check_images(request: Request, body: Hashes, caller: CurrentCaller, known: KnownContentsPart) -> HaveOfCaller:
-    """Which of these files you have already. Only your own images count, whoever else has the same picture."""
-    return HaveOfCaller(have=await known.of_caller(caller, body.sha256))
+async def check_images(request: Request, body: Hashes, caller: CurrentCaller, check: ContentCheckPart) -> HaveOfCaller:
+    """Which of these files you already have. Only your own images count, even if others have the same picture."""
+    return HaveOfCaller(have=await check.of_caller(caller, body.sha256))
 
 
 @router.post("/u/{token}/check", responses=problems(BadLinkToken, LinkExpired, LinkRevoked))
-async def check_link(request: Request, body: Hashes, link: CurrentLink, known: KnownContentsPart) -> HaveOfLink:
-    """Which of these files were sent through this link already. Sending them again would be free, and of no use."""
-    return HaveOfLink(have=await known.of_link(link, body.sha256))
+async def check_link(request: Request, body: Hashes, link: CurrentLink, check: ContentCheckPart) -> HaveOfLink:
+    """Which of these files were already sent through this link. Sending one again costs nothing and changes nothing."""
+    return HaveOfLink(have=await check.of_link(link, body.sha256))

@@ -1,34 +1,34 @@
-"""``Upload-Checksum``: what the bytes of one request must hash to before they count."""
+"""Upload-Checksum: the hash that the bytes of one request must have before they count."""
 
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
 from hashlib import sha1, sha256
-from typing import Any
 
 from imagesvc.uploads.tus.errors import ChecksumMismatch, TusHeader
 
-# sha1 is what the protocol asks every server for: it finds damage on the way, not forgery
-ALGORITHMS: dict[str, Any] = {"sha1": sha1, "sha256": sha256}
+# The protocol requires sha1 of every server. It detects transmission errors, not forgery.
+ALGORITHMS: dict[str, "Callable[..., hashlib._Hash]"] = {"sha1": sha1, "sha256": sha256}
 
 
 class Checksum:
-    """Takes the bytes as they arrive; ``verify`` at their end."""
+    """Hashes the bytes as they arrive; call ``verify`` at their end."""
 
     __slots__ = ("_digest", "_expected")
 
     def __init__(self, header: str) -> None:
-        """Raises TusHeader (400) when the header cannot be read or names another algorithm."""
+        """Raises TusHeader (400) when the header cannot be parsed or names an unknown algorithm."""
         name, _, encoded = header.strip().partition(" ")
         if name not in ALGORITHMS:
-            raise TusHeader(f"Upload-Checksum: one of {', '.join(ALGORITHMS)} is needed.")
+            raise TusHeader(f"Upload-Checksum requires one of {', '.join(ALGORITHMS)}.")
         try:
             expected = base64.b64decode(encoded.strip(), validate=True)
         except (binascii.Error, ValueError):
             expected = b""
-        digest: hashlib._Hash = ALGORITHMS[name](usedforsecurity=False)
+        digest = ALGORITHMS[name](usedforsecurity=False)
         if len(expected) != digest.digest_size:
-            raise TusHeader(f"Upload-Checksum: the base64 of {digest.digest_size} bytes is needed after {name}.")
+            raise TusHeader(f"Upload-Checksum requires the base64 of {digest.digest_size} bytes after {name}.")
         self._digest, self._expected = digest, expected
 
     def update(self, chunk: bytes) -> None:
@@ -37,4 +37,4 @@ class Checksum:
     def verify(self) -> None:
         """Raises ChecksumMismatch."""
         if self._digest.digest() != self._expected:
-            raise ChecksumMismatch("Send these bytes again: none of them was kept.")
+            raise ChecksumMismatch("None of these bytes was stored. Send them again.")

@@ -1,4 +1,4 @@
-"""What can be wrong with a resumable upload."""
+"""Failures of the routes of resumable uploads."""
 
 from imagesvc.errors import Conflict, ImagesvcError, Malformed, NotFound, PreconditionFailed, Unavailable
 from imagesvc.links.errors import REFUSALS
@@ -6,15 +6,15 @@ from imagesvc.uploads.errors import DigestMismatch, FileTooLarge, NotAnImage
 
 
 class TusVersion(PreconditionFailed):
-    slug, title = "tus-version", "This version of tus is not spoken here"
+    slug, title = "tus-version", "This version of tus is not supported"
 
 
 class TusHeader(Malformed):
-    slug, title = "tus-header", "A header of the tus protocol is missing or cannot be read"
+    slug, title = "tus-header", "A header of the tus protocol is missing or cannot be parsed"
 
 
 class NotOffsetStream(ImagesvcError):
-    status, slug, title = 415, "not-offset-octet-stream", "The body of a tus request has a content type of its own"
+    status, slug, title = 415, "not-offset-octet-stream", "The body is not application/offset+octet-stream"
 
 
 class ResumableNotFound(NotFound):
@@ -22,25 +22,25 @@ class ResumableNotFound(NotFound):
 
 
 class WrongOffset(Conflict):
-    """``Upload-Offset`` of the answer says where the upload stands."""
+    """The answer's ``Upload-Offset`` is the current offset of the upload."""
 
-    slug, title = "wrong-offset", "The upload stands at another offset"
+    slug, title = "wrong-offset", "The upload has another offset"
 
 
 class TakenOver(Conflict):
-    """A newer request for the same upload has come: this one has stored what it had and stops."""
+    """A newer request continues this upload. This request has stored the bytes that it received, and ends."""
 
-    slug, title = "taken-over", "A newer request goes on with this upload"
+    slug, title = "taken-over", "A newer request continues this upload"
 
 
 class ChecksumMismatch(ImagesvcError):
-    """None of the bytes of this request counts."""
+    """None of the bytes of this request counts. tus defines the status."""
 
-    status, slug, title = 460, "checksum-mismatch", "The bytes are not those that their checksum names"
+    status, slug, title = 460, "checksum-mismatch", "The bytes do not match their checksum"
 
 
 class TooManyBytes(FileTooLarge):
-    slug, title = "too-many-bytes", "More bytes than the upload was declared to have"
+    slug, title = "too-many-bytes", "More bytes than the declared length of the upload"
 
 
 class TooManyUnfinished(ImagesvcError):
@@ -49,16 +49,16 @@ class TooManyUnfinished(ImagesvcError):
 
 
 class StillFinishing(Unavailable):
-    """All bytes are stored; their admission has to wait for a dependency."""
+    """All bytes are stored. Their admission has to wait for a dependency."""
 
-    slug, title = "still-finishing", "The upload is complete, its result is not known yet"
+    slug, title = "still-finishing", "The upload is complete, but its result is not known yet"
     retry_after_seconds = 2
 
 
 class UploadLocked(ImagesvcError):
-    """The same in answer to HEAD, as tus clients understand it: any other failure makes them begin anew."""
+    """StillFinishing as an answer to HEAD. After any other error, tus clients start a new upload."""
 
-    status, slug, title = 423, "still-finishing", "The upload is complete, its result is not known yet"
+    status, slug, title = 423, "still-finishing", "The upload is complete, but its result is not known yet"
     retry_after_seconds = 2
 
 
@@ -71,19 +71,19 @@ class ResumableTerminated(ImagesvcError):
 
 
 class WornOut(ImagesvcError):
-    """Each attempt that S3 or a checksum foiled costs part numbers, of which there are not many."""
+    """Each attempt that fails in S3 or by its checksum uses up part numbers, which are limited."""
 
-    status, slug, title = 410, "upload-worn-out", "Too many attempts on this upload have failed: begin anew"
+    status, slug, title = 410, "upload-worn-out", "Too many attempts failed: start a new upload"
 
 
 class BytesLost(ImagesvcError):
-    """Our fault."""
+    """An error of this service."""
 
-    slug, title = "upload-lost", "The stored bytes could not be read back: send the file again"
+    slug, title = "upload-lost", "The stored bytes could not be read: send the file again"
 
 
 class UploadRefused(ImagesvcError):
-    """``problem`` is what was wrong when it was found out."""
+    """The member ``problem`` is the problem that ended the upload."""
 
     status, slug, title = 410, "upload-refused", "The upload has ended without an image"
 
@@ -92,6 +92,6 @@ class ClientGone(Exception):
     """The connection ended before the body did."""
 
 
-_ENDS = (NotAnImage, DigestMismatch, ResumableExpired, ResumableTerminated, WornOut, BytesLost, *REFUSALS.values())
-FINAL: dict[str, type[ImagesvcError]] = {kind.slug: kind for kind in _ENDS}
-"""What an upload can end with, by the slugs that are kept in its row."""
+_FINAL = (NotAnImage, DigestMismatch, ResumableExpired, ResumableTerminated, WornOut, BytesLost, *REFUSALS.values())
+FINAL: dict[str, type[ImagesvcError]] = {kind.slug: kind for kind in _FINAL}
+"""The errors that can end an upload, by the slugs in its row."""

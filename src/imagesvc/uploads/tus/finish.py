@@ -1,14 +1,14 @@
-"""All bytes are there: make them one object, hash it, judge it, admit it. The task ``finish_resumable``.
+"""Finishes an upload whose bytes are all stored: join the parts, hash, check, admit. The task ``finish_resumable``.
 
-Every step can be repeated, by whoever has the task's lease: completing twice is settled by size, admission happens in
-the transaction that ends the task.
+Every step can be repeated by the worker that has the lease of the task. A repeated completion in S3 is settled by the
+size of the object. Admission and the end of the task are one transaction.
 """
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -31,8 +31,18 @@ from imagesvc.uploads.tus import queries
 from imagesvc.uploads.tus.abort import MARGIN_SECONDS, AbortUpload
 from imagesvc.uploads.tus.append import BEGINS_WITHIN_SECONDS
 from imagesvc.uploads.tus.errors import BytesLost
+from imagesvc.uploads.tus.queries import FinishingRow, FinishResumable
 
 PROBLEMS = {slug: as_problem(kind()) for slug, kind in REFUSALS.items()}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What reading the stored object once shows. ``head`` are its first bytes."""
+
+    sha256: bytes
+    size: int
+    head: bytes
 
 
 class FinishUpload:
@@ -43,83 +53,91 @@ class FinishUpload:
         self._database = database
         self._storage = storage
         self._queue = queue
-        self._ending = ending
+        self._abort = ending
 
     async def finish(self, lease: Lease) -> None:
-        """Raises TryLater; what is wrong with the file ends the upload and the task."""
+        """Admit the upload or, when the file is not acceptable, end it; both end the task. Raises RetryTask."""
         until = time.monotonic() + BEGINS_WITHIN_SECONDS
-        upload = await self._database.fetch_row(queries.FINISHING, _id(lease))
-        if upload is None:  # terminated meanwhile: only the task is there to be ended
+        upload = await self._database.fetch_one_or_none(queries.FINISHING, FinishingRow, _upload_id(lease))
+        if upload is None:  # terminated in the meantime: only the task is left to end
             await self._refuse(lease, BytesLost())
             return
         try:
-            digest, size, head = await self._read(await self._whole(upload, until=until))
+            content = await self._read(await self._complete(upload, until=until))
         except ObjectGone as error:
             raise RetryTask("object-gone") from error
         except StorageAway as error:
             raise RetryTask("storage-away", counts=False) from error
-        if size != upload["length"]:
+        if content.size != upload.length:
             raise RetryTask("size-differs")
-        media_type = sniff(head)
+        media_type = sniff(content.head)
         if media_type is None:
             await self._refuse(lease, NotAnImage())
-        elif upload["expected_sha256"] not in (None, digest):
-            await self._refuse(
-                lease, DigestMismatch("The SHA-256 of what arrived is another one: send the file again.")
-            )
+        elif upload.expected_sha256 not in (None, content.sha256):
+            await self._refuse(lease, DigestMismatch("The received bytes have another SHA-256. Send the file again."))
         else:
-            await self._admit(lease, upload, sha256=digest, media_type=media_type)
+            await self._admit(lease, upload, sha256=content.sha256, media_type=media_type)
 
     async def give_up(self, session: AsyncSession, lease: Lease, error: RetryTask) -> None:
-        """The last attempt has failed: the upload ends, and says that it was us."""
-        await self._ending.give_up(session, _id(lease), BytesLost())
+        """Called after the last attempt: ends the upload with an error of this service."""
+        await self._abort.give_up(session, _upload_id(lease), BytesLost())
 
-    async def _whole(self, upload: Any, *, until: float) -> str:
-        """The key of the one object that holds everything."""
-        if not upload["parts"]:
-            return str(upload["tail_key"])
-        etags = [(number, etag) for number, etag, _ in upload["parts"]]
-        key = str(upload["key"])
+    async def _complete(self, upload: FinishingRow, *, until: float) -> str:
+        """The key of the one object that holds all bytes."""
+        if not upload.parts:
+            return str(upload.tail_key)
+        etags = [(number, etag) for number, etag, _ in upload.parts]
+        key = str(upload.key)
         await self._storage.complete_multipart(
-            key, upload["s3_upload_id"], etags, size=upload["parts_bytes"], until=until
+            key, str(upload.s3_upload_id), etags, size=upload.parts_bytes, until=until
         )
         return key
 
-    async def _read(self, key: str) -> tuple[bytes, int, bytes]:
+    async def _read(self, key: str) -> Content:
         digest, size, head = sha256(), 0, b""
         async for chunk in self._storage.read(key):
             digest.update(chunk)
             size += len(chunk)
             if len(head) < SNIFF_BYTES:
                 head = (head + chunk)[:SNIFF_BYTES]
-        return digest.digest(), size, head
+        return Content(sha256=digest.digest(), size=size, head=head)
 
     async def _refuse(self, lease: Lease, error: ImagesvcError) -> None:
-        with _of_the_lease():
-            await self._ending.refuse(_id(lease), error, states=("finishing",), lease=lease)
+        with _raising_lease_lost():
+            await self._abort.refuse(_upload_id(lease), error, states=("finishing",), lease=lease)
 
-    async def _admit(self, lease: Lease, upload: Any, *, sha256: bytes, media_type: str) -> None:
-        task = (lease.task_id, lease.token)
-        ids = (new_id(), new_id(), new_id(), new_id())
-        times = (self._settings.resumable_result_seconds, MARGIN_SECONDS)
-        scope = scope_of(self._settings, upload["owner_id"])
-        arguments = (upload["id"], *task, scope, sha256, media_type, *ids, PROBLEMS, *times)
-        with _of_the_lease():
-            row = await self._database.fetch_row(queries.FINISH, *arguments)
-        if row["outcome"] in REFUSALS:
-            count_refused("tus", REFUSALS[row["outcome"]].slug)
-        elif row["outcome"] in (CREATED, DUPLICATE):
-            count_accepted("tus", row["outcome"], upload["length"])
-        if row["task_id"] is not None:
-            self._queue.wake_soon(row["task_id"])
+    async def _admit(self, lease: Lease, upload: FinishingRow, *, sha256: bytes, media_type: str) -> None:
+        finish = FinishResumable(
+            id=upload.id,
+            task=lease.task_id,
+            lease=lease.token,
+            scope=scope_of(self._settings, upload.owner_id),
+            sha256=sha256,
+            media_type=media_type,
+            upload=new_id(),
+            image=new_id(),
+            blob=new_id(),
+            process_task=new_id(),
+            problems=PROBLEMS,
+            keep_seconds=self._settings.resumable_result_seconds,
+            margin_seconds=MARGIN_SECONDS,
+        )
+        with _raising_lease_lost():
+            row = await queries.FINISH.run(self._database, finish)
+        if row.outcome in REFUSALS:
+            count_refused("tus", REFUSALS[row.outcome].slug)
+        elif row.outcome in (CREATED, DUPLICATE):
+            count_accepted("tus", row.outcome, upload.length)
+        if row.task_id is not None:
+            self._queue.wake_soon(row.task_id)
 
 
-def _id(lease: Lease) -> UUID:
+def _upload_id(lease: Lease) -> UUID:
     return UUID(lease.payload["resumable_id"])
 
 
 @contextlib.contextmanager
-def _of_the_lease() -> Iterator[None]:
+def _raising_lease_lost() -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:

@@ -1,4 +1,4 @@
-"""The kind of task that this room handles, with its retry policy."""
+"""The task kind of this package, with its retry policy."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,11 @@ from imagesvc.tasks.runner import Kind
 from imagesvc.uploads.tus.finish import FinishUpload
 
 
-def kinds(settings: Settings, finishing: FinishUpload) -> Mapping[str, Kind]:
-    most = settings.task_max_attempts
-    return {"finish_resumable": Kind(handler=finishing.finish, on_exhausted=finishing.give_up, max_attempts=most)}
+def kinds(settings: Settings, finish_upload: FinishUpload) -> Mapping[str, Kind]:
+    return {
+        "finish_resumable": Kind(
+            handler=finish_upload.finish,
+            on_exhausted=finish_upload.give_up,
+            max_attempts=settings.task_max_attempts,
+        )
+    }

@@ -1,21 +1,21 @@
-"""What tus says in headers, read and written. Knows no request: routes pass the values."""
+"""Parses and formats the headers of tus. Independent of FastAPI: the routes pass the values."""
 
 import base64
 import binascii
 from email.utils import format_datetime
-from typing import Any
 
 from imagesvc.uploads.tus.checksum import ALGORITHMS
 from imagesvc.uploads.tus.errors import TusHeader, TusVersion
+from imagesvc.uploads.tus.queries import ResumableRow
 
 VERSION = "1.0.0"
 EXTENSIONS = ("creation", "creation-with-upload", "expiration", "termination", "checksum")
 OFFSET_STREAM = "application/offset+octet-stream"
 MAX_METADATA_BYTES = 48 * 1024
-"""Every context field at its longest, in a script of four bytes a letter, as base64."""
+"""Enough for every context field at its maximum length, with four bytes per character, as base64."""
 MAX_DIGITS = 18
 
-EVERY_ANSWER = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
+COMMON_HEADERS = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
 EXPOSED = (
     "Location",
     "Tus-Resumable",
@@ -33,12 +33,12 @@ EXPOSED = (
     "Imagesvc-Url",
     "Imagesvc-Problem",
 )
-"""What a client in a browser has to see of an answer from another origin."""
+"""The headers that a client in a browser needs from an answer of another origin."""
 
 
 def capabilities(*, max_file_bytes: int) -> dict[str, str]:
-    """The answer to OPTIONS."""
-    return EVERY_ANSWER | {
+    """The headers of the answer to OPTIONS."""
+    return COMMON_HEADERS | {
         "Tus-Version": VERSION,
         "Tus-Extension": ",".join(EXTENSIONS),
         "Tus-Max-Size": str(max_file_bytes),
@@ -49,41 +49,41 @@ def capabilities(*, max_file_bytes: int) -> dict[str, str]:
 def require_version(value: str | None) -> None:
     """Raises TusVersion."""
     if value != VERSION:
-        said = "no Tus-Resumable header" if value is None else "another version"
+        found = "no Tus-Resumable header" if value is None else "another version"
         raise TusVersion(
-            f"The request has {said}: `Tus-Resumable: {VERSION}` is needed.", headers={"Tus-Version": VERSION}
+            f"The request has {found}: `Tus-Resumable: {VERSION}` is required.", headers={"Tus-Version": VERSION}
         )
 
 
 def upload_length(value: str | None, *, deferred: str | None) -> int:
     """Raises TusHeader."""
     if deferred is not None:
-        raise TusHeader("Upload-Defer-Length is not offered: say Upload-Length when the upload is created.")
-    return _count("Upload-Length", value)
+        raise TusHeader("Upload-Defer-Length is not supported: send Upload-Length when the upload is created.")
+    return _byte_count("Upload-Length", value)
 
 
 def upload_offset(value: str | None) -> int:
     """Raises TusHeader."""
-    return _count("Upload-Offset", value)
+    return _byte_count("Upload-Offset", value)
 
 
-def _count(name: str, value: str | None) -> int:
+def _byte_count(name: str, value: str | None) -> int:
     if value is None:
-        raise TusHeader(f"{name} is needed.")
+        raise TusHeader(f"{name} is required.")
     if not (value.isascii() and value.isdigit()) or len(value) > MAX_DIGITS:
         raise TusHeader(f"{name} is not a number of bytes.")
     return int(value)
 
 
 def parse_metadata(value: str) -> dict[str, str]:
-    """``Upload-Metadata``: keys, each with base64 of UTF-8 or nothing. Raises TusHeader."""
+    """Upload-Metadata: keys, each with a value in base64 of UTF-8 or without a value. Raises TusHeader."""
     if len(value) > MAX_METADATA_BYTES:
-        raise TusHeader(f"Upload-Metadata: at most {MAX_METADATA_BYTES} bytes.")
+        raise TusHeader(f"Upload-Metadata may have {MAX_METADATA_BYTES} bytes.")
     fields: dict[str, str] = {}
     for pair in value.split(",") if value.strip() else ():
         name, _, encoded = pair.strip().partition(" ")
         if not name or not name.isascii() or name in fields:
-            raise TusHeader("Upload-Metadata: each pair needs a key of its own, in ASCII.")
+            raise TusHeader("Upload-Metadata requires a unique ASCII key in each pair.")
         try:
             fields[name] = base64.b64decode(encoded.strip(), validate=True).decode("utf-8", "replace")
         except (binascii.Error, ValueError) as error:
@@ -91,24 +91,24 @@ def parse_metadata(value: str) -> dict[str, str]:
     return fields
 
 
-def progress(upload: Any) -> dict[str, str]:
-    """Where an unfinished upload stands, and until when it can be gone on with."""
+def progress(upload: ResumableRow) -> dict[str, str]:
+    """The offset of an unfinished upload and its expiry."""
     return {
-        "Upload-Offset": str(upload["upload_offset"]),
-        "Upload-Expires": format_datetime(upload["expires_at"], usegmt=True),
+        "Upload-Offset": str(upload.upload_offset),
+        "Upload-Expires": format_datetime(upload.expires_at, usegmt=True),
     }
 
 
-def result(upload: Any, *, link_path: str | None) -> dict[str, str]:
-    """What a finished upload has led to. Through a link no image id is told."""
+def result(upload: ResumableRow, *, link_path: str | None) -> dict[str, str]:
+    """The result of a finished upload. Through a link, no image id is shown."""
     headers = {
-        "Upload-Offset": str(upload["length"]),
-        "Imagesvc-Status": upload["status"],
-        "Imagesvc-Upload-Id": str(upload["upload_id"]),
+        "Upload-Offset": str(upload.length),
+        "Imagesvc-Status": str(upload.status),
+        "Imagesvc-Upload-Id": str(upload.upload_id),
     }
     if link_path is not None:
-        return headers | {"Imagesvc-Url": f"{link_path}/uploads/{upload['upload_id']}"}
+        return headers | {"Imagesvc-Url": f"{link_path}/uploads/{upload.upload_id}"}
     return headers | {
-        "Imagesvc-Image-Id": str(upload["image_id"]),
-        "Imagesvc-Url": f"/v1/images/{upload['image_id']}",
+        "Imagesvc-Image-Id": str(upload.image_id),
+        "Imagesvc-Url": f"/v1/images/{upload.image_id}",
     }

@@ -14,11 +14,10 @@ UNFINISHED = "state IN ('receiving', 'finishing')"
 
 
 class ResumableUpload(Base):
-    """An upload in several requests. While it is unfinished and came through a link, it stands for a reservation of
-    one file and ``length`` bytes there.
+    """An upload in several requests. An unfinished upload through a link reserves one file and ``length`` bytes there.
 
-    ``parts`` are ``[number, etag, bytes]`` in order. ``turn``: `free`, `taken` by the request that has ``epoch``, or
-    `wanted` by a newer one. ``metadata`` is Upload-Metadata as it was sent, ``context`` what was read from it.
+    ``parts`` are ``[number, etag, bytes]`` in order. ``turn`` is `free`, `taken` by the request that has ``epoch``, or
+    `wanted` by a newer request. ``metadata`` is Upload-Metadata as it was sent, ``context`` the parsed fields.
     """
 
     __tablename__ = "resumable_uploads"
@@ -40,7 +39,7 @@ class ResumableUpload(Base):
     epoch: Mapped[int] = mapped_column(server_default="1")
     turn: Mapped[str] = mapped_column(server_default="free")
     length: Mapped[int]
-    # `metadata` belongs to the declarative base
+    # the declarative base has an attribute `metadata`
     sent_metadata: Mapped[str] = mapped_column("metadata")
     context: Mapped[dict[str, Any]]
     expected_sha256: Mapped[bytes | None]
@@ -48,7 +47,7 @@ class ResumableUpload(Base):
     key: Mapped[str | None]
     s3_upload_id: Mapped[str | None]
     next_part: Mapped[int] = mapped_column(server_default="1")
-    parts: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
+    parts: Mapped[list[tuple[int, str, int]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     parts_bytes: Mapped[int] = mapped_column(server_default="0")
     tail_key: Mapped[str | None]
     tail_bytes: Mapped[int] = mapped_column(server_default="0")

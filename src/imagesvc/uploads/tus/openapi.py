@@ -1,4 +1,7 @@
-"""What the OpenAPI page tells of the protocol's headers: FastAPI knows nothing of them, routes read them themselves."""
+"""Describes the headers of tus for the OpenAPI page. FastAPI does not know them: the routes read them from the request.
+
+The types with ``Any`` are those of FastAPI's ``responses`` and ``openapi_extra``.
+"""
 
 from typing import Any
 
@@ -32,16 +35,16 @@ from imagesvc.uploads.tus.errors import (
 )
 from imagesvc.uploads.tus.headers import OFFSET_STREAM, VERSION
 
-ARRIVING = (
+BODY_PROBLEMS = (
     *(TusHeader, TusVersion, NotOffsetStream, ChecksumMismatch, NotAnImage, DigestMismatch),
     *(UploadStalled, TooManyUploads, NoRoom, StorageAway, StillFinishing),
 )
-CREATION = (
+CREATION_PROBLEMS = (
     *(FileTooLarge, EmptyFile, BadContext, TooManyUnfinished, LinkUsedUp, LinkRoomTooSmall, LinkReserved),
-    *ARRIVING,
+    *BODY_PROBLEMS,
 )
-APPENDING = (ResumableNotFound, UploadRefused, WrongOffset, TakenOver, TooManyBytes, *ARRIVING)
-TELLING = (ResumableNotFound, UploadRefused, UploadLocked, TusVersion)
+APPEND_PROBLEMS = (ResumableNotFound, UploadRefused, WrongOffset, TakenOver, TooManyBytes, *BODY_PROBLEMS)
+STATUS_PROBLEMS = (ResumableNotFound, UploadRefused, UploadLocked, TusVersion)
 
 
 def _header(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
@@ -63,44 +66,46 @@ def _headers(**descriptions: str) -> dict[str, Any]:
 
 _VERSION = _header("Tus-Resumable", f"`{VERSION}`", required=True)
 _CHECKSUM = _header(
-    "Upload-Checksum", f"{' or '.join(ALGORITHMS)}, a space, base64: none of the bytes counts unless it is right"
+    "Upload-Checksum", f"{' or '.join(ALGORITHMS)}, a space, base64; the bytes count only when they match"
 )
 _BODY = {"content": {OFFSET_STREAM: {"schema": {"type": "string", "format": "binary"}}}}
 
-CAPABILITIES: dict[str, Any] = {"description": "Needs no `Tus-Resumable`."}
+CAPABILITIES: dict[str, Any] = {"description": "Does not require `Tus-Resumable`."}
 CREATE: dict[str, Any] = {
     "parameters": [
         _VERSION,
         _header("Upload-Length", "bytes of the whole file", required=True),
         _header(
             "Upload-Metadata",
-            "pairs of a key and base64, with commas between: `filename` and "
+            "pairs of a key and base64, separated by commas: `filename` and "
             + ", ".join(f"`{n}`" for n in CONTEXT_FIELDS),
         ),
         _CHECKSUM,
     ],
-    "requestBody": {"required": False, "description": "the first bytes, or all", **_BODY},
+    "requestBody": {"required": False, "description": "the first bytes, or all bytes", **_BODY},
 }
 APPEND: dict[str, Any] = {
-    "parameters": [_VERSION, _header("Upload-Offset", "where the upload stands", required=True), _CHECKSUM],
+    "parameters": [_VERSION, _header("Upload-Offset", "the current offset of the upload", required=True), _CHECKSUM],
     "requestBody": {"required": True, **_BODY},
 }
 
-_STANDING = _headers(
-    Upload_Offset="how many bytes are stored",
-    Upload_Expires="until when an unfinished upload can be gone on with",
-    Imagesvc_Status="once all bytes are admitted: `created` or `duplicate`",
+_PROGRESS = _headers(
+    Upload_Offset="number of stored bytes",
+    Upload_Expires="when an unfinished upload expires",
+    Imagesvc_Status="after admission: `created` or `duplicate`",
     Imagesvc_Upload_Id="the receipt",
-    Imagesvc_Image_Id="the image; not told through a link",
-    Imagesvc_Url="the image; through a link, how the file fares",
+    Imagesvc_Image_Id="the image; absent through a link",
+    Imagesvc_Url="the image; through a link, the receipt",
 )
 CREATED: dict[int | str, dict[str, Any]] = {
-    201: {"description": "Created", "headers": _STANDING | _headers(Location="the upload")}
+    201: {"description": "Created", "headers": _PROGRESS | _headers(Location="the upload")}
 }
-APPENDED: dict[int | str, dict[str, Any]] = {204: {"description": "All of it is stored", "headers": _STANDING}}
-TOLD: dict[int | str, dict[str, Any]] = {
+APPENDED: dict[int | str, dict[str, Any]] = {
+    204: {"description": "All bytes of the request are stored", "headers": _PROGRESS}
+}
+STATUS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Where the upload stands",
-        "headers": _STANDING | _headers(Upload_Length="bytes of the whole file", Upload_Metadata="as it was sent"),
+        "description": "The progress of the upload, or its result",
+        "headers": _PROGRESS | _headers(Upload_Length="bytes of the whole file", Upload_Metadata="as it was sent"),
     }
 }

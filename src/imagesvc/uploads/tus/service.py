@@ -1,8 +1,7 @@
-"""Create, append, tell, terminate: what the requests of tus ask for."""
+"""Creates, appends to, reports and terminates resumable uploads, as the requests of tus ask."""
 
 import dataclasses
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 from uuid import UUID
 
 from imagesvc.db import Database, new_id
@@ -18,7 +17,7 @@ from imagesvc.uploads.incoming_file import too_large
 from imagesvc.uploads.service import expected_sha256
 from imagesvc.uploads.source import UploadSource
 from imagesvc.uploads.tus import queries
-from imagesvc.uploads.tus.abort import first_hand, refusal
+from imagesvc.uploads.tus.abort import later_error, original_error
 from imagesvc.uploads.tus.append import MIN_PART_BYTES, Append, AppendTools
 from imagesvc.uploads.tus.checksum import Checksum
 from imagesvc.uploads.tus.errors import (
@@ -32,18 +31,18 @@ from imagesvc.uploads.tus.errors import (
     UploadLocked,
     WrongOffset,
 )
-from imagesvc.uploads.tus.handover import Handover, Holder
+from imagesvc.uploads.tus.handover import Handover
+from imagesvc.uploads.tus.queries import CreateResumable, ResumableRow, State, UploadRef
 from imagesvc.uploads.tus.request_stream import RequestStream
 
 FINISH_WAIT_SECONDS = 20.0
-"""How long a request waits for the result when another process works it out."""
-ANY_STATE = ("receiving", "finishing", "done")
-Row = Any
+"""How long a request waits for the result when another process finishes the upload."""
+TERMINABLE: tuple[State, ...] = ("receiving", "finishing", "done")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PatchBody:
-    """What a request brings along. ``declared_bytes``: Content-Length; None for a chunked body."""
+    """The body of a request. ``declared_bytes`` is Content-Length, None for a chunked body."""
 
     stream: AsyncIterator[bytes]
     declared_bytes: int | None
@@ -51,7 +50,7 @@ class PatchBody:
 
 
 class ResumableUploads:
-    """Users find their own uploads, a link finds those sent through it."""
+    """Users find their own uploads. A link finds the uploads that came through it."""
 
     def __init__(
         self,
@@ -66,166 +65,186 @@ class ResumableUploads:
         self._database: Database = tools.database
         self._concurrency = concurrency
         self._runner = runner
-        self._waiting = waiting
-        self._turns = Handover(tools.database)
+        self._completion = waiting
+        self._handover = Handover(tools.database)
 
-    async def create(self, source: UploadSource, *, length: int, sent_metadata: str, fields: Mapping[str, str]) -> Row:
-        """A new upload of ``length`` bytes; through a link, with its reservation. Returns its row.
+    async def create(
+        self, source: UploadSource, *, length: int, sent_metadata: str, fields: Mapping[str, str]
+    ) -> ResumableRow:
+        """Create an upload of ``length`` bytes. A link reserves one file and these bytes.
 
-        Raises FileTooLarge, EmptyFile, BadContext, TooManyUnfinished, and what a link refuses with.
+        Raises FileTooLarge, EmptyFile, BadContext, TooManyUnfinished, and the link's refusals.
         """
         if length > source.max_file_bytes:
             raise too_large(source.max_file_bytes)
         if length == 0:
             raise EmptyFile
         context = parse_context(fields, filename=_filename(fields), link=source.link, at="/upload-metadata")
-        upload_id = new_id()
-        row = await self._database.fetch_row(
-            queries.CREATE,
-            *(upload_id, source.owner_id, source.link.id if source.link else None, length, sent_metadata),
-            *(_as_json(context), expected_sha256(fields, None), "free"),
-            *(self._settings.resumable_idle_seconds, self._settings.resumable_max_unfinished),
+        new = CreateResumable(
+            id=new_id(),
+            owner=source.owner_id,
+            link=source.link_id,
+            length=length,
+            metadata=sent_metadata,
+            context=_as_json(context),
+            sha256=expected_sha256(fields, None),
+            turn="free",
+            idle_seconds=self._settings.resumable_idle_seconds,
+            most_unfinished=self._settings.resumable_max_unfinished,
         )
-        match row["refusal"]:
+        created = await queries.CREATE.run(self._database, new)
+        match created.refusal:
             case None:
-                return await self._row(source, upload_id)
+                return await self._get(_ref(source, new.id))
             case "too-many-unfinished":
-                raise TooManyUnfinished(f"At most {self._settings.resumable_max_unfinished} may be unfinished.")
-            case refused:
-                raise REFUSALS[refused]
+                raise TooManyUnfinished(f"At most {new.most_unfinished} uploads may be unfinished.")
+            case refusal:
+                raise REFUSALS[refusal]
 
-    async def append(self, source: UploadSource, upload_id: UUID, body: PatchBody, *, offset: int) -> Row:
-        """Take bytes from ``offset`` on; the last ones lead to the result. Returns the row as it is then.
+    async def append(self, source: UploadSource, upload_id: UUID, body: PatchBody, *, offset: int) -> ResumableRow:
+        """Store bytes from ``offset`` on; with the last byte, wait for the result. Returns the upload after that.
 
         Raises WrongOffset, TakenOver, ChecksumMismatch, TooManyBytes, UploadStalled, NotAnImage; UploadRefused for an
-        upload that has ended; StillFinishing when the result has to wait; the refusals of UploadConcurrency and of the
-        storage.
-        ClientGone when nobody is there any more.
+        upload that has ended; StillFinishing when the result has to wait; ClientGone when the connection broke; and
+        the errors of UploadConcurrency and of the storage.
         """
-        self._turns.ask_here(_holder(source, upload_id))  # what it holds of the budget comes free
+        ref = _ref(source, upload_id)
+        self._handover.stop_local(ref)  # releases the memory that an older request holds
         async with self._concurrency.enter(source, declared_bytes=_held_bytes(offset, body.declared_bytes)):
-            upload = await self._take_turn(source, upload_id, offset)
-            if upload["state"] == "receiving":
-                upload = await self._receive(source, upload, body)
-        if upload["state"] == "finishing":
-            upload = await self._finished(source, upload_id)
-        match upload["state"]:
-            case "finishing":
-                raise StillFinishing
-            case "refused":
-                raise first_hand(upload["problem"])
+            upload = await self._take_turn(ref, offset)
+            if upload.state == "receiving":
+                upload = await self._receive(ref, upload, body)
+        if upload.state == "finishing":
+            upload = await self._finished(ref)
+        if upload.state == "finishing":
+            raise StillFinishing
+        if upload.state == "refused":
+            raise original_error(upload.problem)
         return upload
 
-    async def tell(self, source: UploadSource, upload_id: UUID) -> Row:
-        """The row, once older requests have stored what they had: its offset stays. Raises UploadRefused, and
-        UploadLocked while the result is not known."""
-        upload = await self._present(source, upload_id)
-        if upload["state"] == "receiving" and upload["turn"] != "free":
-            await self._turns.ask(_holder(source, upload_id))
+    async def status(self, source: UploadSource, upload_id: UUID) -> ResumableRow:
+        """The upload, after older requests have stored their bytes, so that its offset is final.
+
+        Raises UploadRefused, and UploadLocked while the result is not known.
+        """
+        ref = _ref(source, upload_id)
+        upload = await self._present(ref)
+        if upload.state == "receiving" and upload.turn != "free":
+            await self._handover.wait_for_turn(ref)
             await self._database.fetch_row(queries.FENCE, upload_id)
-            upload = await self._present(source, upload_id)
-        if upload["state"] == "finishing":
-            upload = await self._finished(source, upload_id)
-        match upload["state"]:
-            case "finishing":
-                raise UploadLocked
-            case "refused":
-                raise refusal(upload["problem"])
+            upload = await self._present(ref)
+        if upload.state == "finishing":
+            upload = await self._finished(ref)
+        if upload.state == "finishing":
+            raise UploadLocked
+        if upload.state == "refused":
+            raise later_error(upload.problem)
         return upload
 
     async def terminate(self, source: UploadSource, upload_id: UUID) -> None:
-        """Free everything that an unfinished upload has; of a finished one only the result goes, the image stays."""
-        await self._present(source, upload_id)
-        await self._tools.ending.refuse(upload_id, ResumableTerminated(), states=ANY_STATE)
-        self._turns.ask_here(_holder(source, upload_id))
+        """Release everything that an unfinished upload holds. The image of a finished upload stays."""
+        ref = _ref(source, upload_id)
+        await self._present(ref)
+        await self._tools.ending.refuse(upload_id, ResumableTerminated(), states=TERMINABLE)
+        self._handover.stop_local(ref)
 
-    # ---- one turn
+    # ---- one request that writes
 
-    async def _take_turn(self, source: UploadSource, upload_id: UUID, offset: int) -> Row:
-        """The row under a new epoch; or as it is, when all bytes are there and ``offset`` says so."""
+    async def _take_turn(self, ref: UploadRef, offset: int) -> ResumableRow:
+        """The upload under a new epoch; unchanged when all bytes are stored and ``offset`` is the length."""
         for is_last_try in (False, True):
-            row = await self._database.fetch_row(
+            taken = await self._database.fetch_one_or_none(
                 queries.TAKE_TURN,
-                *(*_holder(source, upload_id), offset, is_last_try),
+                ResumableRow,
+                *(ref.upload_id, ref.owner_id, ref.link_id, offset, is_last_try),
                 *(self._settings.resumable_idle_seconds, self._settings.resumable_max_seconds),
             )
-            if row is not None:
-                return row
-            upload = await self._present(source, upload_id)
-            if upload["state"] != "receiving" or upload["turn"] == "free":
+            if taken is not None:
+                return taken
+            upload = await self._present(ref)
+            if upload.state != "receiving" or upload.turn == "free":
                 break
-            await self._turns.ask(_holder(source, upload_id))
-        if upload["upload_offset"] == offset == upload["length"]:
+            await self._handover.wait_for_turn(ref)
+        if upload.upload_offset == offset == upload.length:
             return upload
         raise WrongOffset(
-            f"The upload stands at {upload['upload_offset']}.", headers={"Upload-Offset": str(upload["upload_offset"])}
+            f"The offset of the upload is {upload.upload_offset}.", headers={"Upload-Offset": str(upload.upload_offset)}
         )
 
-    async def _receive(self, source: UploadSource, upload: Row, body: PatchBody) -> Row:
-        """What the row says when the body has ended."""
-        left = upload["length"] - upload["upload_offset"]
+    async def _receive(self, ref: UploadRef, upload: ResumableRow, body: PatchBody) -> ResumableRow:
+        """The upload with the state, offset and expiry that it has when the body has ended."""
+        left = upload.length - upload.upload_offset
         if body.declared_bytes is not None and body.declared_bytes > left:
-            await self._database.fetch_row(queries.GIVE_TURN_BACK, upload["id"], upload["epoch"])
+            await self._database.fetch_row(queries.FREE_TURN, upload.id, upload.epoch)
             raise TooManyBytes(f"{left} bytes are missing.")
         stream = RequestStream(body.stream, max_bytes=left)
         try:
-            with self._turns.taken(_holder(source, upload["id"]), upload["epoch"], stream):
-                return await Append(self._tools, upload, body.checksum).take(stream) or upload
+            with self._handover.receiving(ref, upload.epoch, stream):
+                saved = await Append(self._tools, upload, body.checksum).take(stream)
         except TakenOver:
-            await self._present(source, upload["id"])  # tells of an upload that was ended meanwhile
+            await self._present(ref)  # raises the error of an upload that was ended in the meantime
             raise
+        if saved is None or saved.state is None:
+            return upload
+        return dataclasses.replace(
+            upload, state=saved.state, upload_offset=saved.upload_offset, expires_at=saved.expires_at
+        )
 
-    # ---- where an upload stands
+    # ---- reading an upload
 
-    async def _row(self, source: UploadSource, upload_id: UUID) -> Row:
-        """Raises ResumableNotFound: not there, or not yours to know."""
-        row = await self._database.fetch_row(queries.LOOK, *_holder(source, upload_id))
-        if row is None:
+    async def _get(self, ref: UploadRef) -> ResumableRow:
+        """Raises ResumableNotFound when it does not exist or belongs to others."""
+        upload = await self._database.fetch_one_or_none(
+            queries.GET, ResumableRow, ref.upload_id, ref.owner_id, ref.link_id
+        )
+        if upload is None:
             raise ResumableNotFound
-        return row
+        return upload
 
-    async def _present(self, source: UploadSource, upload_id: UUID) -> Row:
-        """Raises also UploadRefused, ResumableExpired."""
-        upload = await self._row(source, upload_id)
-        if upload["state"] == "refused":
-            raise refusal(upload["problem"])
-        if upload["state"] == "receiving" and upload["is_expired"]:
+    async def _present(self, ref: UploadRef) -> ResumableRow:
+        """Like ``_get``; also raises UploadRefused and ResumableExpired."""
+        upload = await self._get(ref)
+        if upload.state == "refused":
+            raise later_error(upload.problem)
+        if upload.state == "receiving" and upload.is_expired:
             raise ResumableExpired
         return upload
 
-    async def _finished(self, source: UploadSource, upload_id: UUID) -> Row:
-        """The row once its result is known, or as it is when that has to wait: works it out, or waits for who does."""
-        upload = await self._row(source, upload_id)
-        if upload["task_id"] is None:
+    async def _finished(self, ref: UploadRef) -> ResumableRow:
+        """Run the task of the upload, or wait while another process runs it. Returns the upload after that.
+
+        It is still `finishing` when the task has to wait for a dependency, or takes longer than FINISH_WAIT_SECONDS.
+        """
+        upload = await self._get(ref)
+        if upload.task_id is None:
             return upload
-        await self._runner.run(upload["task_id"])
-        upload = await self._row(source, upload_id)
-        if not upload["is_finishing"]:
+        await self._runner.run(upload.task_id)
+        upload = await self._get(ref)
+        if not upload.is_finishing:
             return upload
-        await self._waiting.for_task(f"finish_resumable:{upload_id}", seconds=FINISH_WAIT_SECONDS)
-        return await self._row(source, upload_id)
+        await self._completion.for_task(f"finish_resumable:{ref.upload_id}", seconds=FINISH_WAIT_SECONDS)
+        return await self._get(ref)
 
     async def settle(self) -> None:
-        """Wait until what cancelled requests have left is stored: before an orderly stop."""
-        await self._turns.settle()
+        """Wait until cancelled requests have stored their bytes: for an orderly stop."""
+        await self._handover.settle()
         await self._tools.shielded.settle()
 
 
-def _holder(source: UploadSource, upload_id: UUID) -> Holder:
-    return upload_id, source.owner_id, source.link.id if source.link else None
+def _ref(source: UploadSource, upload_id: UUID) -> UploadRef:
+    return UploadRef(upload_id=upload_id, owner_id=source.owner_id, link_id=source.link_id)
 
 
 def _held_bytes(offset: int, declared_bytes: int | None) -> int | None:
-    """What the request may hold in memory: the tail before ``offset``, and what comes."""
+    """The most bytes that the request holds in memory: the tail before ``offset``, and its body."""
     return None if declared_bytes is None else min(offset, MIN_PART_BYTES) + declared_bytes
 
 
 def _filename(fields: Mapping[str, str]) -> str:
-    """Clients differ in what they call it."""
+    """Clients send the name as `filename` or as `name`."""
     return clean_filename(fields.get("filename") or fields.get("name") or "")
 
 
-def _as_json(context: FileContext) -> dict[str, Any]:
-    values = dataclasses.asdict(context)
-    moment = values["captured_at"]
-    return values | {"captured_at": moment.isoformat() if moment else None}
+def _as_json(context: FileContext) -> dict[str, str | None]:
+    captured_at = context.captured_at
+    return dataclasses.asdict(context) | {"captured_at": captured_at.isoformat() if captured_at else None}

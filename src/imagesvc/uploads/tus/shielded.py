@@ -1,8 +1,7 @@
-"""What is done to its end although the request that began it is cancelled: an orderly stop cuts requests off."""
+"""Work that finishes even if its request is cancelled, as an orderly stop does."""
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
 
 import structlog
 
@@ -15,23 +14,26 @@ class ShieldedWork:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def do(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Do it, and raise nothing but our own cancellation: whatever fails here is mended by others later."""
-        task = asyncio.create_task(_quietly(work))
+    async def do(self, work: Coroutine[object, None, object]) -> None:
+        """Run the work to its end. Raises only the cancellation of the caller.
+
+        A failure is logged: the reaper, or the next request, repairs what is left.
+        """
+        task = asyncio.create_task(_logging_errors(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await asyncio.shield(task)
 
     async def settle(self) -> None:
-        """Wait for all of it, before what it needs is closed."""
+        """Wait for all work, before the connections that it uses are closed."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
 
-async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
+async def _logging_errors(work: Coroutine[object, None, object]) -> None:
     try:
         await work
     except ImagesvcError as error:
-        log.warning("what had arrived was not stored", problem=error.slug)
+        log.warning("received bytes were not stored", problem=error.slug)
     except Exception:
-        log.exception("what had arrived was not stored")
+        log.exception("received bytes were not stored")
