@@ -43,7 +43,7 @@ async def work(parts: Background) -> None:
     settings = parts.servers.settings
     jobs = [
         asyncio.create_task(_take_jobs(settings, parts.runner)),
-        asyncio.create_task(parts.turns.take()),
+        asyncio.create_task(parts.turns.run()),
         asyncio.create_task(_repeat("Turns.recover", parts.turns.recover, seconds=settings.sweep_seconds)),
         asyncio.create_task(_repeat("Queue.sweep", parts.servers.queue.sweep, seconds=settings.sweep_seconds)),
         asyncio.create_task(_repeat("Expiry.expire", parts.expiry.expire, seconds=settings.reap_seconds)),
@@ -106,7 +106,7 @@ async def _take_jobs(settings: Settings, runner: Runner) -> None:
             await _end(worker)
             raise
         except Exception as error:
-            log.warning("queue away", error=type(error).__name__)
+            log.warning("queue unavailable", error=type(error).__name__)
             await _end(worker)
         await asyncio.sleep(RECONNECT_SECONDS)
 

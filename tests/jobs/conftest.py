@@ -1,4 +1,4 @@
-"""A service that may fetch from this machine, and an image server for it to fetch from."""
+"""Fixtures: an image server on loopback, and services that may fetch from loopback."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -18,7 +18,7 @@ async def images() -> AsyncIterator[ImageServer]:
 
 @pytest.fixture
 def fetching_settings(settings_with: Callable[..., Settings]) -> Settings:
-    """What is tried again is tried again soon; few places, so that few tasks fill them."""
+    """Retries follow quickly, and there are few slots, so that few tasks fill them."""
     return settings_with(
         fetch_allow=("127.0.0.1/32",), fetch_per_host=50, task_retry_seconds=0.05, task_max_attempts=3, turns_at_once=4
     )
@@ -32,6 +32,6 @@ async def fetching(fetching_settings: Settings, sandbox: Sandbox) -> AsyncIterat
 
 @pytest.fixture
 async def idle_fetching(fetching_settings: Settings, sandbox: Sandbox) -> AsyncIterator[Service]:
-    """While no worker runs."""
+    """Without a worker."""
     async with running_service(fetching_settings, sandbox, with_worker=False) as running:
         yield running

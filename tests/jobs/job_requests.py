@@ -1,4 +1,4 @@
-"""Jobs for tests."""
+"""Requests about jobs, for tests."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ TIME = "2020-09-02T10:00:00Z"
 
 
 def picture(seed: int) -> bytes:
-    """64 x 48: a perimeter of 224."""
+    """A JPEG of 64 x 48 pixels: its perimeter is 224."""
     return jpeg(seed=seed, size=(64, 48))
 
 
@@ -23,9 +23,9 @@ def visit(*urls: str, store: str = "S1", time: str = TIME) -> dict[str, Any]:
 
 
 async def submit(client: httpx.AsyncClient, *visits: dict[str, Any]) -> str:
-    made = await client.post("/v1/jobs", json={"count": len(visits), "visits": visits})
-    assert made.status_code == 201, made.text
-    return str(made.json()["job_id"])
+    answer = await client.post("/v1/jobs", json={"count": len(visits), "visits": visits})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["job_id"])
 
 
 async def job(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ async def job(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
 
 
 async def finished(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
-    """The job once its last image has ended."""
+    """The job, once its last image has ended."""
     found: dict[str, Any] = {}
 
     async def has_finished() -> bool:
@@ -55,18 +55,18 @@ async def images_of(client: httpx.AsyncClient, job_id: str) -> list[dict[str, An
 
 
 def counts(found: dict[str, Any]) -> tuple[str, int, int, int, int]:
-    """status, total, done, failed, cancelled"""
+    """The job's status, total, done, failed and cancelled."""
     return tuple(found[name] for name in ("status", "total", "done", "failed", "cancelled"))
 
 
 async def upload(service: Service, data: bytes) -> dict[str, Any]:
-    """The owner's image, processed."""
+    """Upload an image and return it once it is processed."""
     sent = await service.owner.post("/v1/images", files=[("file", ("a.jpg", data))])
     return await service.image_of(sent.json()["results"][0])
 
 
 class Gate:
-    """An answer that waits until it is let through."""
+    """Responses that the image server holds back until the gate opens."""
 
     def __init__(self, server: ImageServer) -> None:
         self._server = server

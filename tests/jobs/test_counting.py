@@ -1,9 +1,9 @@
-"""A job's counts are right whoever works on it, however often, and whatever ends it. Real concurrency, real crashes."""
+"""The counts of a job stay exact under concurrency, repetition, crashes and cancellation."""
 
 import asyncio
 from uuid import UUID
 
-from imagesvc.jobs.completion import Outcome, end_images, failed, lock_job
+from imagesvc.jobs.completion import ImageOutcome, end_images, failed, lock_job
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.jobs.job_requests import (
@@ -30,11 +30,9 @@ async def task_ids(service: Service) -> list[UUID]:
     return [row["id"] for row in await sql(service, "SELECT id FROM tasks WHERE turn_of IS NOT NULL")]
 
 
-async def test_images_that_end_at_once_and_tasks_that_run_twice_are_counted_once(
-    fetching: Service, images: ImageServer
-) -> None:
+async def test_concurrent_ends_and_repeated_tasks_are_counted_once(fetching: Service, images: ImageServer) -> None:
     await put_store(fetching, "S1")
-    await upload(fetching, picture(1))  # processed: nothing has to be waited for
+    await upload(fetching, picture(1))  # already processed, so that no task waits
     await fetching.stop_worker()
     job_id = await submit(
         fetching.owner,
@@ -51,17 +49,17 @@ async def test_images_that_end_at_once_and_tasks_that_run_twice_are_counted_once
     assert await task_ids(fetching) == []
 
 
-async def test_an_image_that_is_ended_again_is_not_counted_again(idle_fetching: Service, images: ImageServer) -> None:
+async def test_an_image_that_ends_twice_is_counted_once(idle_fetching: Service, images: ImageServer) -> None:
     await put_store(idle_fetching, "S1")
     job_id = await submit(idle_fetching.owner, visit(images.url("/a"), images.url("/b")))
     tasks, sessions = await task_ids(idle_fetching), idle_fetching.background.servers.database.sessions
 
-    async def end(task: UUID, outcome: Outcome) -> None:
+    async def end(task: UUID, outcome: ImageOutcome) -> None:
         async with sessions.begin() as session:
             assert await lock_job(session, UUID(job_id))
             await end_images(session, UUID(job_id), task, outcome)
 
-    done = Outcome(state="done", perimeter=1, score=1, seconds=1.0)
+    done = ImageOutcome(state="done", perimeter=1, score=1, seconds=1.0)
     await asyncio.gather(*(end(task, outcome) for task in tasks for outcome in (done, failed("timed-out")) * 3))
 
     found = await job(idle_fetching.owner, job_id)
@@ -69,7 +67,9 @@ async def test_an_image_that_is_ended_again_is_not_counted_again(idle_fetching: 
     assert found["finished_at"] is not None
 
 
-async def test_a_worker_that_comes_back_after_its_lease_changes_nothing(fetching: Service, images: ImageServer) -> None:
+async def test_a_worker_that_resumes_after_its_lease_expired_changes_nothing(
+    fetching: Service, images: ImageServer
+) -> None:
     await put_store(fetching, "S1")
     await upload(fetching, picture(1))
     await fetching.stop_worker()
@@ -79,17 +79,17 @@ async def test_a_worker_that_comes_back_after_its_lease_changes_nothing(fetching
     (task,) = await task_ids(fetching)
     run = fetching.background.runner.run
 
-    async def is_asked(times: int) -> bool:
+    async def is_requested(times: int) -> bool:
         return len(images.requests) >= times
 
     first = asyncio.create_task(run(task))
-    await until(lambda: is_asked(1))
+    await until(lambda: is_requested(1))
     await sql(fetching, "UPDATE tasks SET lease_until = now() - interval '1 s' WHERE turn_of IS NOT NULL")
     second = asyncio.create_task(run(task))
-    await until(lambda: is_asked(2))
+    await until(lambda: is_requested(2))
     gate.open()
     await asyncio.gather(first, second)
-    # whoever was later to be admitted has left it to the other
+    # the attempt that reached admission second has postponed its task
     for task in await task_ids(fetching):
         await sql(
             fetching, "UPDATE tasks SET due_at = now(), lease_until = now() - interval '1 s' WHERE id = :id", id=task
@@ -101,7 +101,7 @@ async def test_a_worker_that_comes_back_after_its_lease_changes_nothing(fetching
     assert await task_ids(fetching) == []
 
 
-async def test_what_was_admitted_before_a_crash_is_not_downloaded_again(
+async def test_an_image_admitted_before_a_crash_is_not_downloaded_again(
     idle_fetching: Service, images: ImageServer
 ) -> None:
     service = idle_fetching
@@ -122,7 +122,7 @@ async def test_what_was_admitted_before_a_crash_is_not_downloaded_again(
     assert images.times("/a") == 1
 
 
-async def test_a_killed_worker_loses_nothing(
+async def test_a_killed_worker_loses_no_image(
     fetching_settings: Settings, sandbox: Sandbox, images: ImageServer
 ) -> None:
     settings = fetching_settings.model_copy(update={"task_lease_seconds": 1.0})
@@ -131,11 +131,11 @@ async def test_a_killed_worker_loses_nothing(
         await put_store(service, "S1")
         job_id = await submit(service.owner, visit(*(gate.serve(f"/{n}", picture(n)) for n in range(3))))
 
-        async def is_asked() -> bool:
+        async def is_requested() -> bool:
             return len(images.requests) >= 2
 
         async with process(settings, "worker") as worker:
-            await until(is_asked)
+            await until(is_requested)
             await worker.end()
         gate.open()
         service.start_worker()
@@ -144,15 +144,17 @@ async def test_a_killed_worker_loses_nothing(
         assert (await sql(service, "SELECT count(*) FROM uploads"))[0]["count"] == 3
 
 
-async def test_cancelling_stops_what_has_not_begun_and_counts_what_has(fetching: Service, images: ImageServer) -> None:
+async def test_cancelling_stops_unstarted_images_and_counts_started_ones(
+    fetching: Service, images: ImageServer
+) -> None:
     await put_store(fetching, "S1")
     gate, owner = Gate(images), fetching.owner
     job_id = await submit(owner, visit(*(gate.serve(f"/{n}", picture(1)) for n in range(10))))
 
-    async def is_asked() -> bool:
+    async def is_requested() -> bool:
         return len(images.requests) >= 2
 
-    await until(is_asked)
+    await until(is_requested)
     cancelled = (await owner.delete(f"/v1/jobs/{job_id}")).json()
     gate.open()
     ended = await finished(owner, job_id)
@@ -165,7 +167,7 @@ async def test_cancelling_stops_what_has_not_begun_and_counts_what_has(fetching:
     assert sorted(item["state"] for item in await images_of(owner, job_id)) == ["cancelled"] * 8 + ["done"] * 2
 
 
-async def test_a_job_of_thousands_of_images_is_taken_and_cancelled_whole(
+async def test_a_job_of_thousands_of_images_is_accepted_and_cancelled_as_a_whole(
     idle_fetching: Service, images: ImageServer
 ) -> None:
     await put_store(idle_fetching, "S1")
@@ -181,10 +183,10 @@ async def test_a_job_of_thousands_of_images_is_taken_and_cancelled_whole(
     assert counts(cancelled) == ("cancelled", 3000, 0, 0, 3000)
     assert cancelled["finished_at"] is not None
     assert await task_ids(idle_fetching) == []
-    assert afterwards["status"] == "failed"  # a finished job stays as it is
+    assert afterwards["status"] == "failed"  # a finished job does not change
 
 
-async def test_a_deleted_image_leaves_the_figures_and_a_deleted_account_takes_its_jobs_along(
+async def test_a_deleted_image_keeps_its_measurements_and_a_deleted_account_no_jobs(
     fetching: Service, images: ImageServer
 ) -> None:
     await put_store(fetching, "S1")
@@ -198,17 +200,17 @@ async def test_a_deleted_image_leaves_the_figures_and_a_deleted_account_takes_it
         (after,) = await images_of(ann.client, done)
         await submit(ann.client, visit(*(gate.serve(f"/{n}", picture(2)) for n in range(5))))
 
-        async def is_asked() -> bool:
+        async def is_requested() -> bool:
             return len(images.requests) >= 3
 
-        await until(is_asked)
+        await until(is_requested)
         removed = await fetching.owner.delete(f"/v1/users/{ann.id}")
         gate.open()
 
-    async def is_gone() -> bool:
+    async def is_deleted() -> bool:
         return await sql(fetching, "SELECT account FROM users") == [{"account": "admin"}]
 
-    await until(is_gone)
+    await until(is_deleted)
     assert (deleted.status_code, removed.status_code) == (204, 204)
     assert after == {**before, "image_id": None}
     for table in ("jobs", "visits", "visit_images", "fetched_urls", "tasks"):
@@ -217,7 +219,7 @@ async def test_a_deleted_image_leaves_the_figures_and_a_deleted_account_takes_it
     assert await traces(fetching) == NOTHING
 
 
-async def test_the_jobs_of_a_disabled_account_stop(idle_fetching: Service, images: ImageServer) -> None:
+async def test_disabling_an_account_cancels_its_jobs(idle_fetching: Service, images: ImageServer) -> None:
     await put_store(idle_fetching, "S1")
     async with People(idle_fetching) as people:
         ann = await people.new("ann")

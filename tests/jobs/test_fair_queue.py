@@ -1,4 +1,4 @@
-"""Jobs side by side: none waits behind a larger one, or behind one whose pictures do not come."""
+"""The fair queue: no job waits for a larger one, or for one whose downloads hang."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -18,35 +18,35 @@ from tests.support.service import Service
 from tests.support.sql import sql
 
 
-async def test_a_job_whose_pictures_do_not_come_holds_up_neither_other_jobs_nor_uploads(
+async def test_a_job_whose_downloads_hang_delays_neither_other_jobs_nor_uploads(
     fetching: Service, images: ImageServer
 ) -> None:
     await put_store(fetching, "S1")
     gate = Gate(images)
     hanging = [gate.serve(f"/hanging/{n}", picture(1)) for n in range(20)]
     slow = await submit(fetching.owner, visit(*hanging))
-    await until(lambda: is_asked(images, times=2))
+    await until(lambda: are_requested(images, times=2))
 
     quick = await finished(fetching.owner, await submit(fetching.owner, visit(images.serve("/quick", picture(2)))))
     uploaded = await upload(fetching, picture(3))
     meanwhile = await job(fetching.owner, slow)
-    asked = sum(asked.path.startswith("/hanging") for asked in images.requests)
+    requested = sum(request.path.startswith("/hanging") for request in images.requests)
     gate.open()
 
     assert (quick["status"], uploaded["state"]) == ("completed", "ready")
     assert counts(meanwhile) == ("ongoing", 20, 0, 0, 0)
-    assert asked == 2  # half of the four places
+    assert requested == 2  # half of the four slots
     assert counts(await finished(fetching.owner, slow)) == ("completed", 20, 20, 0, 0)
 
 
-async def is_asked(images: ImageServer, *, times: int) -> bool:
+async def are_requested(images: ImageServer, *, times: int) -> bool:
     return len(images.requests) >= times
 
 
-async def test_a_small_job_is_done_while_a_large_one_goes_on(fetching: Service, images: ImageServer) -> None:
+async def test_a_small_job_completes_while_a_large_one_runs(fetching: Service, images: ImageServer) -> None:
     await put_store(fetching, "S1")
     large = await submit(fetching.owner, visit(*(images.serve(f"/large/{n}", picture(1)) for n in range(150))))
-    await until(lambda: is_asked(images, times=5))
+    await until(lambda: are_requested(images, times=5))
 
     small = await submit(fetching.owner, visit(*(images.serve(f"/small/{n}", picture(1)) for n in range(3))))
     done = await finished(fetching.owner, small)
@@ -58,14 +58,14 @@ async def test_a_small_job_is_done_while_a_large_one_goes_on(fetching: Service, 
     assert cancelled.json()["status"] == "cancelled"
 
 
-async def test_groups_get_the_same_number_of_places_however_many_tasks_they_have(idle_service: Service) -> None:
-    servers, ended = idle_service.background.servers, asyncio.Event()
-    begun: list[UUID] = []
+async def test_groups_get_equally_many_slots_however_many_tasks_they_have(idle_service: Service) -> None:
+    servers, may_end = idle_service.background.servers, asyncio.Event()
+    started: list[UUID] = []
 
     async def wait(lease: Lease) -> None:
         assert lease.turn_of is not None
-        begun.append(lease.turn_of)
-        await ended.wait()
+        started.append(lease.turn_of)
+        await may_end.wait()
         async with servers.database.sessions.begin() as session:
             await finish(session, lease)
 
@@ -74,60 +74,60 @@ async def test_groups_get_the_same_number_of_places_however_many_tasks_they_have
     async with servers.database.sessions.begin() as session:
         await session.execute(insert(Task), rows)
     runner = Runner(servers.settings, servers.database, {"wait": Kind(handler=wait)})
-    turns = [FairQueue(servers.settings, servers.database, runner) for _ in range(2)]  # two processes
-    taking = [asyncio.create_task(one.take()) for one in turns]
+    queues = [FairQueue(servers.settings, servers.database, runner) for _ in range(2)]  # two processes
+    running = [asyncio.create_task(queue.run()) for queue in queues]
 
-    async def all_places_are_taken() -> bool:
-        return len(begun) == 2 * servers.settings.turns_at_once
+    async def all_slots_are_taken() -> bool:
+        return len(started) == 2 * servers.settings.turns_at_once
 
     async def all_are_done() -> bool:
         return await sql(idle_service, "SELECT id FROM tasks") == []
 
-    await until(all_places_are_taken)
-    taken = sorted(begun.count(group) for group in groups)
-    ended.set()
+    await until(all_slots_are_taken)
+    taken = sorted(started.count(group) for group in groups)
+    may_end.set()
     await until(all_are_done)
-    for one in taking:
-        one.cancel()
-    await asyncio.gather(*taking, return_exceptions=True)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
     assert taken[0] == 3
     assert taken[2] - taken[1] <= 2
-    assert sorted(begun.count(group) for group in groups) == [3, 30, 30]
+    assert sorted(started.count(group) for group in groups) == [3, 30, 30]
 
 
-async def test_what_a_killed_worker_left_goes_back_and_what_a_stopped_one_gives_back_does_not_count(
+async def test_an_attempt_of_a_killed_worker_counts_and_one_of_a_stopped_worker_does_not(
     idle_service: Service,
 ) -> None:
-    servers, begun = idle_service.background.servers, asyncio.Event()
+    servers, started = idle_service.background.servers, asyncio.Event()
 
     async def wait(lease: Lease) -> None:
-        begun.set()
+        started.set()
         await asyncio.Event().wait()
 
     async with servers.database.sessions.begin() as session:
         await session.execute(insert(Task), [{"id": new_id(), "kind": "wait", "turn_of": uuid4()}])
-    turns = FairQueue(
+    queue = FairQueue(
         servers.settings, servers.database, Runner(servers.settings, servers.database, {"wait": Kind(handler=wait)})
     )
 
-    async def stopped() -> list[dict[str, object]]:
-        begun.clear()
-        taking = asyncio.create_task(turns.take())
-        await begun.wait()
-        taking.cancel()
-        await asyncio.gather(taking, return_exceptions=True)
+    async def run_and_stop() -> list[dict[str, object]]:
+        started.clear()
+        running = asyncio.create_task(queue.run())
+        await started.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
         return await sql(idle_service, "SELECT state, attempts FROM tasks")
 
-    returned = await stopped()
+    returned = await run_and_stop()
     await sql(
         idle_service,
         "UPDATE tasks SET state = 'running', attempts = 1, lease_token = gen_random_uuid(),"
         " lease_until = now() - interval '1 s'",
     )
-    recovered = await turns.recover()
+    recovered = await queue.recover()
     again = await sql(idle_service, "SELECT state, attempts FROM tasks")
 
     assert returned == [{"state": "pending", "attempts": 0}]
     assert (recovered, again) == (1, [{"state": "pending", "attempts": 1}])
-    assert await stopped() == [{"state": "pending", "attempts": 1}]
+    assert await run_and_stop() == [{"state": "pending", "attempts": 1}]

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: what is submitted, what becomes of it, who sees it."""
+"""Jobs over HTTP: submission, results, errors and access."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -18,9 +18,7 @@ from tests.support.sql import sql
 from tests.uploads.ways_in import verdict
 
 
-async def test_a_job_downloads_its_images_admits_them_like_uploads_and_measures_them(
-    fetching: Service, images: ImageServer
-) -> None:
+async def test_a_job_downloads_admits_and_measures_its_images(fetching: Service, images: ImageServer) -> None:
     await put_store(fetching, "S1", store_name="B P STORE")
     await put_store(fetching, "S2")
     urls = [images.serve(f"/shelves/{n}%20a.jpg?x=1", picture(n)) for n in range(3)]
@@ -41,8 +39,8 @@ async def test_a_job_downloads_its_images_admits_them_like_uploads_and_measures_
     assert {item["perimeter"] for item in items} == {224}
     assert all(0 <= item["score"] <= 100 and item["seconds"] > 0 for item in items)
     upload = (await fetching.owner.get(f"/v1/uploads/{items[2]['upload_id']}")).json()
-    told = {name: upload[name] for name in ("way", "filename", "store_id", "store_name", "captured_at", "duplicate")}
-    assert told == {
+    context = {name: upload[name] for name in ("way", "filename", "store_id", "store_name", "captured_at", "duplicate")}
+    assert context == {
         "way": "job",
         "filename": "2 a.jpg",
         "store_id": "S2",
@@ -54,7 +52,7 @@ async def test_a_job_downloads_its_images_admits_them_like_uploads_and_measures_
     assert (await sql(fetching, "SELECT count(*) FROM tasks"))[0]["count"] == 0
 
 
-async def test_each_failure_has_its_reason_and_the_other_images_stay_done(
+async def test_each_failed_image_has_its_reason_and_the_others_stay_done(
     fetching: Service, images: ImageServer
 ) -> None:
     await put_store(fetching, "S1")
@@ -79,17 +77,17 @@ async def test_each_failure_has_its_reason_and_the_other_images_stay_done(
     texts = [error["error"] for error in failed["errors"]]
     assert (texts[0], texts[-1]) == ("The host answered 404.", "There is no such store.")
     assert all(text.endswith(".") and "169.254" not in text for text in texts)
-    assert (await sql(fetching, "SELECT count(*) FROM tasks"))[0]["count"] == 0  # others' faults are no dead letters
+    assert (await sql(fetching, "SELECT count(*) FROM tasks"))[0]["count"] == 0  # a bad URL leaves no dead letter
 
 
-async def test_a_job_of_unknown_stores_has_failed_at_once(idle_fetching: Service, images: ImageServer) -> None:
+async def test_a_job_of_unknown_stores_fails_at_once(idle_fetching: Service, images: ImageServer) -> None:
     job_id = await submit(idle_fetching.owner, visit(images.url("/a"), store="NOPE"))
 
     assert counts(await job(idle_fetching.owner, job_id)) == ("failed", 1, 0, 1, 0)
     assert (await sql(idle_fetching, "SELECT count(*) FROM tasks"))[0]["count"] == 0
 
 
-async def test_what_may_pass_is_tried_again_and_what_will_not_is_not(fetching: Service, images: ImageServer) -> None:
+async def test_temporary_errors_are_retried_and_permanent_ones_are_not(fetching: Service, images: ImageServer) -> None:
     await put_store(fetching, "S1")
     recovers = images.behave("/recovers", answer(b"busy", status=500), answer(b"busy", status=503), answer(picture(1)))
     stays = images.serve("/stays", b"down", status=503)
@@ -102,7 +100,7 @@ async def test_what_may_pass_is_tried_again_and_what_will_not_is_not(fetching: S
     assert [images.times(path) for path in ("/recovers", "/stays", "/gone")] == [3, 3, 1]
 
 
-async def test_a_url_is_fetched_once_in_a_job_and_each_visit_has_its_upload(
+async def test_a_job_fetches_a_url_once_and_adds_an_upload_for_each_visit(
     fetching: Service, images: ImageServer
 ) -> None:
     await put_store(fetching, "S1")
@@ -124,7 +122,7 @@ async def test_a_url_is_fetched_once_in_a_job_and_each_visit_has_its_upload(
     assert all(upload["settled"] for upload in uploads)
 
 
-async def test_a_later_job_asks_whether_a_picture_has_changed_as_long_as_we_have_it(
+async def test_a_later_job_requests_a_known_url_conditionally_while_the_image_exists(
     fetching: Service, images: ImageServer
 ) -> None:
     await put_store(fetching, "S1")
@@ -182,7 +180,7 @@ WRONG = [
 ]
 
 
-async def test_what_is_no_job_is_422_and_says_where(idle_fetching: Service) -> None:
+async def test_an_invalid_job_is_422_with_a_pointer(idle_fetching: Service) -> None:
     answers = [await idle_fetching.owner.post("/v1/jobs", content=json.dumps(body)) for body, _ in WRONG]
 
     assert [answer.status_code for answer in answers] == [422] * len(WRONG)
@@ -201,7 +199,7 @@ async def limited(settings_with: Callable[..., Settings], sandbox: Sandbox) -> A
         yield running
 
 
-async def test_a_job_has_so_many_images_and_bytes_and_no_more(limited: Service) -> None:
+async def test_a_job_above_the_limit_of_images_or_bytes_is_refused(limited: Service) -> None:
     three = [visit("http://a.example.org/1", "http://a.example.org/2"), visit("http://a.example.org/3")]
     whole = b'{"count": 1, "visits": [{"store_id": "S1", "image_url": ["http://a.example.org/1"], "visit_time": "%s"}]}'
 
@@ -217,7 +215,7 @@ async def test_a_job_has_so_many_images_and_bytes_and_no_more(limited: Service) 
     assert verdict(answers[2]) == (413, "body-too-large")
 
 
-async def test_a_job_is_its_owners_and_the_admins(idle_fetching: Service, images: ImageServer) -> None:
+async def test_only_the_owner_and_admins_see_and_cancel_a_job(idle_fetching: Service, images: ImageServer) -> None:
     async with People(idle_fetching) as people:
         ann, bob = await people.new("ann"), await people.new("bob")
         reader = await people.holding((await people.new_key(ann, "read"))["key"])
@@ -240,7 +238,7 @@ async def test_a_job_is_its_owners_and_the_admins(idle_fetching: Service, images
     assert [[item["job_id"] for item in items] for items in lists] == [[job_id], []]
 
 
-async def test_jobs_and_their_images_come_in_pages(idle_fetching: Service, images: ImageServer) -> None:
+async def test_jobs_and_their_images_are_paged(idle_fetching: Service, images: ImageServer) -> None:
     owner = idle_fetching.owner
     await put_store(idle_fetching, "S1")
     jobs = [
@@ -261,7 +259,7 @@ async def test_jobs_and_their_images_come_in_pages(idle_fetching: Service, image
     assert (await owner.get(f"/v1/jobs/{jobs[1]}/images", params=elsewhere)).status_code == 400
 
 
-async def test_a_job_that_is_sent_again_with_its_key_is_the_same_job(
+async def test_a_job_sent_again_with_its_idempotency_key_is_the_same_job(
     idle_fetching: Service, images: ImageServer
 ) -> None:
     body, key = {"count": 1, "visits": [visit(images.url("/a"))]}, {"Idempotency-Key": "one"}

@@ -1,4 +1,4 @@
-"""What visits came to, over HTTP: by store and day, whose they are, and what is asked wrongly."""
+"""The report of visits over HTTP: sums by store and day, access, and invalid filters."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ async def seed(
     seconds: float = 1.0,
     score: int = 50,
 ) -> None:
-    """A visit of one image; without a perimeter it failed."""
+    """Insert a visit with one image, which has failed unless it has a perimeter."""
     values = {"who": who, "store": store, "perimeter": perimeter, "seconds": seconds, "score": score}
     await sql(service, SEEDED.replace(":time", f"'{time}'"), **values)
 
@@ -48,7 +48,7 @@ async def visits(client: httpx.AsyncClient, **params: Any) -> dict[str, list[tup
     return {store["store_id"]: [tuple(day.values()) for day in store["data"]] for store in answer.json()["results"]}
 
 
-async def test_images_are_added_up_by_store_and_day_of_the_stores_time_zone(idle_service: Service) -> None:
+async def test_images_are_summed_by_store_and_by_day_in_its_time_zone(idle_service: Service) -> None:
     service = idle_service
     await put_store(service, "S1", store_name="B P STORE", area="7100015", time_zone="Asia/Kolkata")
     await put_store(service, "S2", area="7100015")
@@ -83,7 +83,7 @@ async def test_images_are_added_up_by_store_and_day_of_the_stores_time_zone(idle
     assert await visits(owner, area="other", store_id="S1") == {}
 
 
-async def test_a_named_store_must_be_known_and_days_must_be_days(idle_service: Service) -> None:
+async def test_unknown_stores_are_404_and_invalid_days_are_422(idle_service: Service) -> None:
     await put_store(idle_service, "S1")
     get = idle_service.owner.get
 
@@ -93,13 +93,13 @@ async def test_a_named_store_must_be_known_and_days_must_be_days(idle_service: S
     answers = [await get("/v1/visits", params={name: day}) for day in wrong for name in ("start_date", "end_date")]
     assert [answer.status_code for answer in answers] == [422] * len(answers)
     assert answers[0].json()["errors"][0]["pointer"] == "/query/start_date"
-    turned = await get("/v1/visits", params={"start_date": "2026-11-21", "end_date": "2026-11-20"})
-    assert (turned.status_code, turned.json()["errors"][0]["pointer"]) == (422, "/query/end_date")
+    reversed_days = await get("/v1/visits", params={"start_date": "2026-11-21", "end_date": "2026-11-20"})
+    assert (reversed_days.status_code, reversed_days.json()["errors"][0]["pointer"]) == (422, "/query/end_date")
     ends = {"start_date": "0001-01-01", "end_date": "9999-12-31"}
     assert (await get("/v1/visits", params=ends)).status_code == 200
 
 
-async def test_members_see_the_visits_of_their_own_jobs(idle_service: Service) -> None:
+async def test_users_see_the_visits_of_their_own_jobs_and_admins_see_all(idle_service: Service) -> None:
     await put_store(idle_service, "S1")
     await put_store(idle_service, "S2")
     async with People(idle_service) as people:
@@ -118,7 +118,7 @@ async def test_members_see_the_visits_of_their_own_jobs(idle_service: Service) -
     assert (await idle_service.anyone.get("/v1/visits")).status_code == 401
 
 
-async def test_visits_come_in_pages_of_stores(idle_service: Service) -> None:
+async def test_the_report_is_paged_by_store(idle_service: Service) -> None:
     for store in ("S1", "S2", "S3", "S4"):
         await put_store(idle_service, store)
     for store in ("S1", "S2", "S4"):

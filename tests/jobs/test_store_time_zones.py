@@ -1,4 +1,4 @@
-"""A camera's clock without an offset is placed by the time zone of the store that the picture came from."""
+"""A capture time without an offset gets the offset of its store's time zone."""
 
 import datetime as dt
 
@@ -20,15 +20,15 @@ TWICE, LONG_AGO = "2020-10-25T02:30", "1850-01-01T00:00"
         ("Europe/Berlin", WINTER, 60),
         ("Europe/Berlin", TWICE, 120),
         ("America/St_Johns", WINTER, -210),
-        ("Asia/Kolkata", LONG_AGO, None),  # the sun's own time, with seconds
+        ("Asia/Kolkata", LONG_AGO, None),  # local mean time: the offset has seconds
         ("Mars/Olympus", SUMMER, None),
     ],
 )
-def test_an_offset_is_that_of_the_zone_at_that_time(zone: str, local: str, minutes: int | None) -> None:
+def test_the_offset_is_the_one_of_the_zone_at_that_time(zone: str, local: str, minutes: int | None) -> None:
     assert offset_minutes(zone, dt.datetime.fromisoformat(local)) == minutes
 
 
-async def test_an_unknown_offset_is_the_stores_and_a_known_one_stays(service: Service) -> None:
+async def test_the_store_gives_a_missing_offset_and_changes_no_known_one(service: Service) -> None:
     await put_store(service, "S1", time_zone="Asia/Kolkata")
     await put_store(service, "S2")
     size = (64, 48)

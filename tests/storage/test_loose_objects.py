@@ -1,4 +1,4 @@
-"""Loose objects and their reaper: invariants 2 and 3."""
+"""Loose objects and the reaper: invariants 2 and 3 of the design."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ async def held_object(service: Service) -> str:
     return key
 
 
-async def test_a_held_key_is_left_alone_until_its_time(idle_service: Service) -> None:
+async def test_the_reaper_leaves_a_held_key_alone_until_its_hold_expires(idle_service: Service) -> None:
     key = await held_object(idle_service)
 
     await idle_service.background.reaper.reap()
@@ -37,14 +37,14 @@ async def test_a_held_key_is_left_alone_until_its_time(idle_service: Service) ->
     assert await loose_states(idle_service.background.servers) == ["held"]
 
 
-async def test_an_abandoned_key_is_deleted_twice_before_it_is_forgotten(idle_service: Service) -> None:
+async def test_an_abandoned_object_is_deleted_twice_before_its_row_is_deleted(idle_service: Service) -> None:
     servers, reaper = idle_service.background.servers, idle_service.background.reaper
     key = await held_object(idle_service)
     await make_due(servers, "held")
 
     await reaper.reap()
     after_first = (await stored_keys(servers), await loose_states(servers))
-    await servers.storage.put(key, b"a request that nobody waits for any more", media_type="image/jpeg", until=FOREVER)
+    await servers.storage.put(key, b"a late request of the writer", media_type="image/jpeg", until=FOREVER)
     await reaper.reap()
     before_tombstone_ends = await stored_keys(servers)
     await make_due(servers, "gone")
@@ -55,7 +55,7 @@ async def test_an_abandoned_key_is_deleted_twice_before_it_is_forgotten(idle_ser
     assert (await stored_keys(servers), await loose_states(servers)) == (set(), [])
 
 
-async def test_a_reaper_takes_up_what_another_left_half_done(idle_service: Service) -> None:
+async def test_a_reaper_finishes_the_rows_that_another_left_reaping(idle_service: Service) -> None:
     servers = idle_service.background.servers
     await held_object(idle_service)
     async with servers.database.sessions.begin() as session:
@@ -66,7 +66,7 @@ async def test_a_reaper_takes_up_what_another_left_half_done(idle_service: Servi
     assert await stored_keys(servers) == set()
 
 
-async def test_two_reapers_at_once_give_a_reservation_back_once(idle_service: Service) -> None:
+async def test_concurrent_reapers_refund_a_reservation_once(idle_service: Service) -> None:
     servers, reaper = idle_service.background.servers, idle_service.background.reaper
     link = await idle_service.new_link(max_files=5, max_bytes=1000)
     for _ in range(3):
@@ -86,7 +86,7 @@ async def test_two_reapers_at_once_give_a_reservation_back_once(idle_service: Se
     assert (after["reserved_files"], after["reserved_bytes"]) == (0, 0)
 
 
-async def test_taking_a_key_that_was_reaped_rolls_everything_back(idle_service: Service) -> None:
+async def test_taking_a_reaped_key_rolls_the_transaction_back(idle_service: Service) -> None:
     servers = idle_service.background.servers
     kept, reaped = await held_object(idle_service), await held_object(idle_service)
     async with servers.database.sessions.begin() as session:
@@ -99,7 +99,7 @@ async def test_taking_a_key_that_was_reaped_rolls_everything_back(idle_service: 
     assert await loose_states(servers) == ["held", "reaping"]
 
 
-async def test_no_write_begins_after_its_hold(idle_service: Service) -> None:
+async def test_no_write_begins_after_its_hold_ended(idle_service: Service) -> None:
     servers = idle_service.background.servers
 
     with pytest.raises(HoldEnded):
@@ -108,7 +108,7 @@ async def test_no_write_begins_after_its_hold(idle_service: Service) -> None:
     assert await stored_keys(servers) == set()
 
 
-async def test_admission_with_a_key_that_was_reaped_meanwhile_is_503_and_leaves_nothing(idle_service: Service) -> None:
+async def test_admission_with_a_reaped_key_reports_it_and_leaves_no_rows(idle_service: Service) -> None:
     servers = idle_service.background.servers
     key = await held_object(idle_service)
     await make_due(servers, "held")
@@ -146,7 +146,7 @@ async def test_admission_with_a_key_that_was_reaped_meanwhile_is_503_and_leaves_
     assert await owned_keys(servers) == set()
 
 
-async def test_racing_uploads_of_one_file_leave_one_object_once_reaped(service: Service) -> None:
+async def test_concurrent_uploads_of_one_file_leave_one_object_after_reaping(service: Service) -> None:
     servers, data = service.background.servers, jpeg(seed=1)
 
     answers = await asyncio.gather(
@@ -161,11 +161,11 @@ async def test_racing_uploads_of_one_file_leave_one_object_once_reaped(service: 
     assert len([key for key in stored if key.startswith("o/")]) == 1
 
 
-async def test_deleting_and_uploading_the_same_file_at_once_loses_no_acknowledged_image(service: Service) -> None:
+async def test_concurrent_deletes_and_uploads_lose_no_acknowledged_image(service: Service) -> None:
     servers, data = service.background.servers, jpeg(seed=2)
 
-    async def upload_and_delete(turns: int) -> None:
-        for _ in range(turns):
+    async def upload_and_delete(times: int) -> None:
+        for _ in range(times):
             answer = await service.owner.post("/v1/images", files=[("file", ("a.jpg", data))])
             assert answer.status_code in (200, 201), answer.text
             image_id = answer.json()["results"][0]["image_id"]

@@ -1,9 +1,9 @@
-"""Tasks: leases, retries, dead letters, the sweep. Invariants 8 and 9."""
+"""Leases, retries, dead letters and the sweep: invariants 8 and 9 of the design."""
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
-from typing import Any
+import datetime as dt
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 import pytest
@@ -16,12 +16,26 @@ from imagesvc.settings import Settings
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
 from imagesvc.tasks.queue import Queue, redis_settings
-from imagesvc.tasks.runner import Kind, RetryTask, Runner
+from imagesvc.tasks.runner import Kind, OnExhausted, RetryTask, Runner, do_nothing
+
+TASK_ROW = """
+    SELECT state, attempts, created_at, lease_until, last_error, due_at > now() AS is_later FROM tasks WHERE id = $1
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    state: str
+    attempts: int
+    created_at: dt.datetime
+    lease_until: dt.datetime | None
+    last_error: str | None
+    is_later: bool
 
 
 @dataclasses.dataclass(kw_only=True)
-class Bench:
-    """A database with a runner whose one kind of task does what the test says."""
+class TaskBench:
+    """A database, and runners for one kind of task whose handler the test supplies."""
 
     settings: Settings
     database: Database
@@ -33,16 +47,25 @@ class Bench:
             session.add(task)
         return task.id
 
-    async def row(self, task_id: UUID) -> Any:
-        async with self.database.engine.connect() as connection:
-            query = text("SELECT *, due_at > now() AS is_later FROM tasks WHERE id = :id")
-            return (await connection.execute(query, {"id": task_id})).one_or_none()
+    async def row(self, task_id: UUID) -> TaskRow:
+        return await self.database.fetch_one(TASK_ROW, TaskRow, task_id)
+
+    async def exists(self, task_id: UUID) -> bool:
+        return await self.database.fetch_row("SELECT FROM tasks WHERE id = $1", task_id) is not None
 
     async def change(self, task_id: UUID, change: str) -> None:
         async with self.database.sessions.begin() as session:
             await session.execute(text(f"UPDATE tasks SET {change} WHERE id = :id"), {"id": task_id})
 
-    def runner(self, work: Callable[[Lease], Awaitable[None]] | None = None, **policy: Any) -> Runner:
+    def runner(
+        self,
+        work: Callable[[Lease], Awaitable[None]] | None = None,
+        *,
+        on_exhausted: OnExhausted = do_nothing,
+        max_attempts: int = 5,
+    ) -> Runner:
+        """A runner that calls ``work`` and then completes the task."""
+
         async def handler(lease: Lease) -> None:
             self.calls.append(lease.attempt)
             if work is not None:
@@ -50,31 +73,32 @@ class Bench:
             async with self.database.sessions.begin() as session:
                 await leases.finish(session, lease)
 
-        return Runner(self.settings, self.database, {"work": Kind(handler=handler, **policy)})
+        kind = Kind(handler=handler, on_exhausted=on_exhausted, max_attempts=max_attempts)
+        return Runner(self.settings, self.database, {"work": kind})
 
 
 @pytest.fixture
-async def bench(settings_with: Callable[..., Settings]) -> Any:
+async def bench(settings_with: Callable[..., Settings]) -> AsyncIterator[TaskBench]:
     settings = settings_with(task_lease_seconds=1.5, task_retry_seconds=60)
     database = Database(settings)
-    yield Bench(settings=settings, database=database, calls=[])
+    yield TaskBench(settings=settings, database=database, calls=[])
     await database.close()
 
 
 async def fails(lease: Lease) -> None:
-    raise RetryTask("out-of-luck")
+    raise RetryTask("bad-weather")
 
 
-async def test_a_task_that_is_done_has_no_row(bench: Bench) -> None:
+async def test_a_completed_task_has_no_row(bench: TaskBench) -> None:
     task_id = await bench.add()
 
     assert await bench.runner().run(task_id)
 
-    assert await bench.row(task_id) is None
+    assert not await bench.exists(task_id)
     assert bench.calls == [1]
 
 
-async def test_many_workers_with_one_task_run_it_once(bench: Bench) -> None:
+async def test_many_workers_run_one_task_once(bench: TaskBench) -> None:
     task_id = await bench.add()
 
     done = await asyncio.gather(*(bench.runner().run(task_id) for _ in range(8)))
@@ -83,21 +107,21 @@ async def test_many_workers_with_one_task_run_it_once(bench: Bench) -> None:
     assert bench.calls == [1]
 
 
-async def test_a_failed_attempt_is_due_again_later(bench: Bench) -> None:
+async def test_a_failed_attempt_is_retried_later(bench: TaskBench) -> None:
     task_id = await bench.add()
 
     await bench.runner(fails).run(task_id)
 
     row = await bench.row(task_id)
-    assert (row.state, row.attempts, row.last_error, row.is_later) == ("pending", 1, "out-of-luck", True)
+    assert (row.state, row.attempts, row.last_error, row.is_later) == ("pending", 1, "bad-weather", True)
     assert not await bench.runner().run(task_id)
 
 
-async def test_the_last_failure_makes_a_dead_letter_with_last_words(bench: Bench) -> None:
-    task_id, said = await bench.add(), []
+async def test_the_last_failure_makes_a_dead_letter_and_calls_on_exhausted(bench: TaskBench) -> None:
+    task_id, exhausted = await bench.add(), []
 
     async def on_exhausted(session: AsyncSession, lease: Lease, error: RetryTask) -> None:
-        said.append((lease.attempt, error.reason))
+        exhausted.append((lease.attempt, error.reason))
 
     runner = bench.runner(fails, max_attempts=2, on_exhausted=on_exhausted)
     await runner.run(task_id)
@@ -105,11 +129,11 @@ async def test_the_last_failure_makes_a_dead_letter_with_last_words(bench: Bench
     await runner.run(task_id)
 
     row = await bench.row(task_id)
-    assert (row.state, row.attempts, row.last_error) == ("dead", 2, "out-of-luck")
-    assert said == [(2, "out-of-luck")]
+    assert (row.state, row.attempts, row.last_error) == ("dead", 2, "bad-weather")
+    assert exhausted == [(2, "bad-weather")]
 
 
-async def test_a_task_that_takes_its_workers_down_is_given_up(bench: Bench) -> None:
+async def test_a_task_that_kills_its_workers_becomes_a_dead_letter(bench: TaskBench) -> None:
     task_id = await bench.add()
     await bench.change(task_id, "attempts = 5, state = 'running', lease_token = id, lease_until = now()")
 
@@ -119,42 +143,47 @@ async def test_a_task_that_takes_its_workers_down_is_given_up(bench: Bench) -> N
     assert bench.calls == []
 
 
-async def test_a_lease_that_ran_out_is_taken_by_another_and_the_first_writes_nothing(bench: Bench) -> None:
+async def test_a_worker_whose_expired_lease_was_claimed_again_writes_nothing(bench: TaskBench) -> None:
     task_id = await bench.add()
 
-    async def is_overtaken(lease: Lease) -> None:
+    async def lose_lease(lease: Lease) -> None:
         await bench.change(task_id, "lease_until = now() - interval '1 second'")
         assert await bench.runner().run(task_id)
 
-    assert not await bench.runner(is_overtaken).run(task_id)
+    assert not await bench.runner(lose_lease).run(task_id)
 
     assert bench.calls == [1, 2]
-    assert await bench.row(task_id) is None
+    assert not await bench.exists(task_id)
 
 
-async def test_a_long_task_keeps_its_lease(bench: Bench) -> None:
+async def test_the_lease_of_a_long_task_is_renewed(bench: TaskBench) -> None:
     task_id = await bench.add()
     first = (await bench.row(task_id)).created_at
 
+    async def lease_end() -> dt.datetime:
+        end = (await bench.row(task_id)).lease_until
+        assert end is not None
+        return end
+
     async def until_renewed_twice(lease: Lease) -> None:
-        began = (await bench.row(task_id)).lease_until
+        began = await lease_end()
         async with asyncio.timeout(20):
-            while ((await bench.row(task_id)).lease_until - began).total_seconds() < 0.8:
+            while (await lease_end() - began).total_seconds() < 0.8:
                 await asyncio.sleep(0.05)
 
     assert await bench.runner(until_renewed_twice).run(task_id)
     assert first
 
 
-async def test_a_worker_that_stops_gives_its_attempt_back(bench: Bench) -> None:
-    task_id, begun = await bench.add(), asyncio.Event()
+async def test_a_stopping_worker_gives_its_attempt_back(bench: TaskBench) -> None:
+    task_id, handling = await bench.add(), asyncio.Event()
 
     async def never_ends(lease: Lease) -> None:
-        begun.set()
+        handling.set()
         await asyncio.Event().wait()
 
     running = asyncio.create_task(bench.runner(never_ends).run(task_id))
-    await begun.wait()
+    await handling.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -162,32 +191,32 @@ async def test_a_worker_that_stops_gives_its_attempt_back(bench: Bench) -> None:
     assert (row.state, row.attempts, row.is_later) == ("pending", 0, False)
 
 
-async def test_a_worker_that_stops_ends_also_when_its_claim_fails_meanwhile(bench: Bench) -> None:
-    begun, gone = asyncio.Event(), asyncio.Event()
+async def test_a_stopping_worker_stops_even_when_its_claim_fails(bench: TaskBench) -> None:
+    claiming, fail = asyncio.Event(), asyncio.Event()
 
-    async def claiming() -> None:
-        begun.set()
-        await gone.wait()
+    async def claim() -> None:
+        claiming.set()
+        await fail.wait()
         raise DatabaseAway
 
-    stopping = asyncio.create_task(bench.runner().claim(claiming()))
-    await begun.wait()
+    stopping = asyncio.create_task(bench.runner().claim(claim()))
+    await claiming.wait()
     stopping.cancel()
-    asyncio.get_running_loop().call_soon(gone.set)
+    asyncio.get_running_loop().call_soon(fail.set)
 
     with pytest.raises(asyncio.CancelledError):
         await stopping
 
 
-async def test_a_worker_that_stops_ends_also_when_nothing_can_be_given_back(bench: Bench) -> None:
-    task_id, begun = await bench.add(), asyncio.Event()
+async def test_a_stopping_worker_stops_even_when_it_cannot_give_its_attempt_back(bench: TaskBench) -> None:
+    task_id, handling = await bench.add(), asyncio.Event()
 
-    async def never(lease: Lease) -> None:
-        begun.set()
+    async def never_ends(lease: Lease) -> None:
+        handling.set()
         await asyncio.Event().wait()
 
-    stopping = asyncio.create_task(bench.runner(never).run(task_id))
-    await begun.wait()
+    stopping = asyncio.create_task(bench.runner(never_ends).run(task_id))
+    await handling.wait()
     async with bench.database.sessions.begin() as session:
         await session.execute(text("ALTER TABLE tasks RENAME TO tasks_elsewhere"))
     stopping.cancel()
@@ -196,7 +225,7 @@ async def test_a_worker_that_stops_ends_also_when_nothing_can_be_given_back(benc
         await stopping
 
 
-async def test_the_sweep_sends_what_is_due_and_leaves_the_rest(bench: Bench) -> None:
+async def test_the_sweep_sends_due_tasks_and_no_others(bench: TaskBench) -> None:
     lost, expired, later, fresh = [await bench.add() for _ in range(4)]
     await bench.change(lost, "due_at = now() - interval '5 seconds'")
     await bench.change(expired, "attempts = 1, state = 'running', lease_token = id, lease_until = now()")
@@ -213,7 +242,7 @@ async def test_the_sweep_sends_what_is_due_and_leaves_the_rest(bench: Bench) -> 
     assert jobs == {f"{lost}:0", f"{expired}:1"}
 
 
-async def test_a_task_that_was_sent_and_lost_long_ago_is_sent_under_another_name(bench: Bench) -> None:
+async def test_a_task_lost_by_the_queue_is_sent_again_under_another_job_id(bench: TaskBench) -> None:
     task_id = await bench.add()
     await bench.change(task_id, "due_at = now() - interval '95 seconds'")
 
@@ -225,7 +254,7 @@ async def test_a_task_that_was_sent_and_lost_long_ago_is_sent_under_another_name
     assert length == 2
 
 
-async def test_wakes_of_a_moment_reach_the_queue_together(bench: Bench) -> None:
+async def test_wakes_of_the_same_moment_reach_the_queue_as_one_batch(bench: TaskBench) -> None:
     tasks = [await bench.add() for _ in range(3)]
 
     async with Queue(bench.settings, bench.database) as queue:
@@ -237,11 +266,11 @@ async def test_wakes_of_a_moment_reach_the_queue_together(bench: Bench) -> None:
     assert length == 3
 
 
-async def test_without_valkey_a_wake_is_only_a_warning(bench: Bench) -> None:
+async def test_without_valkey_a_wake_only_logs_a_warning(bench: TaskBench) -> None:
     task_id = await bench.add()
-    away = bench.settings.model_copy(update={"redis_url": type(bench.settings.redis_url)("redis://127.0.0.1:1")})
+    unreachable = bench.settings.model_copy(update={"redis_url": type(bench.settings.redis_url)("redis://127.0.0.1:1")})
 
-    async with Queue(away, bench.database) as queue:
+    async with Queue(unreachable, bench.database) as queue:
         assert not await queue.wake(task_id)
         queue.wake_soon(task_id)
         await queue.flush()

@@ -1,4 +1,4 @@
-"""The jobs of an account, with their visits and the tasks that download their images."""
+"""The data of an account in this feature: jobs, their visits, and the tasks that download their images."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ COUNT_DOWNLOADS = text("SELECT count(*) FROM tasks t JOIN jobs j ON j.id = t.tur
 
 
 async def _require_no_download(session: AsyncSession, user_id: UUID) -> Removed:
-    """A running download ends on its own. When it starts again, it finds its owner disabled."""
+    """Wait for running downloads. Each of them ends; another attempt would find its owner disabled."""
     if (await session.execute(COUNT_DOWNLOADS, {"user": user_id})).scalar_one():
         raise RetryTask("downloads-under-way", counts=False)
     return Removed(has_more=False)
@@ -26,7 +26,7 @@ END_DOWNLOADS = (
     ),
     AccountData(tables=(), remove=_require_no_download),
 )
-"""First of all steps: a download that is still under way would add images."""
+"""The first step of removing an account: a download that still runs would add images."""
 
 ACCOUNT_DATA = (
     rows_of(

@@ -1,4 +1,4 @@
-"""What can be wrong with a job, and why an image of one failed: slugs that are kept, and the texts told for them."""
+"""Errors of the job routes, and the reasons why an image of a job failed: stored slugs and their texts."""
 
 from collections.abc import Mapping
 
@@ -8,13 +8,13 @@ from imagesvc.images.processing_problems import title_of
 
 UNKNOWN_STORE, IMAGE_DELETED, GIVEN_UP = "unknown-store", "image-deleted", "processing-failed"
 
-_REASONS: Mapping[str, str] = {
+_MESSAGES: Mapping[str, str] = {
     **FETCH_REASONS,
     UNKNOWN_STORE: "There is no such store.",
     IMAGE_DELETED: "The image was deleted before it was processed.",
-    GIVEN_UP: "Processing failed on our side.",
-    "unsupported-media-type": "What the URL leads to is not an image of an accepted format.",
-    "empty-file": "What the URL leads to is empty.",
+    GIVEN_UP: "The service failed to process the image.",
+    "unsupported-media-type": "The URL does not lead to an image in an accepted format.",
+    "empty-file": "The URL leads to an empty file.",
     "file-too-large": FETCH_REASONS["too-large"],
 }
 
@@ -27,8 +27,8 @@ class BadJob(Invalid):
     slug, title = "invalid-job", "The job is not valid"
 
 
-def told(reason: str) -> str:
-    """The text of a reason: coarse, in the words of whoever sent the job."""
+def message_of(reason: str) -> str:
+    """The text of a reason. It reveals no details of the network that the service runs in."""
     if reason.startswith("http-"):
         return f"The host answered {reason.removeprefix('http-')}."
-    return _REASONS.get(reason) or f"{title_of(reason)}."
+    return _MESSAGES.get(reason) or f"{title_of(reason)}."

@@ -1,4 +1,4 @@
-"""The kind of task that this room handles, with its retry policy."""
+"""The kind of task of this feature, with its retry policy."""
 
 from collections.abc import Mapping
 
@@ -9,5 +9,5 @@ from imagesvc.tasks.runner import Kind
 
 
 def kinds(settings: Settings, downloads: DownloadTask) -> Mapping[str, Kind]:
-    most = settings.task_max_attempts
-    return {KIND: Kind(handler=downloads.download, on_exhausted=downloads.give_up, max_attempts=most)}
+    max_attempts = settings.task_max_attempts
+    return {KIND: Kind(handler=downloads.download, on_exhausted=downloads.give_up, max_attempts=max_attempts)}

@@ -1,4 +1,4 @@
-"""The tables of jobs: what was asked for, how each image fared, and what URLs led to before."""
+"""The tables of jobs, their visits and images, and of URLs that were fetched before."""
 
 import datetime as dt
 from uuid import UUID
@@ -10,7 +10,7 @@ from imagesvc.db import Base
 
 
 class Job(Base):
-    """``finished_at`` comes with the last image's end, whatever it was; ``cancelled`` it may be called before."""
+    """A submitted job. ``finished_at`` is set when its last image ends; ``status`` may be `cancelled` before that."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -32,7 +32,7 @@ class Job(Base):
 
 
 class Visit(Base):
-    """Somebody was in a store. The store need not be known: its images fail then."""
+    """A visit to a store. ``store_id`` may be unknown; then the visit's images fail."""
 
     __tablename__ = "visits"
     __table_args__ = (Index(None, "job_id", "position"),)
@@ -45,10 +45,10 @@ class Visit(Base):
 
 
 class VisitImage(Base):
-    """One URL of a visit. Its id is also that of the upload that it becomes, so that it is admitted once.
+    """One URL of a visit. The upload that it becomes has the same id, so that it is admitted only once.
 
-    ``fetch_id`` is the task that fetches it, the same for all images of a job with the same URL. Owner, store and time
-    are those of job and visit, repeated for the report, which reads nothing but an index.
+    ``fetch_id`` is the task that fetches the URL, the same for all images of a job with that URL. Owner, store and time
+    are copied from job and visit for the report, which then reads only an index.
     """
 
     __tablename__ = "visit_images"
@@ -83,7 +83,7 @@ class VisitImage(Base):
 
 
 class FetchedUrl(Base):
-    """What a host said about a picture that an owner has from it, to ask next time whether it has changed."""
+    """Validators that a host sent with an image that the owner still has, for conditional requests (RFC 9110)."""
 
     __tablename__ = "fetched_urls"
     __table_args__ = (Index(None, "image_id"),)

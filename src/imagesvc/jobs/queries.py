@@ -1,7 +1,12 @@
-"""Statements about jobs. On behalf of a caller they match the caller's own, or all for an admin."""
+"""Statements about jobs. Those on behalf of a caller match the caller's own jobs, and all jobs for an admin.
 
+asyncpg (SQL text, frozen row classes) for downloads and lists of images; the ORM, and SQL text in its sessions, for
+everything else.
+"""
+
+import dataclasses
+import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, bindparam, select, text
@@ -28,7 +33,7 @@ async def lock_job_of(session: AsyncSession, caller: Caller, job_id: UUID) -> Jo
 
 
 async def page_of_jobs(session: AsyncSession, caller: Caller, *, before: UUID | None, limit: int) -> Sequence[Job]:
-    """The newest first; ids are UUIDv7 and so sort by time."""
+    """The newest first: ids are UUIDv7, which sort by time."""
     query = _of(caller).order_by(Job.id.desc()).limit(limit)
     if before is not None:
         query = query.where(Job.id < before)
@@ -48,7 +53,7 @@ INSERT_VISITS = text("""
     bindparam("times", type_=ARRAY(DateTime(timezone=True))),
 )
 INSERT_IMAGES = text("""
-    WITH made AS (
+    WITH inserted AS (
         INSERT INTO visit_images
             (id, visit_id, owner_id, store_id, visit_time, position, url, fetch_id, state, reason)
         SELECT i.id, i.visit_id, :owner, v.store_id, v.visit_time, i.position, i.url, i.fetch_id,
@@ -56,11 +61,11 @@ INSERT_IMAGES = text("""
         FROM unnest(:ids, :visits, :positions, :urls, :fetches) AS i (id, visit_id, position, url, fetch_id)
         JOIN visits v ON v.id = i.visit_id LEFT JOIN stores s ON s.id = v.store_id
         RETURNING fetch_id, state
-    ), tasks_made AS (
+    ), inserted_tasks AS (
         INSERT INTO tasks (id, kind, turn_of)
-        SELECT DISTINCT fetch_id, :kind, CAST(:job AS uuid) FROM made WHERE state = 'waiting'
+        SELECT DISTINCT fetch_id, :kind, CAST(:job AS uuid) FROM inserted WHERE state = 'waiting'
     )
-    SELECT count(*) FROM made WHERE state = 'failed'
+    SELECT count(*) FROM inserted WHERE state = 'failed'
 """).bindparams(
     bindparam("ids", type_=ARRAY(Uuid())),
     bindparam("visits", type_=ARRAY(Uuid())),
@@ -72,14 +77,14 @@ INSERT_IMAGES = text("""
 )
 
 ERRORS = """
-    -- $1 job, $2 how many; a store that is not known is told once for its visit
-    SELECT i.store_id, i.url, i.reason, count(*) OVER () AS of
+    -- $1 job, $2 limit, $3 reason of an unknown store, which is listed once for its visit
+    SELECT i.store_id, i.url, i.reason, count(*) OVER () AS total
     FROM visits v JOIN visit_images i ON i.visit_id = v.id
     WHERE v.job_id = $1 AND i.state = 'failed' AND (i.reason <> $3 OR i.position = 0)
     ORDER BY v.position, i.position LIMIT $2
 """
 IMAGES = """
-    -- $1 job, $2 and $3 the positions after which to go on, $4 how many
+    -- $1 job, $2 and $3 positions of visit and image after which the page starts, $4 limit
     SELECT v.position AS visit, i.position, i.id AS upload_id, u.image_id, i.store_id, i.visit_time,
         i.url AS image_url, i.state, i.perimeter, i.score, round(i.seconds::numeric, 3)::float8 AS seconds, i.reason
     FROM visits v JOIN visit_images i ON i.visit_id = v.id LEFT JOIN uploads u ON u.id = i.id
@@ -87,14 +92,43 @@ IMAGES = """
     ORDER BY v.position, i.position LIMIT $4
 """
 
-WANTED = """
-    -- what a task is to fetch ($1), for whom, and what is known of it; no row when nothing waits for it any more
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FailedImage:
+    """A row of ERRORS. ``total`` is the number of rows without the limit."""
+
+    store_id: str
+    url: str
+    reason: str
+    total: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ListedImage:
+    """A row of IMAGES. ``visit`` and ``position`` are its place in the request."""
+
+    visit: int
+    position: int
+    upload_id: UUID
+    image_id: UUID | None
+    store_id: str
+    visit_time: dt.datetime
+    image_url: str
+    state: str
+    perimeter: int | None
+    score: int | None
+    seconds: float | None
+    reason: str | None
+
+
+PENDING_DOWNLOAD = """
+    -- the URL of the task $1, and the images that wait for it; no row when no image waits any longer
     WITH waiting AS (
         SELECT i.*, s.name AS store_name FROM visit_images i LEFT JOIN stores s ON s.id = i.store_id
         WHERE i.fetch_id = $1 AND i.state = 'waiting' ORDER BY i.id
     ), one AS (SELECT * FROM waiting LIMIT 1)
     SELECT j.id AS job_id, j.owner_id, j.status = 'cancelled' OR o.disabled_at IS NOT NULL AS is_stopped, one.url,
-        (SELECT array_agg(w.id ORDER BY w.id) FROM waiting w) AS ids,
+        (SELECT array_agg(w.id ORDER BY w.id) FROM waiting w) AS upload_ids,
         (SELECT array_agg(w.store_id ORDER BY w.id) FROM waiting w) AS store_ids,
         (SELECT array_agg(w.store_name ORDER BY w.id) FROM waiting w) AS store_names,
         (SELECT array_agg(w.visit_time ORDER BY w.id) FROM waiting w) AS visit_times,
@@ -106,15 +140,38 @@ WANTED = """
                     WHERE i.id = f.image_id AND i.state <> 'failed' AND b.state <> 'failed' AND NOT b.object_lost)
 """
 
-ARRIVE = """
-    -- uploads of an image that the owner has: $1 image, $2 owner, $3 ids, $4 stores, $5 their names, $6 times, $7 name.
-    -- No row when it is gone or broken on our side: then it has to come again. The image's lock orders this before or
-    -- after the end of its processing, which settles all uploads.
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PendingDownload:
+    """A row of PENDING_DOWNLOAD. The lists have one element for each image that waits, in the same order.
+
+    ``image_id`` is set when an earlier attempt has admitted the image. ``known_image_id``, ``etag`` and
+    ``last_modified`` are of an earlier download of the same URL.
+    """
+
+    job_id: UUID
+    owner_id: UUID
+    is_stopped: bool
+    url: str
+    upload_ids: list[UUID]
+    store_ids: list[str]
+    store_names: list[str | None]
+    visit_times: list[dt.datetime]
+    image_id: UUID | None
+    known_image_id: UUID | None
+    etag: str | None
+    last_modified: str | None
+
+
+INSERT_UPLOADS = """
+    -- Uploads of an image that the owner already has: $1 image, $2 owner, $3 ids, $4 stores, $5 store names, $6 times,
+    -- $7 filename. No row when the image is deleted, or failed through our fault: then it has to be downloaded again.
+    -- The image's lock orders this statement before or after the end of processing, which settles all uploads.
     WITH image AS MATERIALIZED (
         SELECT i.id, i.state, b.bytes FROM images i JOIN blobs b ON b.id = i.blob_id
         WHERE i.id = $1 AND i.owner_id = $2 AND i.state <> 'failed' AND b.state <> 'failed' AND NOT b.object_lost
         FOR NO KEY UPDATE OF i
-    ), arrived AS (
+    ), inserted AS (
         INSERT INTO uploads (id, owner_id, image_id, way, filename, bytes, duplicate, settled,
                              captured_at, store_id, store_name)
         SELECT a.id, $2, image.id, 'job', $7, image.bytes, true, image.state <> 'pending',
@@ -126,12 +183,12 @@ ARRIVE = """
     SELECT id FROM image
 """
 
-FIGURES = text("""
+_MEASUREMENTS = text("""
     SELECT i.state, i.problem ->> 'type' AS problem, 2 * (b.width + b.height) AS perimeter,
            (b.score ->> 'value')::bigint AS score
     FROM images i JOIN blobs b ON b.id = i.blob_id WHERE i.id = :image
 """)
-REMEMBER = text("""
+_SAVE_VALIDATORS = text("""
     INSERT INTO fetched_urls (owner_id, url_sha256, image_id, etag, last_modified)
     SELECT i.owner_id, sha256(convert_to(:url, 'UTF8')), i.id, :etag, :last_modified
     FROM images i WHERE i.id = :image FOR KEY SHARE
@@ -141,4 +198,27 @@ REMEMBER = text("""
     bindparam("url", type_=Text()), bindparam("etag", type_=Text()), bindparam("last_modified", type_=Text())
 )
 
-Row = Any
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Measurements:
+    """An image's state and what its job reports. ``problem`` is the type of the problem of a rejected image."""
+
+    state: str
+    problem: str | None
+    perimeter: int | None
+    score: int | None
+
+
+async def measurements_of(session: AsyncSession, image_id: UUID) -> Measurements | None:
+    row = (await session.execute(_MEASUREMENTS, {"image": image_id})).one_or_none()
+    if row is None:
+        return None
+    return Measurements(state=row.state, problem=row.problem, perimeter=row.perimeter, score=row.score)
+
+
+async def save_validators(
+    session: AsyncSession, image_id: UUID, *, url: str, etag: str | None, last_modified: str | None
+) -> None:
+    """Keep what the host sent with an image of this URL, for the next job that has the URL."""
+    validators = {"image": image_id, "url": url, "etag": etag, "last_modified": last_modified}
+    await session.execute(_SAVE_VALIDATORS, validators)

@@ -1,4 +1,4 @@
-"""Routes: jobs, and how their images fare."""
+"""Routes of jobs and their images."""
 
 import asyncio
 from collections.abc import Sequence
@@ -34,31 +34,31 @@ JobsPart = Annotated[Jobs, Depends(part(Jobs))]
 async def submit_job(
     request: Request, caller: CurrentCaller, settings: SettingsPart, jobs: JobsPart, key: IdempotencyKey = None
 ) -> Response:
-    """Have pictures of visits downloaded, kept as your images, and measured. The answer does not wait for that.
+    """Download the images of store visits, keep them as your images, and measure them in the background.
 
-    A URL that stands several times in one job is fetched once. Host by host only a few are fetched at a time.
+    A URL that occurs several times in a job is fetched once. Only a few URLs of one host are fetched at a time.
     """
     caller.require("upload")
     accept_body(request, max_bytes=settings.max_job_bytes)
-    wanted = await _wanted(await request.body())
+    new_job = await _parsed(await request.body())
 
     async def submit(job_id: UUID) -> JobMade:
-        return JobMade.of(await jobs.submit(caller, wanted, job_id=job_id))
+        return JobMade.of(await jobs.submit(caller, new_job, job_id=job_id))
 
     return await idempotent_json(request, caller.user_id, key, submit, status=201)
 
 
-async def _wanted(body: bytes) -> NewJob:
+async def _parsed(body: bytes) -> NewJob:
     try:
         return await asyncio.to_thread(read_job, body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from error
+        details = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([{**detail, "loc": ("body", *detail["loc"])} for detail in details]) from error
 
 
 @router.get("", responses=problems(Forbidden, Malformed))
 async def list_jobs(caller: CurrentCaller, jobs: JobsPart, paging: PagingPart) -> Page[JobCounts]:
-    """Your jobs, the newest first; an admin sees all."""
+    """Your jobs, the newest first. An admin sees all jobs."""
 
     async def rows(last: UUID | None, limit: int) -> Sequence[JobCounts]:
         return await jobs.page(caller, before=last, limit=limit)
@@ -68,7 +68,7 @@ async def list_jobs(caller: CurrentCaller, jobs: JobsPart, paging: PagingPart) -
 
 @router.get("/{job_id}", responses=problems(Forbidden, JobNotFound))
 async def get_job(request: Request, job_id: UUID, caller: CurrentCaller, jobs: JobsPart) -> JobOut:
-    """How a job goes: `ongoing`; `completed` when all images are done, `failed` when any is not; `cancelled`."""
+    """A job and its errors. `completed` when all images are done, `failed` when any image failed."""
     return await jobs.get(caller, job_id)
 
 
@@ -83,18 +83,18 @@ async def list_job_images(
     limit: Limit = 50,
     cursor: str | None = None,
 ) -> Page[JobImage]:
-    """A job's images in the order of the request, with what each came to."""
+    """The images of a job in the order of the request, each with its state and measurements."""
     query = fingerprint("job-images", caller.user_id, {"job": job_id})
     after = cursors.decode(cursor, query) if cursor else ()
-    place = (after[0], after[1]) if len(after) == 2 else (0, -1)
-    found = await jobs.images(caller, job_id, after=(int(str(place[0])), int(str(place[1]))), limit=limit + 1)
-    shown = found[:limit]
-    next_cursor = cursors.encode(query, shown[-1][0]) if len(found) > limit else None
+    visit, position = (after[0], after[1]) if len(after) == 2 else (0, -1)
+    images = await jobs.images(caller, job_id, after=(int(str(visit)), int(str(position))), limit=limit + 1)
+    shown = images[:limit]
+    next_cursor = cursors.encode(query, shown[-1][0]) if len(images) > limit else None
     link_next(request, response, next_cursor)
     return Page(items=[image for _, image in shown], next_cursor=next_cursor)
 
 
 @router.delete("/{job_id}", responses=problems(Forbidden, JobNotFound))
 async def cancel_job(request: Request, job_id: UUID, caller: CurrentCaller, jobs: JobsPart) -> JobOut:
-    """Stop what has not begun. What is under way still ends, and is counted; images that are done stay."""
+    """Cancel the images that have not started. Running images still end and are counted; finished images stay."""
     return await jobs.cancel(caller, job_id)

@@ -1,16 +1,16 @@
-"""What goes in and out of the job routes."""
+"""Request and response bodies of the job routes."""
 
 import datetime as dt
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from imagesvc.errors import Malformed
 from imagesvc.fetching import MAX_URL_LENGTH, FetchRefused, parse_url
 from imagesvc.http.timestamps import Timestamp
-from imagesvc.jobs.errors import UNKNOWN_STORE, told
+from imagesvc.jobs.errors import UNKNOWN_STORE, message_of
 from imagesvc.stores.schemas import Text
 
 Status = Literal["ongoing", "completed", "failed", "cancelled"]
@@ -18,11 +18,11 @@ ImageState = Literal["waiting", "done", "failed", "cancelled"]
 
 _JOB_ID = "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a10"
 _URL = "https://pictures.example.org/shelf.jpg"
-NEW_JOB: dict[str, Any] = {
+NEW_JOB: dict[str, JsonValue] = {
     "count": 1,
     "visits": [{"store_id": "S00339218", "image_url": [_URL], "visit_time": "2026-11-20T09:11:12+05:30"}],
 }
-_COUNTS: dict[str, Any] = {
+_COUNTS: dict[str, JsonValue] = {
     "job_id": _JOB_ID,
     "status": "failed",
     "total": 2,
@@ -32,7 +32,7 @@ _COUNTS: dict[str, Any] = {
     "created_at": "2026-11-20T09:12:00Z",
     "finished_at": "2026-11-20T09:12:04Z",
 }
-_IMAGE: dict[str, Any] = {
+_IMAGE: dict[str, JsonValue] = {
     "upload_id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a11",
     "image_id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13",
     "store_id": "S00339218",
@@ -50,7 +50,7 @@ def _fetchable(url: str) -> str:
     try:
         parse_url(url)
     except FetchRefused:
-        text = f"An http or https URL of at most {MAX_URL_LENGTH} characters is needed, without credentials"
+        text = f"Must be an http or https URL of at most {MAX_URL_LENGTH} characters, without credentials"
         raise ValueError(text) from None
     return url
 
@@ -67,7 +67,7 @@ class NewVisit(BaseModel):
 
 
 class NewJob(BaseModel):
-    """``count`` is the number of visits, against requests that were cut."""
+    """``count`` is the number of visits. It detects truncated requests."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -76,7 +76,10 @@ class NewJob(BaseModel):
 
 
 def read_job(body: bytes) -> NewJob:
-    """Raises Malformed, pydantic's ValidationError. Takes some 40 microseconds a URL: not for the event loop."""
+    """Parse a request body. Takes about 40 microseconds per URL: call it in a thread, not on the event loop.
+
+    Raises Malformed, and pydantic's ValidationError.
+    """
     try:
         content = json.loads(body)
     except json.JSONDecodeError as error:
@@ -86,7 +89,7 @@ def read_job(body: bytes) -> NewJob:
     return NewJob.model_validate(content)
 
 
-def _job_body() -> dict[str, Any]:
+def _job_body() -> dict[str, object]:
     schema = NewJob.model_json_schema()
     schema["properties"]["visits"]["items"] = schema.pop("$defs")["NewVisit"]
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": NEW_JOB}}}}
@@ -107,7 +110,7 @@ class JobMade(BaseModel):
 
 
 class JobCounts(BaseModel):
-    """Images: `total` = `done` + `failed` + `cancelled` + those that are waiting or under way."""
+    """Numbers of images: `total` = `done` + `failed` + `cancelled` + those that have not ended."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_COUNTS]})
 
@@ -122,7 +125,7 @@ class JobCounts(BaseModel):
 
 
 class JobError(BaseModel):
-    """Without `image_url` it is of the whole visit. `reason` is for programs, `error` for people."""
+    """An error without `image_url` concerns the whole visit. `reason` is for programs, `error` for people."""
 
     store_id: str
     image_url: str | None = None
@@ -132,11 +135,11 @@ class JobError(BaseModel):
     @classmethod
     def of(cls, store_id: str, url: str, reason: str) -> Self:
         shown = None if reason == UNKNOWN_STORE else url
-        return cls(store_id=store_id, image_url=shown, reason=reason, error=told(reason))
+        return cls(store_id=store_id, image_url=shown, reason=reason, error=message_of(reason))
 
 
 class JobOut(JobCounts):
-    """`errors` has the first 1000; all images are at `…/images`."""
+    """`errors` contains the first 1000 errors; `…/images` lists all images."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -162,7 +165,7 @@ class JobOut(JobCounts):
 
 
 class JobImage(BaseModel):
-    """One URL of one visit. `image_id` is null until it is downloaded, and again when the image is deleted."""
+    """One URL of one visit. `image_id` is null until the image is downloaded, and after it is deleted."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_IMAGE]})
 

@@ -1,4 +1,4 @@
-"""Submit a job, look how it goes, stop it."""
+"""Submits, reads, lists and cancels jobs."""
 
 import asyncio
 import dataclasses
@@ -9,8 +9,9 @@ from uuid import UUID
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database, new_id
 from imagesvc.jobs import completion, queries
-from imagesvc.jobs.errors import UNKNOWN_STORE, BadJob, JobNotFound, told
+from imagesvc.jobs.errors import UNKNOWN_STORE, BadJob, JobNotFound, message_of
 from imagesvc.jobs.models import Job
+from imagesvc.jobs.queries import FailedImage, ListedImage
 from imagesvc.jobs.schemas import JobCounts, JobError, JobImage, JobOut, NewJob
 from imagesvc.settings import Settings
 
@@ -19,69 +20,71 @@ MAX_ERRORS = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    """The rows of a job as columns, so that each table is written by one statement."""
+class JobRows:
+    """The rows of a job, column by column: one statement then inserts all rows of a table."""
 
     visit_ids: list[UUID] = dataclasses.field(default_factory=list)
     store_ids: list[str] = dataclasses.field(default_factory=list)
-    times: list[dt.datetime] = dataclasses.field(default_factory=list)
+    visit_times: list[dt.datetime] = dataclasses.field(default_factory=list)
     image_ids: list[UUID] = dataclasses.field(default_factory=list)
-    visits_of_images: list[UUID] = dataclasses.field(default_factory=list)
+    image_visit_ids: list[UUID] = dataclasses.field(default_factory=list)
     positions: list[int] = dataclasses.field(default_factory=list)
     urls: list[str] = dataclasses.field(default_factory=list)
     fetch_ids: list[UUID] = dataclasses.field(default_factory=list)
 
 
 class Jobs:
+    """The service behind the job routes."""
+
     def __init__(self, settings: Settings, database: Database) -> None:
         self._max_images = settings.max_job_images
         self._database = database
         self._sessions = database.sessions
 
-    async def submit(self, caller: Caller, wanted: NewJob, *, job_id: UUID) -> UUID:
-        """Take a job; again with the same id: the same job. Raises Forbidden, BadJob."""
+    async def submit(self, caller: Caller, new_job: NewJob, *, job_id: UUID) -> UUID:
+        """Insert a job and its tasks, unless a job with this id exists. Raises Forbidden, BadJob."""
         caller.require("upload")
-        self._require_whole(wanted)
-        plan = await asyncio.to_thread(_planned, wanted)
+        self._require_valid(new_job)
+        rows = await asyncio.to_thread(_rows_of, new_job)
         async with self._sessions.begin() as session:
-            arguments = {"job": job_id, "owner": caller.user_id, "total": len(plan.image_ids)}
+            arguments = {"job": job_id, "owner": caller.user_id, "total": len(rows.image_ids)}
             if (await session.execute(queries.INSERT_JOB, arguments)).one_or_none() is None:
                 return job_id
-            visits = {"job": job_id, "ids": plan.visit_ids, "stores": plan.store_ids, "times": plan.times}
+            visits = {"job": job_id, "ids": rows.visit_ids, "stores": rows.store_ids, "times": rows.visit_times}
             await session.execute(queries.INSERT_VISITS, visits)
             images = {
                 "job": job_id,
                 "owner": caller.user_id,
-                "ids": plan.image_ids,
-                "visits": plan.visits_of_images,
-                "positions": plan.positions,
-                "urls": plan.urls,
-                "fetches": plan.fetch_ids,
+                "ids": rows.image_ids,
+                "visits": rows.image_visit_ids,
+                "positions": rows.positions,
+                "urls": rows.urls,
+                "fetches": rows.fetch_ids,
                 "unknown": UNKNOWN_STORE,
                 "kind": KIND,
             }
             failed = (await session.execute(queries.INSERT_IMAGES, images)).scalar_one()
-            await completion.count(session, job_id, failed=failed)
+            await completion.add_to_counts(session, job_id, failed=failed)
         return job_id
 
-    def _require_whole(self, wanted: NewJob) -> None:
-        there = len(wanted.visits)
-        if wanted.count != there:
-            raise _bad("/count", f"{wanted.count} visits are announced, there are {there}.")
-        if sum(len(visit.image_url) for visit in wanted.visits) > self._max_images:
-            raise _bad("/visits", f"At most {self._max_images} images are taken in one job.")
+    def _require_valid(self, new_job: NewJob) -> None:
+        visits = len(new_job.visits)
+        if new_job.count != visits:
+            raise _bad_job("/count", f"The count is {new_job.count}, but the job has {visits} visits.")
+        if sum(len(visit.image_url) for visit in new_job.visits) > self._max_images:
+            raise _bad_job("/visits", f"A job may have at most {self._max_images} images.")
 
     async def get(self, caller: Caller, job_id: UUID) -> JobOut:
-        """How it goes, and what went wrong. Raises Forbidden, JobNotFound."""
+        """The job's counts and its errors, at most MAX_ERRORS. Raises Forbidden, JobNotFound."""
         caller.require("read")
         job = await self._job(caller, job_id)
-        async with self._database.engine.connect() as connection:
-            found = (await connection.exec_driver_sql(queries.ERRORS, (job_id, MAX_ERRORS, UNKNOWN_STORE))).all()
-        errors = [JobError.of(row.store_id, row.url, row.reason) for row in found]
-        omitted = found[0].of - len(found) if found else 0
+        failed = await self._database.fetch_all(queries.ERRORS, FailedImage, job_id, MAX_ERRORS, UNKNOWN_STORE)
+        errors = [JobError.of(image.store_id, image.url, image.reason) for image in failed]
+        omitted = failed[0].total - len(failed) if failed else 0
         return JobOut(**_counts(job).model_dump(), errors=errors, errors_omitted=omitted)
 
     async def page(self, caller: Caller, *, before: UUID | None, limit: int) -> Sequence[JobCounts]:
+        """The newest first. Raises Forbidden."""
         caller.require("read")
         async with self._sessions() as session:
             return [_counts(job) for job in await queries.page_of_jobs(session, caller, before=before, limit=limit)]
@@ -89,21 +92,17 @@ class Jobs:
     async def images(
         self, caller: Caller, job_id: UUID, *, after: tuple[int, int], limit: int
     ) -> list[tuple[tuple[int, int], JobImage]]:
-        """Each with its place, in the order of the request. Raises Forbidden, JobNotFound."""
+        """Images in the order of the request, each with the positions of its visit and of itself in the visit.
+
+        Raises Forbidden, JobNotFound.
+        """
         caller.require("read")
         await self._job(caller, job_id)
-        async with self._database.engine.connect() as connection:
-            found = (await connection.exec_driver_sql(queries.IMAGES, (job_id, *after, limit))).mappings().all()
-        return [
-            (
-                (row["visit"], row["position"]),
-                JobImage.model_validate({**row, "error": told(row["reason"]) if row["reason"] else None}),
-            )
-            for row in found
-        ]
+        images = await self._database.fetch_all(queries.IMAGES, ListedImage, job_id, *after, limit)
+        return [((image.visit, image.position), _job_image(image)) for image in images]
 
     async def cancel(self, caller: Caller, job_id: UUID) -> JobOut:
-        """Stop what has not begun; of a finished job that is nothing. Raises Forbidden, JobNotFound."""
+        """Cancel the images that have not started; none in a finished job. Raises Forbidden, JobNotFound."""
         caller.require("upload")
         caller.require("read")
         async with self._sessions.begin() as session:
@@ -120,20 +119,20 @@ class Jobs:
         return job
 
 
-def _planned(wanted: NewJob) -> Plan:
-    plan, fetches = Plan(), dict[str, UUID]()
-    for visit in wanted.visits:
+def _rows_of(new_job: NewJob) -> JobRows:
+    rows, fetches = JobRows(), dict[str, UUID]()
+    for visit in new_job.visits:
         visit_id = new_id()
-        plan.visit_ids.append(visit_id)
-        plan.store_ids.append(visit.store_id)
-        plan.times.append(visit.visit_time)
+        rows.visit_ids.append(visit_id)
+        rows.store_ids.append(visit.store_id)
+        rows.visit_times.append(visit.visit_time)
         for position, url in enumerate(visit.image_url):
-            plan.image_ids.append(new_id())
-            plan.visits_of_images.append(visit_id)
-            plan.positions.append(position)
-            plan.urls.append(url)
-            plan.fetch_ids.append(fetches.setdefault(url, new_id()))
-    return plan
+            rows.image_ids.append(new_id())
+            rows.image_visit_ids.append(visit_id)
+            rows.positions.append(position)
+            rows.urls.append(url)
+            rows.fetch_ids.append(fetches.setdefault(url, new_id()))
+    return rows
 
 
 def _counts(job: Job) -> JobCounts:
@@ -141,5 +140,20 @@ def _counts(job: Job) -> JobCounts:
     return JobCounts(job_id=job.id, **columns)
 
 
-def _bad(pointer: str, detail: str) -> BadJob:
+def _job_image(image: ListedImage) -> JobImage:
+    return JobImage(
+        upload_id=image.upload_id,
+        image_id=image.image_id,
+        store_id=image.store_id,
+        visit_time=image.visit_time,
+        image_url=image.image_url,
+        state=image.state,
+        perimeter=image.perimeter,
+        score=image.score,
+        seconds=image.seconds,
+        error=message_of(image.reason) if image.reason else None,
+    )
+
+
+def _bad_job(pointer: str, detail: str) -> BadJob:
     return BadJob(f"{pointer}: {detail}", errors=[{"pointer": pointer, "detail": detail}])

@@ -1,8 +1,11 @@
-"""Loose objects: every key that may exist in the bucket while nothing owns it has a row here.
+"""Loose objects: every key that may exist in the bucket while nothing owns it has a row in this table.
 
-A writer commits a `held` row before its first byte and may begin requests until ``not_before``; whoever then owns the
-key deletes the row in the same transaction, exactly one row or nothing. What is given up turns `reaping`. The reaper
-deletes the object, leaves a tombstone that outlasts any request begun before, deletes once more and forgets the key.
+A writer commits a `held` row before it sends the first byte. It may begin requests until ``not_before``. The
+transaction that gives the key an owner deletes the row, and rolls back unless it deletes exactly one. A key that is
+given up becomes `reaping`. The reaper deletes the object and keeps a tombstone (`gone`) longer than any request begun
+before can last; then it deletes the object again, because such a request may have written it, and removes the row.
+
+Uses the ORM and SQL text in sessions: the functions are steps of their callers' transactions.
 """
 
 import asyncio
@@ -23,24 +26,27 @@ from imagesvc.storage.models import LooseObject
 
 log = structlog.get_logger(__name__)
 
-TAKEN_FOR_SECONDS = 60
-"""How long one reaper's round may take before another takes its rows up; doing them twice does no harm."""
-AT_ONCE = 200
-SIDE_BY_SIDE = 8
-MARGIN = 0.2
-"""The part of a hold that is not used: for the clock's drift and for the row's own commit."""
+CLAIM_SECONDS = 60
+"""After this time another reaper may claim the same rows. Handling a row twice does no harm."""
+BATCH_SIZE = 200
+MAX_CONCURRENT_DELETES = 8
+HOLD_MARGIN = 0.2
+"""The fraction of a hold that writers leave unused, for clock drift and the commit of the row."""
 
 
 class KeyReaped(Unavailable):
+    """The hold on a key expired before the key had an owner."""
+
     slug, title = "upload-too-slow", "The upload took too long to be stored"
 
 
 def hold_until(settings: Settings, *, since: float) -> float:
-    """The ``time.monotonic()`` moment until which writes may begin under a row committed after ``since``."""
-    return since + settings.hold_seconds * (1 - MARGIN)
+    """Until when writes may begin under a row that is committed after ``since``; both are ``time.monotonic()``."""
+    return since + settings.hold_seconds * (1 - HOLD_MARGIN)
 
 
 async def hold(session: AsyncSession, keys: Sequence[str], *, seconds: float) -> None:
+    """Insert a `held` row per key: before the first write of its object, in a transaction of its own."""
     if keys:
         await session.execute(
             insert(LooseObject).values(state="held", not_before=func.now() + dt.timedelta(seconds=seconds)),
@@ -49,7 +55,7 @@ async def hold(session: AsyncSession, keys: Sequence[str], *, seconds: float) ->
 
 
 async def take(session: AsyncSession, keys: Sequence[str]) -> None:
-    """The keys have an owner now, in this transaction. Raises KeyReaped unless every one was still held."""
+    """Delete the rows of keys that get an owner in this transaction. Raises KeyReaped unless all are still held."""
     taken = await session.execute(
         delete(LooseObject)
         .where(LooseObject.key.in_(sorted(keys)), LooseObject.state == "held")
@@ -60,7 +66,7 @@ async def take(session: AsyncSession, keys: Sequence[str]) -> None:
 
 
 async def release(session: AsyncSession, keys: Sequence[str]) -> None:
-    """Keys that their writer gives up: no request for them will begin any more."""
+    """Give up held keys. The caller begins no further requests for them."""
     await session.execute(
         update(LooseObject)
         .where(LooseObject.key.in_(keys), LooseObject.state == "held")
@@ -69,7 +75,7 @@ async def release(session: AsyncSession, keys: Sequence[str]) -> None:
 
 
 async def disown(session: AsyncSession, keys: Sequence[str]) -> None:
-    """Keys whose owner is deleted in this transaction."""
+    """Have the objects of these keys reaped; this transaction deletes their owner."""
     if keys:
         await session.execute(
             insert(LooseObject).values(state="reaping", not_before=func.now()), [{"key": key} for key in keys]
@@ -77,34 +83,34 @@ async def disown(session: AsyncSession, keys: Sequence[str]) -> None:
 
 
 CLAIM = text("""
-    UPDATE loose_objects SET state = 'reaping', not_before = now() + make_interval(secs => :taken)
+    UPDATE loose_objects SET state = 'reaping', not_before = now() + make_interval(secs => :claim_seconds)
     WHERE key IN (SELECT key FROM loose_objects WHERE state IN ('held', 'reaping') AND not_before <= now()
-                  ORDER BY not_before LIMIT :most FOR UPDATE SKIP LOCKED)
+                  ORDER BY not_before LIMIT :max FOR UPDATE SKIP LOCKED)
     RETURNING key, s3_upload_id, link_id
 """)
 CLAIM_TOMBSTONES = text("""
-    UPDATE loose_objects SET not_before = now() + make_interval(secs => :taken)
+    UPDATE loose_objects SET not_before = now() + make_interval(secs => :claim_seconds)
     WHERE key IN (SELECT key FROM loose_objects WHERE state = 'gone' AND not_before <= now()
-                  ORDER BY not_before LIMIT :most FOR UPDATE SKIP LOCKED)
+                  ORDER BY not_before LIMIT :max FOR UPDATE SKIP LOCKED)
     RETURNING key, s3_upload_id
 """)
 LOCK_LINK = text("SELECT FROM links WHERE id = :link FOR NO KEY UPDATE")
-GIVE_BACK = text("""
-    WITH dead AS (SELECT key, reserved_files AS files, reserved_bytes AS bytes FROM loose_objects
+REFUND_RESERVATION = text("""
+    WITH reaped AS (SELECT key, reserved_files AS files, reserved_bytes AS bytes FROM loose_objects
                   WHERE key = :key AND state = 'reaping' FOR UPDATE)
-    UPDATE links SET reserved_files = reserved_files - dead.files, reserved_bytes = reserved_bytes - dead.bytes
-    FROM dead WHERE id = :link
+    UPDATE links SET reserved_files = reserved_files - reaped.files, reserved_bytes = reserved_bytes - reaped.bytes
+    FROM reaped WHERE id = :link
 """)
-BURY = text("""
+MAKE_TOMBSTONES = text("""
     UPDATE loose_objects SET state = 'gone', not_before = now() + make_interval(secs => :tombstone),
         link_id = NULL, reserved_files = 0, reserved_bytes = 0
     WHERE key = ANY(:keys) AND state = 'reaping' AND (CAST(:link AS uuid) IS NULL) = (link_id IS NULL)
 """).bindparams(bindparam("link"))
-FORGET = text("DELETE FROM loose_objects WHERE key = ANY(:keys) AND state = 'gone'")
+DELETE_TOMBSTONES = text("DELETE FROM loose_objects WHERE key = ANY(:keys) AND state = 'gone'")
 
 
 class Reaper:
-    """Deletes what nothing owns. Without memory: every step can be repeated, by another reaper too."""
+    """Deletes objects that nothing owns. It keeps no state: every step can be repeated, also by another reaper."""
 
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
         self._sessions = database.sessions
@@ -112,46 +118,47 @@ class Reaper:
         self._tombstone_seconds = settings.tombstone_seconds
 
     async def reap(self) -> int:
-        """One round. Returns how many keys were looked at."""
-        return await self._reap_claimed() + await self._forget_tombstones()
+        """Handle up to two batches of keys. Returns how many keys there were."""
+        return await self._reap_claimed() + await self._reap_tombstones()
 
     async def _reap_claimed(self) -> int:
         async with self._sessions.begin() as session:
-            rows = (await session.execute(CLAIM, {"taken": TAKEN_FOR_SECONDS, "most": AT_ONCE})).all()
-        dead = await self._delete([(row.key, row.s3_upload_id) for row in rows])
-        plain = [row.key for row in rows if row.link_id is None and row.key in dead]
-        if plain:
+            rows = (await session.execute(CLAIM, {"claim_seconds": CLAIM_SECONDS, "max": BATCH_SIZE})).all()
+        deleted = await self._delete([(row.key, row.s3_upload_id) for row in rows])
+        without_link = [row.key for row in rows if row.link_id is None and row.key in deleted]
+        if without_link:
             async with self._sessions.begin() as session:
-                await self._bury(session, plain, link_id=None)
+                await self._make_tombstones(session, without_link, link_id=None)
         for row in rows:
-            if row.link_id is not None and row.key in dead:
-                # the link's lock first; refund and tombstone in one transaction, or a crash between would refund twice
+            if row.link_id is not None and row.key in deleted:
+                # The link is locked first. Refund and tombstone are one transaction: a crash between two would
+                # refund twice.
                 async with self._sessions.begin() as session:
                     await session.execute(LOCK_LINK, {"link": row.link_id})
-                    await session.execute(GIVE_BACK, {"link": row.link_id, "key": row.key})
-                    await self._bury(session, [row.key], link_id=row.link_id)
+                    await session.execute(REFUND_RESERVATION, {"link": row.link_id, "key": row.key})
+                    await self._make_tombstones(session, [row.key], link_id=row.link_id)
         return len(rows)
 
-    async def _bury(self, session: AsyncSession, keys: list[str], *, link_id: UUID | None) -> None:
-        await session.execute(BURY, {"keys": keys, "tombstone": self._tombstone_seconds, "link": link_id})
+    async def _make_tombstones(self, session: AsyncSession, keys: list[str], *, link_id: UUID | None) -> None:
+        await session.execute(MAKE_TOMBSTONES, {"keys": keys, "tombstone": self._tombstone_seconds, "link": link_id})
 
-    async def _forget_tombstones(self) -> int:
+    async def _reap_tombstones(self) -> int:
         async with self._sessions.begin() as session:
-            rows = (await session.execute(CLAIM_TOMBSTONES, {"taken": TAKEN_FOR_SECONDS, "most": AT_ONCE})).all()
-        dead = await self._delete([(row.key, row.s3_upload_id) for row in rows])
-        if dead:
+            rows = (await session.execute(CLAIM_TOMBSTONES, {"claim_seconds": CLAIM_SECONDS, "max": BATCH_SIZE})).all()
+        deleted = await self._delete([(row.key, row.s3_upload_id) for row in rows])
+        if deleted:
             async with self._sessions.begin() as session:
-                await session.execute(FORGET, {"keys": sorted(dead)})
+                await session.execute(DELETE_TOMBSTONES, {"keys": sorted(deleted)})
         return len(rows)
 
     async def _delete(self, objects: list[tuple[str, str | None]]) -> set[str]:
-        """Deletes the objects and aborts their multipart uploads; returns the keys for which that worked."""
-        begun = time.monotonic()
-        limit = asyncio.Semaphore(SIDE_BY_SIDE)
+        """Delete the objects and abort their multipart uploads. Returns the keys for which that succeeded."""
+        began = time.monotonic()
+        limit = asyncio.Semaphore(MAX_CONCURRENT_DELETES)
 
-        async def one(key: str, upload_id: str | None) -> str | None:
+        async def delete_one(key: str, upload_id: str | None) -> str | None:
             async with limit:
-                if time.monotonic() - begun > TAKEN_FOR_SECONDS / 2:
+                if time.monotonic() - began > CLAIM_SECONDS / 2:
                     return None
                 try:
                     if upload_id is not None:
@@ -162,10 +169,10 @@ class Reaper:
                     return None
                 return key
 
-        return {key for key in await asyncio.gather(*(one(*item) for item in objects)) if key is not None}
+        return {key for key in await asyncio.gather(*(delete_one(*item) for item in objects)) if key is not None}
 
 
 def require_tombstones_to_outlast_requests(settings: Settings) -> None:
-    """Raises ValueError when a request begun under a hold could land after its tombstone was forgotten."""
+    """Raises ValueError when a request could still write an object after its tombstone was deleted."""
     if settings.tombstone_seconds < MAX_REQUEST_SECONDS:
         raise ValueError(f"IMAGESVC_TOMBSTONE_SECONDS must be at least {MAX_REQUEST_SECONDS}")

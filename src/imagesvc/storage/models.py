@@ -1,4 +1,4 @@
-"""The table of keys that nothing owns."""
+"""The table of loose objects."""
 
 import datetime as dt
 from uuid import UUID
@@ -12,8 +12,9 @@ from imagesvc.db import Base
 class LooseObject(Base):
     """A key that may exist in the bucket while nothing owns it.
 
-    `held`: a writer is on its way in, may begin requests until ``not_before``. `reaping`: the object is to be deleted.
-    `gone`: a tombstone that outlasts any request begun before, after which the key is deleted once more and forgotten.
+    `held`: a writer may begin requests until ``not_before``. `reaping`: the object has to be deleted. `gone`: a
+    tombstone that lasts longer than any request begun before; then the object and the row are deleted.
+    ``reserved_files`` and ``reserved_bytes`` are reserved on the link ``link_id`` until the row ends.
     """
 
     __tablename__ = "loose_objects"

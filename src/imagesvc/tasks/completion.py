@@ -1,9 +1,14 @@
-"""Waiting for background work to end: one query a tick for all requests of this process, however many wait."""
+"""Waits until images are processed or tasks have ended, with one query per poll for all waiting requests of a process.
+
+Both statements use asyncpg: they run 20 times a second while any request waits.
+"""
 
 import asyncio
 import contextlib
+import dataclasses
 from collections import defaultdict
 from collections.abc import Hashable
+from uuid import UUID
 
 import structlog
 
@@ -12,63 +17,79 @@ from imagesvc.errors import ImagesvcError
 
 log = structlog.get_logger(__name__)
 
-TICK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 ENDED_IMAGES = """
     -- those that are processed, and those that were deleted meanwhile
-    SELECT array_agg(asked) AS ids FROM unnest($1::uuid[]) AS asked
+    SELECT coalesce(array_agg(asked), '{}') AS ids FROM unnest($1::uuid[]) AS asked
     WHERE NOT EXISTS (SELECT FROM images WHERE id = asked AND state = 'pending')
 """
-LIVE_TASKS = "SELECT array_agg(dedupe_key) AS ids FROM tasks WHERE dedupe_key = ANY($1) AND state <> 'dead'"
+LIVE_TASKS = """
+    SELECT coalesce(array_agg(dedupe_key), '{}') AS dedupe_keys FROM tasks
+    WHERE dedupe_key = ANY($1) AND state <> 'dead'
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EndedImages:
+    ids: list[UUID]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LiveTasks:
+    dedupe_keys: list[str]
+
+
+Waiters = dict[Hashable, set[asyncio.Future[None]]]
 
 
 class CompletionWaiter:
-    """Images that leave `pending`, and tasks (by dedupe key) that end. Costs nothing while nobody waits."""
+    """Waits for images to leave `pending` and for tasks to end. Polls the database only while a request waits."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._images: dict[Hashable, set[asyncio.Future[None]]] = defaultdict(set)
-        self._tasks: dict[Hashable, set[asyncio.Future[None]]] = defaultdict(set)
-        self._ticking: asyncio.Task[None] | None = None
+        self._images: Waiters = defaultdict(set)
+        self._tasks: Waiters = defaultdict(set)
+        self._polling: asyncio.Task[None] | None = None
 
-    async def for_image(self, image_id: Hashable, *, seconds: float) -> None:
-        """Returns when the image is not pending any more, or after ``seconds``."""
+    async def for_image(self, image_id: UUID, *, seconds: float) -> None:
+        """Return when the image is no longer pending, at the latest after ``seconds``."""
         await self._wait(self._images, image_id, seconds)
 
     async def for_task(self, dedupe_key: str, *, seconds: float) -> None:
-        """Returns when no unfinished task has this key, or after ``seconds``."""
+        """Return when no pending or running task has this key, at the latest after ``seconds``."""
         await self._wait(self._tasks, dedupe_key, seconds)
 
-    async def _wait(self, waiters: dict[Hashable, set[asyncio.Future[None]]], name: Hashable, seconds: float) -> None:
+    async def _wait(self, waiters: Waiters, key: Hashable, seconds: float) -> None:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiters[name].add(ended)
-        if self._ticking is None or self._ticking.done():
-            self._ticking = asyncio.create_task(self._tick())
+        waiters[key].add(ended)
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await ended
         finally:
-            if name in waiters:
-                waiters[name].discard(ended)
-                if not waiters[name]:
-                    del waiters[name]
+            if key in waiters:
+                waiters[key].discard(ended)
+                if not waiters[key]:
+                    del waiters[key]
 
-    async def _tick(self) -> None:
+    async def _poll(self) -> None:
         while self._images or self._tasks:
             try:
                 if self._images:
-                    row = await self._database.fetch_row(ENDED_IMAGES, list(self._images))
-                    self._end(self._images, set(row["ids"] or ()))
+                    images = await self._database.fetch_one(ENDED_IMAGES, EndedImages, list(self._images))
+                    self._notify(self._images, set(images.ids))
                 if self._tasks:
                     asked = set(self._tasks)
-                    row = await self._database.fetch_row(LIVE_TASKS, list(asked))
-                    self._end(self._tasks, asked - set(row["ids"] or ()))
+                    tasks = await self._database.fetch_one(LIVE_TASKS, LiveTasks, list(asked))
+                    self._notify(self._tasks, asked - set(tasks.dedupe_keys))
             except ImagesvcError as error:
-                log.warning("waiting blindly", problem=error.slug)
-            await asyncio.sleep(TICK_SECONDS)
+                log.warning("poll failed", problem=error.slug)
+            await asyncio.sleep(POLL_SECONDS)
 
-    def _end(self, waiters: dict[Hashable, set[asyncio.Future[None]]], names: set[Hashable]) -> None:
-        for name in names:
-            for ended in waiters.pop(name, ()):
+    def _notify(self, waiters: Waiters, keys: set[Hashable]) -> None:
+        for key in keys:
+            for ended in waiters.pop(key, ()):
                 if not ended.done():
                     ended.set_result(None)

@@ -1,9 +1,12 @@
-"""Tasks that take turns: taken by whichever worker has room, from the group that has the fewest under way.
+"""Runs tasks that belong to a group, and takes the next one from the group with the fewest running tasks.
 
-arq's queue is first come, first served: a job of five thousand downloads would keep all that comes later waiting. These
-tasks never go there. Each process has places of its own for them, apart from those of other tasks, and fills one from
-the group with the fewest tasks running anywhere: a small group goes through beside a large one, and one whose
-downloads hang takes no more than its share. Within a group the longest due comes first.
+arq's queue is first come, first served: a job of five thousand downloads would delay every later task. Tasks with a
+group never go through arq. Each process runs a fixed number of them in slots of their own, apart from those of other
+tasks. A free slot takes a task from the group that has the fewest running in all processes, so that a small group
+proceeds beside a large one, and a group whose downloads hang takes no more than its share. Within a group, the task
+that has been due longest is first.
+
+The claim uses asyncpg because idle processes run it all the time.
 """
 
 import asyncio
@@ -21,15 +24,16 @@ from imagesvc.tasks.runner import Runner
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.2
-"""How often an idle process looks for tasks: one index look-up for each group."""
-AFTER_TROUBLE_SECONDS = 1.0
-CHOICE = 4
-"""Of a group's first so many one is taken by chance, so that processes seldom want the same."""
+POLL_SECONDS = 0.2
+"""How often an idle process looks for tasks. One look costs one index lookup per group."""
+ERROR_PAUSE_SECONDS = 1.0
+CANDIDATES_PER_GROUP = 4
+"""A claim picks at random among so many tasks of a group, so that processes seldom compete for the same row."""
 
-# from group to group by the index, which a DISTINCT would read whole; who ties goes by chance
+# The recursive query steps from group to group through the index; DISTINCT would read the whole index.
+# Ties between groups are broken at random.
 CLAIM = f"""
-    -- $1 groups that have had their share of this process, $2 lease, $3 its seconds
+    -- $1 groups that have their share of this process's slots, $2 lease token, $3 lease in seconds
     UPDATE tasks SET state = 'running', lease_token = $2, lease_until = now() + make_interval(secs => $3),
         attempts = attempts + 1
     WHERE id = (
@@ -44,15 +48,15 @@ CLAIM = f"""
             FROM groups g CROSS JOIN LATERAL (
                 SELECT t.id FROM tasks t
                 WHERE t.turn_of = g.turn_of AND t.state = 'pending' AND t.due_at <= now()
-                ORDER BY t.due_at LIMIT {CHOICE}
+                ORDER BY t.due_at LIMIT {CANDIDATES_PER_GROUP}
             ) head
             WHERE g.turn_of <> ALL($1::uuid[])
         )
         SELECT t.id FROM heads JOIN tasks t ON t.id = heads.id AND t.state = 'pending'
         ORDER BY heads.running, random() LIMIT 1 FOR UPDATE OF t SKIP LOCKED
     )
-    RETURNING id, kind, blob_id, image_id, payload, attempts, turn_of
-"""  # noqa: S608 - a number of ours
+    RETURNING id AS task_id, lease_token AS token, kind, blob_id, image_id, payload, attempts AS attempt, turn_of
+"""  # noqa: S608 - the inserted number is a constant
 
 RETURN_ABANDONED = text("""
     UPDATE tasks SET state = 'pending', lease_token = NULL, lease_until = NULL
@@ -61,85 +65,72 @@ RETURN_ABANDONED = text("""
 
 
 class FairQueue:
-    """The places of one process. Half of them at the most are one group's, so that the next one finds a place free."""
+    """The slots of one process. One group gets at most half of them, so that the next group finds a slot free."""
 
     def __init__(self, settings: Settings, database: Database, runner: Runner) -> None:
-        self._places = settings.turns_at_once
-        self._max_of_one = max(1, settings.turns_at_once // 2)
+        self._slots = settings.turns_at_once
+        self._max_per_group = max(1, settings.turns_at_once // 2)
         self._lease_seconds = settings.task_lease_seconds
         self._database = database
         self._runner = runner
-        self._taking = asyncio.Lock()
-        self._under_way: Counter[UUID] = Counter()
-        self._freed = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._running: Counter[UUID] = Counter()
+        self._slot_freed = asyncio.Event()
 
-    async def take(self) -> None:
-        """Run tasks until cancelled; those under way are given back then."""
-        places = [asyncio.create_task(self._place()) for _ in range(self._places)]
+    async def run(self) -> None:
+        """Run tasks until cancelled. Cancelling gives the running attempts back."""
+        slots = [asyncio.create_task(self._run_slot()) for _ in range(self._slots)]
         try:
-            await asyncio.gather(*places)
+            await asyncio.gather(*slots)
         finally:
-            for place in places:
-                place.cancel()
-            await asyncio.gather(*places, return_exceptions=True)
+            for slot in slots:
+                slot.cancel()
+            await asyncio.gather(*slots, return_exceptions=True)
 
     async def recover(self) -> int:
-        """What killed workers left goes back to its group; its attempt stays counted. Returns how many."""
+        """Make the tasks of killed workers pending again. Their attempts stay counted. Returns how many there were."""
         async with self._database.sessions.begin() as session:
             return len((await session.execute(RETURN_ABANDONED)).all())
 
-    async def _place(self) -> None:
+    async def _run_slot(self) -> None:
         while True:
             try:
                 lease = await self._next()
                 try:
                     await self._runner.run_claimed(lease)
                 finally:
-                    self._leave(lease)
+                    self._release(lease)
             except Exception as error:
-                # what it was is in the task's row or, when that could not be written, found by its lease's end
-                log.warning("turn broken off", error=type(error).__name__)
-                await asyncio.sleep(AFTER_TROUBLE_SECONDS)
+                # The task's row has the reason. When that could not be written, the lease expires and the task is
+                # claimed again.
+                log.warning("task aborted", error=type(error).__name__)
+                await asyncio.sleep(ERROR_PAUSE_SECONDS)
 
     async def _next(self) -> Lease:
-        """One place looks for all that are free."""
-        async with self._taking:
+        """Wait for a task. Only one slot polls at a time, on behalf of all free slots."""
+        async with self._claiming:
             while True:
-                self._freed.clear()
+                self._slot_freed.clear()
                 lease = await self._runner.claim(self._claim())
                 if lease is not None:
-                    self._under_way[self._group(lease)] += 1
+                    self._running[_group_of(lease)] += 1
                     return lease
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._freed.wait()
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._slot_freed.wait()
 
     async def _claim(self) -> Lease | None:
-        full = [group for group, count in self._under_way.items() if count >= self._max_of_one]
-        token = new_id()
-        # one statement by itself: an idle process asks all the time
-        row = await self._database.fetch_row(CLAIM, full, token, self._lease_seconds)
-        if row is None:
-            return None
-        return Lease(
-            task_id=row["id"],
-            token=token,
-            kind=row["kind"],
-            blob_id=row["blob_id"],
-            image_id=row["image_id"],
-            payload=row["payload"],
-            attempt=row["attempts"],
-            turn_of=row["turn_of"],
-        )
+        full = [group for group, running in self._running.items() if running >= self._max_per_group]
+        return await self._database.fetch_one_or_none(CLAIM, Lease, full, new_id(), self._lease_seconds)
 
-    def _leave(self, lease: Lease) -> None:
-        group = self._group(lease)
-        self._under_way[group] -= 1
-        if not self._under_way[group]:
-            del self._under_way[group]
-        self._freed.set()
+    def _release(self, lease: Lease) -> None:
+        group = _group_of(lease)
+        self._running[group] -= 1
+        if not self._running[group]:
+            del self._running[group]
+        self._slot_freed.set()
 
-    @staticmethod
-    def _group(lease: Lease) -> UUID:
-        assert lease.turn_of is not None  # noqa: S101 - it was taken by its group
-        return lease.turn_of
+
+def _group_of(lease: Lease) -> UUID:
+    assert lease.turn_of is not None  # noqa: S101 - the claim selects tasks with a group
+    return lease.turn_of

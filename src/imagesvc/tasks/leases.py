@@ -1,46 +1,54 @@
-"""Who works on a task: the statements that claim, renew, finish, fail and give back, each conditional on the lease.
+"""Leases: statements that claim, renew, finish, fail and give back a task, each conditional on its lease (ORM).
 
-Every transaction that writes a result ends with one of them; on zero rows it raises LeaseLost and so rolls back: two
-workers with the same task leave one result.
+Every transaction that writes a result ends with one of these statements. When it changes no row, it raises LeaseLost,
+which rolls the transaction back: two workers with the same task leave one result.
 """
 
 import dataclasses
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import new_id
-from imagesvc.tasks.models import Task
+from imagesvc.tasks.models import Payload, Task
 
 
 class LeaseLost(Exception):
-    """Somebody else has this task by now, or it is gone: nothing may be written."""
+    """Another worker has claimed this task, or the task is deleted. Nothing may be written."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to work on a task until its lease runs out. ``attempt`` counts from 1."""
+    """The right to work on a task until the lease expires. ``attempt`` counts from 1; ``turn_of`` is the group."""
 
     task_id: UUID
     token: UUID
     kind: str
     blob_id: UUID | None
     image_id: UUID | None
-    payload: dict[str, Any]
+    payload: Payload
     attempt: int
     turn_of: UUID | None
 
 
-def new_task(*, kind: str, blob_id: UUID | None = None, image_id: UUID | None = None, **columns: Any) -> Task:
-    return Task(id=new_id(), kind=kind, blob_id=blob_id, image_id=image_id, **columns)
+def new_task(
+    *,
+    kind: str,
+    blob_id: UUID | None = None,
+    image_id: UUID | None = None,
+    payload: Payload | None = None,
+    dedupe_key: str | None = None,
+) -> Task:
+    return Task(
+        id=new_id(), kind=kind, blob_id=blob_id, image_id=image_id, payload=payload or {}, dedupe_key=dedupe_key
+    )
 
 
 async def claim(session: AsyncSession, task_id: UUID, *, seconds: float) -> Lease | None:
-    """The lease of a task that is due or whose lease has run out; None when it is not to be had."""
+    """Claim a task that is due or whose lease has expired. Returns None when it cannot be claimed."""
     token = new_id()
     row = (
         await session.execute(
@@ -76,20 +84,22 @@ async def claim(session: AsyncSession, task_id: UUID, *, seconds: float) -> Leas
 
 
 async def renew(session: AsyncSession, lease: Lease, *, seconds: float) -> None:
-    await _conditional(session, lease, lease_until=func.now() + dt.timedelta(seconds=seconds))
+    """Extend the lease. Raises LeaseLost, as do all functions below that take a lease."""
+    await _update_leased(session, lease, lease_until=func.now() + dt.timedelta(seconds=seconds))
 
 
 async def finish(session: AsyncSession, lease: Lease) -> None:
-    """The task is done: its row goes. The last row lock but for loose objects in the result's transaction."""
-    done = await session.execute(
+    """Delete the row of a completed task. In the lock order only loose objects follow."""
+    deleted = await session.execute(
         delete(Task).where(Task.id == lease.task_id, Task.lease_token == lease.token).returning(Task.id)
     )
-    if done.one_or_none() is None:
+    if deleted.one_or_none() is None:
         raise LeaseLost
 
 
 async def retry_later(session: AsyncSession, lease: Lease, *, seconds: float, error: str) -> None:
-    await _conditional(
+    """Record a failed attempt; the next one is due after ``seconds``."""
+    await _update_leased(
         session,
         lease,
         state="pending",
@@ -101,14 +111,14 @@ async def retry_later(session: AsyncSession, lease: Lease, *, seconds: float, er
 
 
 async def mark_dead(session: AsyncSession, lease: Lease, *, error: str) -> None:
-    """The last attempt has failed: a dead letter, kept, visible and retryable."""
-    await _conditional(
+    """Record that the last attempt failed. The row stays as a dead letter, which an admin can list and retry."""
+    await _update_leased(
         session, lease, state="dead", lease_token=None, lease_until=None, last_error=error, died_at=func.now()
     )
 
 
 async def retry(session: AsyncSession, task_ids: Sequence[UUID]) -> None:
-    """Dead letters are as new tasks again."""
+    """Make dead letters pending again, with all their attempts."""
     await session.execute(
         update(Task)
         .where(Task.id.in_(task_ids), Task.state == "dead")
@@ -117,8 +127,8 @@ async def retry(session: AsyncSession, task_ids: Sequence[UUID]) -> None:
 
 
 async def give_back(session: AsyncSession, lease: Lease, *, seconds: float = 0) -> None:
-    """The worker stops, or what it depends on is away: the attempt does not count."""
-    await _conditional(
+    """Make the task pending without counting the attempt: the worker stops, or a dependency is unavailable."""
+    await _update_leased(
         session,
         lease,
         state="pending",
@@ -129,12 +139,12 @@ async def give_back(session: AsyncSession, lease: Lease, *, seconds: float = 0) 
     )
 
 
-async def _conditional(session: AsyncSession, lease: Lease, **values: Any) -> None:
-    kept = await session.execute(
+async def _update_leased(session: AsyncSession, lease: Lease, **values: object) -> None:
+    updated = await session.execute(
         update(Task)
         .where(Task.id == lease.task_id, Task.lease_token == lease.token)
         .values(**values)
         .returning(Task.id)
     )
-    if kept.one_or_none() is None:
+    if updated.one_or_none() is None:
         raise LeaseLost

@@ -1,4 +1,4 @@
-"""The table of background work."""
+"""The table of background tasks."""
 
 import datetime as dt
 from typing import Any
@@ -9,12 +9,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
 
+Payload = dict[str, Any]
+"""A JSON object. Each kind of task has members of its own."""
+
 
 class Task(Base):
-    """One unit of work. `pending` waits for ``due_at``; `running` is held by a lease; `dead` has used up its attempts.
+    """One unit of work: `pending` until ``due_at``, `running` under a lease, or `dead` when its attempts are used up.
 
-    A task that is done has no row. ``dedupe_key`` lets one unfinished task of its kind stand for many requests.
-    ``turn_of`` names the group that a task takes turns in (tasks/turns.py); arq wakes those that have none.
+    A completed task has no row. ``dedupe_key`` is unique: many requests for the same work share one task.
+    ``turn_of`` is the group of a task in the fair queue (``fair_queue.py``); tasks without one go through arq.
     """
 
     __tablename__ = "tasks"
@@ -39,7 +42,7 @@ class Task(Base):
     kind: Mapped[str]
     blob_id: Mapped[UUID | None] = mapped_column(ForeignKey("blobs.id"))
     image_id: Mapped[UUID | None]
-    payload: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    payload: Mapped[Payload] = mapped_column(server_default=text("'{}'::jsonb"))
     dedupe_key: Mapped[str | None]
     turn_of: Mapped[UUID | None]
     state: Mapped[str] = mapped_column(server_default="pending")

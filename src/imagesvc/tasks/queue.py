@@ -1,10 +1,13 @@
-"""The way of a task to a worker: arq wakes one, and the sweep sends again whatever is due and was lost on the way."""
+"""Wakes workers through arq. The sweep sends again what is due but was lost in Valkey.
+
+Uses SQLAlchemy for its one statement: the sweep runs every few seconds.
+"""
 
 import asyncio
 import datetime as dt
 import json
 import time
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 import structlog
@@ -20,48 +23,49 @@ from imagesvc.settings import Settings
 log = structlog.get_logger(__name__)
 
 RUN_TASK = "run_task"
-SENT_AGAIN_EVERY_SECONDS = 30
-"""How long the sweep waits before it sends the same attempt under another id: arq refuses an id that it still knows."""
-QUEUE_IS_LONG = 500
-"""With so many waiting, what is due is most likely among them: the sweep leaves it alone."""
-SWEEP_MOST = 500
-GATHER_SECONDS = 0.003
-"""How long the wakes of a moment are gathered."""
-REST_SECONDS = 0.05
-"""The pause between two sendings of wakes, as long as a worker's between two looks: who comes first waits for none."""
+RESEND_SECONDS = 30
+"""The sweep sends an attempt again after this time, under another job id: arq refuses an id that it still knows."""
+LONG_QUEUE = 500
+"""A queue longer than this most likely still contains what is due: the sweep sends nothing."""
+MAX_SWEPT = 500
+BATCH_SECONDS = 0.003
+"""``wake_soon`` collects wakes for this long and sends them together."""
+BATCH_PAUSE_SECONDS = 0.05
+"""Pause between two batches of wakes. It equals the poll interval of a worker, so it delays no task much."""
 
-# grace: what was committed just now is on its way by the process that committed it
+# :grace leaves out tasks whose own process is just about to wake a worker for them
 DUE = text("""
-    SELECT id, attempts, floor(extract(epoch FROM now() - since) / :again_every)::int AS round FROM (
+    SELECT id, attempts, floor(extract(epoch FROM now() - since) / :resend_seconds)::int AS round FROM (
         SELECT id, attempts, due_at AS since FROM tasks
         WHERE state = 'pending' AND turn_of IS NULL AND due_at < now() - make_interval(secs => :grace)
         UNION ALL
         SELECT id, attempts, lease_until AS since FROM tasks
         WHERE state = 'running' AND turn_of IS NULL AND lease_until < now()
-    ) AS due ORDER BY since LIMIT :most
+    ) AS due ORDER BY since LIMIT :max
 """)
 
 
-def encode(job: dict[str, Any]) -> bytes:
+def encode(job: dict[str, object]) -> bytes:
+    """arq's job serializer: JSON instead of pickle."""
     return json.dumps(job).encode()
 
 
 def redis_settings(settings: Settings) -> RedisSettings:
-    found = RedisSettings.from_dsn(settings.redis_url.get_secret_value())
-    found.conn_timeout, found.conn_retries, found.conn_retry_delay = 3, 1, 1
-    return found
+    redis = RedisSettings.from_dsn(settings.redis_url.get_secret_value())
+    redis.conn_timeout, redis.conn_retries, redis.conn_retry_delay = 3, 1, 1
+    return redis
 
 
 class Queue:
-    """arq's side of the tasks. Losing it, or all that it holds, costs seconds: the rows are in PostgreSQL."""
+    """The arq queue in Valkey. Losing it with all its content delays tasks by seconds: their rows are in PostgreSQL."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
         self.redis: ArqRedis | None = None
         self._connecting = asyncio.Lock()
-        self._fresh: list[str] = []
-        self._flushing: asyncio.Task[None] | None = None
+        self._batch: list[str] = []
+        self._sending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,36 +82,36 @@ class Queue:
         return self.redis
 
     async def wake(self, task_id: UUID, *, attempts: int = 0, again: int = 0, is_urgent: bool = False) -> bool:
-        """Tell a worker about a committed task; an urgent one, that somebody waits for, goes before all others.
+        """Have a worker run a committed task. An urgent task, which a request waits for, is ahead of all others.
 
-        False when Valkey is away: the sweep does it later.
+        Returns False when Valkey is unavailable; the sweep sends the task later.
         """
         suffix = f".{again}" if again else ""
-        # arq takes jobs by the time they are due: what was due an hour ago comes first
+        # arq orders jobs by the time they are due: a job that was due an hour ago is first
         due = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1) if is_urgent else None
         try:
             redis = await self._pool()
             job_id = f"{task_id}:{attempts}{suffix}"
             await redis.enqueue_job(RUN_TASK, str(task_id), _job_id=job_id, _defer_until=due)
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("queue away", error=type(error).__name__)
+            log.warning("queue unavailable", error=type(error).__name__)
             return False
         return True
 
     def wake_soon(self, task_id: UUID) -> None:
-        """Tell a worker about a task that was committed just now, together with others of the same moment.
+        """Have a worker run a new committed task. Wakes of the same few milliseconds are sent as one batch.
 
-        arq's own way costs two round trips and 0.4 ms of CPU a task; nobody else can know this task's id, so there is
-        nothing to look for before it is written.
+        ``enqueue_job`` costs two round trips and 0.4 ms of CPU per task because it first looks whether the job id
+        exists. The id of a new task is known to this process only, so this method writes without looking.
         """
-        self._fresh.append(str(task_id))
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush())
+        self._batch.append(str(task_id))
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send_batches())
 
-    async def _flush(self) -> None:
-        while self._fresh:
-            await asyncio.sleep(GATHER_SECONDS)
-            task_ids, self._fresh = self._fresh, []
+    async def _send_batches(self) -> None:
+        while self._batch:
+            await asyncio.sleep(BATCH_SECONDS)
+            task_ids, self._batch = self._batch, []
             try:
                 redis = await self._pool()
                 pipeline, now = redis.pipeline(transaction=False), int(time.time() * 1000)
@@ -117,24 +121,22 @@ class Queue:
                 pipeline.zadd(redis.default_queue_name, {f"{task_id}:0": now for task_id in task_ids})
                 await pipeline.execute()
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("queue away", error=type(error).__name__)
-            await asyncio.sleep(REST_SECONDS)
+                log.warning("queue unavailable", error=type(error).__name__)
+            await asyncio.sleep(BATCH_PAUSE_SECONDS)
 
     async def flush(self) -> None:
-        """Wait until the wakes asked for are out: for an orderly stop."""
-        if self._flushing is not None:
-            await self._flushing
+        """Wait until all requested wakes are sent. Called during an orderly shutdown."""
+        if self._sending is not None:
+            await self._sending
 
     async def sweep(self) -> int:
-        """Send what is due and was not taken up: after a lost wake, a delay, a killed worker. Returns how many."""
+        """Send what is due and was not claimed: a lost wake, a retry, a killed worker. Returns how many were sent."""
         grace = min(self._settings.sweep_seconds, 2.0)
         async with self._database.engine.connect() as connection:
             due = (
-                await connection.execute(
-                    DUE, {"grace": grace, "again_every": SENT_AGAIN_EVERY_SECONDS, "most": SWEEP_MOST}
-                )
+                await connection.execute(DUE, {"grace": grace, "resend_seconds": RESEND_SECONDS, "max": MAX_SWEPT})
             ).all()
-        if not due or await self.length() > QUEUE_IS_LONG:
+        if not due or await self.length() > LONG_QUEUE:
             return 0
         for task in due:
             if not await self.wake(task.id, attempts=task.attempts, again=task.round):
@@ -142,6 +144,7 @@ class Queue:
         return len(due)
 
     async def length(self) -> int:
+        """The number of queued jobs, 0 when Valkey is unavailable."""
         try:
             redis = await self._pool()
             return int(await redis.zcard(redis.default_queue_name))
@@ -149,11 +152,11 @@ class Queue:
             return 0
 
     async def has_worker(self) -> bool:
-        """Whether any worker has told Valkey within 11 seconds that it lives. Raises when Valkey is away."""
+        """Whether any worker reported to Valkey within the last 11 seconds. Raises when Valkey is unavailable."""
         async with asyncio.timeout(3):
             return bool(await (await self._pool()).exists(default_queue_name + health_check_key_suffix))
 
     async def ping(self) -> None:
-        """Raises when Valkey is away."""
+        """Raises when Valkey is unavailable."""
         async with asyncio.timeout(3):
             await (await self._pool()).ping()

@@ -1,11 +1,11 @@
-"""Runs one task: claim, keep the lease alive, call its handler, and see to what a failure leaves."""
+"""Runs one task: claims it, renews the lease, calls the handler, and records a failure as a retry or a dead letter."""
 
 import asyncio
 import contextlib
 import dataclasses
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 
 class RetryTask(Exception):
-    """A handler's word that this attempt failed for a known reason; ``reason`` is a slug for the dead letter.
+    """Raised by a handler whose attempt failed for a known reason. ``reason`` is a slug for the dead letter.
 
-    ``at_most`` bounds the attempts below the kind's own, where repeating helps little and costs much. ``key`` is what
-    the attempt read: the last words about a blob hold only for that. ``counts`` is False where a dependency is away:
-    no outage, however long, then uses up the attempts.
+    ``at_most`` lowers the kind's limit of attempts, where another attempt is unlikely to help and expensive. ``key`` is
+    the object that the attempt read: ``OnExhausted`` changes a blob only while the blob still has that key. ``counts``
+    is False when a dependency is unavailable, so that no outage, however long, uses up the attempts.
     """
 
     def __init__(self, reason: str, *, at_most: int | None = None, key: str | None = None, counts: bool = True) -> None:
@@ -40,18 +40,18 @@ class RetryTask(Exception):
 
 
 Handler = Callable[[Lease], Awaitable[None]]
-"""Does the work and ends the task in its result's transaction (``leases.finish``)."""
+"""Does the work, and deletes the task in the transaction that writes the result (``leases.finish``)."""
 OnExhausted = Callable[[AsyncSession, Lease, RetryTask], Awaitable[None]]
-"""What a task that is given up leaves behind, written before the task's row in the same transaction."""
+"""Writes what the last failure of a task means, in the transaction that makes it a dead letter, before its row."""
 
 
 async def do_nothing(session: AsyncSession, lease: Lease, error: RetryTask) -> None:
-    """For kinds whose dead letter says it all."""
+    """The ``OnExhausted`` of kinds that leave nothing but the dead letter."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """How tasks of one kind are run, and what becomes of one that is given up."""
+    """How tasks of one kind run, and what happens when their attempts are used up."""
 
     handler: Handler
     on_exhausted: OnExhausted = do_nothing
@@ -59,35 +59,37 @@ class Kind:
 
 
 class Runner:
+    """Runs tasks of the given kinds in this process."""
+
     def __init__(self, settings: Settings, database: Database, kinds: Mapping[str, Kind]) -> None:
         self._settings = settings
         self._sessions = database.sessions
         self._kinds = kinds
 
     async def run(self, task_id: UUID) -> bool:
-        """Run the task if it is to be had; True when its handler ended it."""
+        """Run the task if it can be claimed. Returns whether its handler completed it."""
         lease = await self.claim(self._claim(task_id))
         return lease is not None and await self.run_claimed(lease)
 
-    async def claim(self, claiming: Coroutine[Any, Any, Lease | None]) -> Lease | None:
-        """What ``claiming`` claims, given back at once when we are cancelled meanwhile."""
-        lease, is_cancelled = await _to_the_end(claiming)
+    async def claim(self, claiming: Coroutine[object, None, Lease | None]) -> Lease | None:
+        """Await ``claiming``. A claim that completes after this task was cancelled is given back at once."""
+        lease, is_cancelled = await _run_uninterrupted(claiming)
         if is_cancelled:
             if lease is not None:
-                await self._give_back_anyway(lease)
+                await self._give_back_on_shutdown(lease)
             raise asyncio.CancelledError
         return lease
 
     async def run_claimed(self, lease: Lease) -> bool:
-        """Run a task that was claimed just now; True when its handler ended it."""
+        """Run a task that this process has claimed. Returns whether its handler completed it."""
         task_id, kind = lease.task_id, self._kinds[lease.kind]
         try:
             if lease.attempt > kind.max_attempts:
-                # every attempt was counted and none came back: this task takes its workers down
-                await self._failed(lease, kind, RetryTask("worker-died"))
+                # all attempts are counted but none reported a result: this task kills its workers
+                await self._record_failure(lease, kind, RetryTask("worker-died"))
                 return False
             with instruments.timed_attempt(lease.kind):
-                async with self._kept_alive(lease):
+                async with self._renewing(lease):
                     await kind.handler(lease)
         except LeaseLost:
             instruments.TASKS.labels(lease.kind, "lost").inc()
@@ -95,14 +97,14 @@ class Runner:
             return False
         except asyncio.CancelledError:
             instruments.TASKS.labels(lease.kind, "returned").inc()
-            await self._give_back_anyway(lease)
+            await self._give_back_on_shutdown(lease)
             raise
         except RetryTask as error:
-            await self._failed(lease, kind, error)
+            await self._record_failure(lease, kind, error)
             return False
         except Exception as error:
             log.exception("task failed", task_id=str(task_id), kind=lease.kind, attempt=lease.attempt)
-            await self._failed(lease, kind, RetryTask(type(error).__name__))
+            await self._record_failure(lease, kind, RetryTask(type(error).__name__))
             return False
         instruments.TASKS.labels(lease.kind, "done").inc()
         return True
@@ -111,10 +113,10 @@ class Runner:
         async with self._sessions.begin() as session:
             return await leases.claim(session, task_id, seconds=self._settings.task_lease_seconds)
 
-    async def _give_back_anyway(self, lease: Lease) -> None:
-        """For the way out, which nothing may block: what cannot be written now is found by the lease's end."""
+    async def _give_back_on_shutdown(self, lease: Lease) -> None:
+        """Give the attempt back. Called during shutdown; must not raise. After an error the lease simply expires."""
         try:
-            await _to_the_end(self._give_back(lease))
+            await _run_uninterrupted(self._give_back(lease))
         except Exception as error:
             log.warning("attempt not given back", task_id=str(lease.task_id), error=type(error).__name__)
 
@@ -123,17 +125,17 @@ class Runner:
             async with self._sessions.begin() as session:
                 await leases.give_back(session, lease)
 
-    async def _failed(self, lease: Lease, kind: Kind, error: RetryTask) -> None:
-        most = min(kind.max_attempts, error.at_most or kind.max_attempts)
-        result = "returned" if not error.counts else "retried" if lease.attempt < most else "dead"
+    async def _record_failure(self, lease: Lease, kind: Kind, error: RetryTask) -> None:
+        max_attempts = min(kind.max_attempts, error.at_most or kind.max_attempts)
+        result = "returned" if not error.counts else "retried" if lease.attempt < max_attempts else "dead"
         instruments.TASKS.labels(lease.kind, result).inc()
         with contextlib.suppress(LeaseLost):
             async with self._sessions.begin() as session:
                 if not error.counts:
                     await leases.give_back(session, lease, seconds=self._settings.task_retry_seconds)
-                elif lease.attempt < most:
+                elif lease.attempt < max_attempts:
                     delay = min(self._settings.task_retry_seconds * 2 ** (lease.attempt - 1), MAX_DELAY_SECONDS)
-                    seconds = delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
+                    seconds = delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, needs no security
                     await leases.retry_later(session, lease, seconds=seconds, error=error.reason)
                 else:
                     await kind.on_exhausted(session, lease, error)
@@ -141,34 +143,34 @@ class Runner:
                     log.error("dead letter", task_id=str(lease.task_id), kind=lease.kind, reason=error.reason)
 
     @contextlib.asynccontextmanager
-    async def _kept_alive(self, lease: Lease) -> AsyncIterator[None]:
-        """Renews the lease while the handler works; a lost lease cancels the handler and is raised as LeaseLost."""
+    async def _renewing(self, lease: Lease) -> AsyncIterator[None]:
+        """Renew the lease while the handler runs. A lost lease cancels the handler and raises LeaseLost."""
         seconds = self._settings.task_lease_seconds
-        worker = asyncio.current_task()
-        lost = False
+        handler = asyncio.current_task()
+        is_lost = False
 
-        async def renewing() -> None:
-            nonlocal lost
+        async def renew() -> None:
+            nonlocal is_lost
             while True:
                 await asyncio.sleep(seconds / 3)
                 try:
                     async with self._sessions.begin() as session:
                         await leases.renew(session, lease, seconds=seconds)
                 except LeaseLost:
-                    lost = True
-                    assert worker is not None  # noqa: S101 - we run inside a task
-                    worker.cancel()
+                    is_lost = True
+                    assert handler is not None  # noqa: S101 - this coroutine runs inside a task
+                    handler.cancel()
                     return
                 except Exception as error:
                     log.warning("lease not renewed", task_id=str(lease.task_id), error=type(error).__name__)
 
-        renewal = asyncio.create_task(renewing())
+        renewal = asyncio.create_task(renew())
         try:
             yield
         except asyncio.CancelledError:
-            if lost:
-                if worker is not None:
-                    worker.uncancel()
+            if is_lost:
+                if handler is not None:
+                    handler.uncancel()
                 raise LeaseLost from None
             raise
         finally:
@@ -177,10 +179,11 @@ class Runner:
                 await renewal
 
 
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
-    """The result, and whether we were cancelled meanwhile: a claim cut in half would hold its task for a lease.
+async def _run_uninterrupted(work: Coroutine[object, None, T]) -> tuple[T, bool]:
+    """Run ``work`` to its end even when cancelled. Returns its result, and whether the caller was cancelled.
 
-    Work that fails after we were cancelled is a cancellation: its error would keep whoever loops around it from ending.
+    An interrupted claim would block its task until the lease expires. When the caller was cancelled and ``work`` fails,
+    this raises CancelledError: with the error of ``work`` instead, a loop around the call would catch it and go on.
     """
     task, is_cancelled = asyncio.create_task(work), False
     while not task.done():

@@ -1,22 +1,24 @@
-"""The statement behind the report: one round trip, which reads the stores and one index; the database writes the JSON.
+"""The statement of the report: one round trip by asyncpg, which reads the stores and one index and returns JSON text.
 
-Days are written as text: a month of an area is thousands of them, and as many JSON objects took longer than the sums.
-The filters that are not given are left out of the text, so that the plan need not provide for them.
+The JSON of days is built by string concatenation: a month of an area has thousands of days, and building as many JSON
+objects takes longer than adding up their images. The text contains only the conditions of the filters that the request
+has, so that the planner need not consider the others.
 """
 
+import dataclasses
 from functools import cache
 
 _REPORT = """
-    -- $1 whose, $2 area, $3 store, $4 first day, $5 last day, $6 after this store, $7 how many stores
+    -- $1 owner, $2 area, $3 store, $4 first day, $5 last day, $6 last store of the previous page, $7 limit of stores
     WITH wanted AS (
-        SELECT s.id, s.area, s.name, coalesce(s.time_zone, 'UTC') AS zone, t.begins, t.ends
+        SELECT s.id, s.area, s.name, coalesce(s.time_zone, 'UTC') AS zone, t.from_time, t.to_time
         FROM stores s CROSS JOIN LATERAL (
-            SELECT coalesce($4::date::timestamp AT TIME ZONE coalesce(s.time_zone, 'UTC'), '-infinity') AS begins,
-                   coalesce(($5::date + 1)::timestamp AT TIME ZONE coalesce(s.time_zone, 'UTC'), 'infinity') AS ends
+            SELECT coalesce($4::date::timestamp AT TIME ZONE coalesce(s.time_zone, 'UTC'), '-infinity') AS from_time,
+                   coalesce(($5::date + 1)::timestamp AT TIME ZONE coalesce(s.time_zone, 'UTC'), 'infinity') AS to_time
         ) t
         WHERE s.id > $6 {where} AND EXISTS (
             SELECT FROM visit_images i WHERE i.state = 'done' AND i.store_id = s.id
-            AND i.visit_time >= t.begins AND i.visit_time < t.ends {whose})
+            AND i.visit_time >= t.from_time AND i.visit_time < t.to_time {owner})
         ORDER BY s.id LIMIT $7 + 1
     ), shown AS (SELECT * FROM wanted ORDER BY id LIMIT $7),
     days AS (
@@ -24,7 +26,7 @@ _REPORT = """
                count(*) AS images, sum(i.perimeter) AS perimeter,
                round(avg(i.seconds)::numeric, 3) AS average_seconds, round(avg(i.score), 1) AS average_score
         FROM shown w JOIN visit_images i ON i.store_id = w.id AND i.state = 'done'
-            AND i.visit_time >= w.begins AND i.visit_time < w.ends {whose}
+            AND i.visit_time >= w.from_time AND i.visit_time < w.to_time {owner}
         GROUP BY 1, 2
     ), data AS (
         SELECT id, string_agg(concat(
@@ -41,13 +43,22 @@ _REPORT = """
 """
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRow:
+    """``results`` is a JSON array. ``last_id`` is the last store in it, None when there is none."""
+
+    results: str
+    last_id: str | None
+    has_more: bool
+
+
 @cache
-def report(*, is_of_all: bool, has_area: bool, has_store: bool) -> str:
-    """All parameters stay, so that they are passed alike."""
+def report(*, is_for_all_owners: bool, has_area: bool, has_store: bool) -> str:
+    """The statement for these filters. All variants have the same parameters."""
     area = "AND s.area = $2" if has_area else "AND $2::text IS NULL"
     store = "AND s.id = $3" if has_store else "AND $3::text IS NULL"
-    whose = "AND $1::uuid IS NOT NULL" if is_of_all else "AND i.owner_id = $1"
-    return _REPORT.replace("{where}", f"{area} {store}").replace("{whose}", whose)
+    owner = "AND $1::uuid IS NOT NULL" if is_for_all_owners else "AND i.owner_id = $1"
+    return _REPORT.replace("{where}", f"{area} {store}").replace("{owner}", owner)
 
 
-STORE_IS_KNOWN = "SELECT FROM stores WHERE id = $1"
+STORE_EXISTS = "SELECT FROM stores WHERE id = $1"

@@ -1,4 +1,4 @@
-"""Route: what visits came to."""
+"""Route of the report of visits."""
 
 import json
 from typing import Annotated
@@ -12,7 +12,7 @@ from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
 from imagesvc.jobs.report.schemas import Day
 from imagesvc.jobs.report.schemas import Visits as VisitsOut
-from imagesvc.jobs.report.service import Filters, Visits
+from imagesvc.jobs.report.service import VisitFilters, Visits
 from imagesvc.stores.errors import StoreNotFound
 from imagesvc.stores.schemas import Text
 
@@ -28,25 +28,25 @@ async def list_visits(
     caller: CurrentCaller,
     cursors: CursorsPart,
     visits: VisitsPart,
-    area: Annotated[Text | None, Query(description="the stores of this area")] = None,
-    store_id: Annotated[Text | None, Query(description="one store")] = None,
+    area: Annotated[Text | None, Query(description="only stores of this area")] = None,
+    store_id: Annotated[Text | None, Query(description="only this store")] = None,
     start_date: Annotated[Day | None, Query(description="the first day, in the store's time zone")] = None,
-    end_date: Annotated[Day | None, Query(description="the last day, included")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="how many stores at the most")] = 1000,
+    end_date: Annotated[Day | None, Query(description="the last day, inclusive, in the store's time zone")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="maximum number of stores")] = 1000,
     cursor: str | None = None,
 ) -> Response:
-    """Images of your jobs by store and day: how many, their perimeters together, how long each took, how good they are.
+    """The images of your jobs by store and day: count, total perimeter, average seconds and average score.
 
-    An admin sees everybody's. Days are those of the store's time zone, UTC where it has none.
+    An admin sees the images of all accounts. Days are those of the store's time zone, or UTC if it has none.
     """
-    filters = Filters(area=area, store_id=store_id, first_day=start_date, last_day=end_date)
+    filters = VisitFilters(area=area, store_id=store_id, first_day=start_date, last_day=end_date)
     query = fingerprint(
         "visits", caller.user_id, {"area": area, "store": store_id, "first": start_date, "last": end_date}
     )
     after = cursors.decode(cursor, query)[0] if cursor else ""
-    found = await visits.report(caller, filters, after=str(after), limit=limit)
-    following = cursors.encode(query, [found.last_id]) if found.last_id else None
-    body = f'{{"results":{found.results},"next_cursor":{json.dumps(following)}}}'
+    page = await visits.report(caller, filters, after=str(after), limit=limit)
+    next_cursor = cursors.encode(query, [page.last_id]) if page.last_id else None
+    body = f'{{"results":{page.results},"next_cursor":{json.dumps(next_cursor)}}}'
     response = Response(body, headers=PRIVATE, media_type="application/json")
-    link_next(request, response, following)
+    link_next(request, response, next_cursor)
     return response

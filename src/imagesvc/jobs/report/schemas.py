@@ -1,26 +1,26 @@
-"""What goes in and out of the route of visits."""
+"""Response body of the report of visits."""
 
 import datetime as dt
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
-def _written_out(value: Any) -> Any:
-    # pydantic reads bare numbers as seconds since 1970, and takes the date of a time
+def _require_iso_date(value: object) -> object:
+    # pydantic also accepts numbers, as seconds since 1970, and times
     if isinstance(value, str) and not _DATE.fullmatch(value):
-        raise ValueError("A date such as 2026-11-20 is needed")
+        raise ValueError("Must be a date such as 2026-11-20")
     return value
 
 
-Day = Annotated[dt.date, BeforeValidator(_written_out)]
+Day = Annotated[dt.date, BeforeValidator(_require_iso_date)]
 
 
 class DayOut(BaseModel):
-    """A day in the store's time zone. Only images that are done are counted."""
+    """A day in the store's time zone. Only images that are `done` count."""
 
     date: dt.date
     images: int
@@ -37,7 +37,7 @@ class StoreVisits(BaseModel):
 
 
 class Visits(BaseModel):
-    """Stores without images in the time are left out."""
+    """Visits by store. Stores without images on these days are omitted."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""What visits came to, by store and day."""
+"""Reports visits by store and day."""
 
 import dataclasses
 import datetime as dt
@@ -11,8 +11,8 @@ from imagesvc.stores.errors import StoreNotFound
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """What is None is not asked for. Both days are included."""
+class VisitFilters:
+    """Conditions of a report; None means no condition. Both days are inclusive."""
 
     area: str | None = None
     store_id: str | None = None
@@ -21,32 +21,37 @@ class Filters:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class StoresPage:
-    """``results`` is the JSON of an array; ``last_id`` is None when no store follows."""
+class ReportPage:
+    """``results`` is a JSON array. ``last_id`` is its last store, or None on the last page."""
 
     results: str
     last_id: str | None
 
 
 class Visits:
+    """The service behind the report route."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def report(self, caller: Caller, filters: Filters, *, after: str, limit: int) -> StoresPage:
-        """Of the caller's own jobs, of all for an admin. Raises Forbidden, Invalid, StoreNotFound."""
+    async def report(self, caller: Caller, filters: VisitFilters, *, after: str, limit: int) -> ReportPage:
+        """A page of stores: images of the caller's jobs, or of all jobs for an admin.
+
+        Raises Forbidden, Invalid, StoreNotFound.
+        """
         caller.require("read")
         if filters.first_day and filters.last_day and filters.first_day > filters.last_day:
-            wrong = {"pointer": "/query/end_date", "detail": "It lies before start_date."}
+            wrong = {"pointer": "/query/end_date", "detail": "The end date is before the start date."}
             raise Invalid(f"end_date: {wrong['detail']}", errors=[wrong])
         sql = queries.report(
-            is_of_all=caller.is_admin, has_area=filters.area is not None, has_store=filters.store_id is not None
+            is_for_all_owners=caller.is_admin, has_area=filters.area is not None, has_store=filters.store_id is not None
         )
-        asked = (filters.area, filters.store_id, filters.first_day, filters.last_day, after, limit)
-        row = await self._database.fetch_row(sql, caller.user_id, *asked)
-        if filters.store_id is not None and row["last_id"] is None:
-            await self._require_known(filters.store_id)
-        return StoresPage(results=row["results"], last_id=row["last_id"] if row["has_more"] else None)
+        arguments = (filters.area, filters.store_id, filters.first_day, filters.last_day, after, limit)
+        row = await self._database.fetch_one(sql, queries.ReportRow, caller.user_id, *arguments)
+        if filters.store_id is not None and row.last_id is None:
+            await self._require_store(filters.store_id)
+        return ReportPage(results=row.results, last_id=row.last_id if row.has_more else None)
 
-    async def _require_known(self, store_id: str) -> None:
-        if await self._database.fetch_row(queries.STORE_IS_KNOWN, store_id) is None:
+    async def _require_store(self, store_id: str) -> None:
+        if await self._database.fetch_row(queries.STORE_EXISTS, store_id) is None:
             raise StoreNotFound
