@@ -6,7 +6,8 @@
     search/                 finds images by filters
     similar/                finds near-duplicates
     shares/                 shows one image to whoever has the URL
-    processing_tasks.py     what the worker does: facts and renditions in the sandbox, then one transaction
+    processing_tasks.py     task handlers: facts and renditions in the sandbox, then one transaction
+    derive.py               runs the sandbox on a stored object and stores the result files; resizes use it too
     handlers.py             the kinds of task, with their retry policies
     processing_problems.py  the problems that processing can end with
     retry.py                makes failed or rejected images pending again

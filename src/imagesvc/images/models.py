@@ -1,10 +1,11 @@
-"""The tables of images and blobs: what is stored, and whose it is."""
+"""The tables of blobs, images, renditions, perceptual hashes and shares."""
 
 import datetime as dt
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, DateTime, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
@@ -12,11 +13,29 @@ from imagesvc.db import Base
 STATES = "('pending', 'ready', 'rejected', 'failed')"
 
 
+class ProblemJson(TypedDict):
+    """Why processing ended without a result, as stored. ``type`` is a path below ``/problems/``."""
+
+    type: str
+    title: str
+    detail: str | None
+
+
+class ScoreJson(TypedDict):
+    """How usable a picture is, as stored. ``value`` is 0 to 100, each component 0 to 1."""
+
+    value: int
+    version: str
+    components: dict[str, float]
+    defects: list[str]
+    hint: str | None
+
+
 class Blob(Base):
-    """One distinct content, and what can be derived from its bytes alone.
+    """One distinct content, and the facts that are derived from its bytes alone.
 
     ``scope`` is all zeros when content is shared between owners, else the owner's id (``IMAGESVC_DEDUPE_SCOPE``).
-    ``object_lost`` says that the key was found to be gone: the next upload of this content brings a new one.
+    ``object_lost`` is set when a read found no object under ``key``: the next upload of this content stores a new one.
     """
 
     __tablename__ = "blobs"
@@ -29,7 +48,7 @@ class Blob(Base):
     media_type: Mapped[str]
     key: Mapped[str] = mapped_column(unique=True)
     state: Mapped[str] = mapped_column(server_default="pending")
-    problem: Mapped[dict[str, Any] | None]
+    problem: Mapped[ProblemJson | None] = mapped_column(JSONB)
     object_lost: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     processed_at: Mapped[dt.datetime | None]
@@ -59,15 +78,16 @@ class Blob(Base):
     longitude: Mapped[float | None]
     altitude_m: Mapped[float | None]
     perceptual_hash: Mapped[int | None]
-    score: Mapped[dict[str, Any] | None]
+    score: Mapped[ScoreJson | None] = mapped_column(JSONB)
     notes: Mapped[list[str] | None]
 
 
 class Image(Base):
-    """One owner's picture of a blob. Media type and camera stand here too: the statistics count images by them.
+    """One owner's picture of a blob. Media type and camera are copied from the blob: statistics count images by them.
 
-    What comes last is for the search: copies of what the blob says (``score`` is -1 while there is none), and what the
-    database works out of them. The indexes hold the order of the answer behind what is asked for.
+    The columns from ``filenames`` on serve the search: copies of the blob's facts (``score`` is -1 while there is
+    none), and columns that the database computes from them. Each index lists the filtered column first and the sort
+    key after it, so that a page is read in order.
     """
 
     __tablename__ = "images"
@@ -113,7 +133,7 @@ class Image(Base):
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     blob_id: Mapped[UUID] = mapped_column(ForeignKey("blobs.id"))
     state: Mapped[str] = mapped_column(server_default="pending")
-    problem: Mapped[dict[str, Any] | None]
+    problem: Mapped[ProblemJson | None] = mapped_column(JSONB)
     visibility: Mapped[str] = mapped_column(server_default="private")
     title: Mapped[str]
     description: Mapped[str | None]
@@ -148,7 +168,7 @@ class Image(Base):
 
 
 class Rendition(Base):
-    """A derived picture; ``sha256`` is of its own bytes and makes its ETag."""
+    """A derived picture. ``sha256`` is the hash of the rendition's own bytes and becomes its ETag."""
 
     __tablename__ = "renditions"
 
@@ -164,9 +184,10 @@ class Rendition(Base):
 
 
 class PerceptualHash(Base):
-    """A blob's hash, for finding near-duplicates: one index for each of its four bands (``processing/hash_bands.py``).
+    """A blob's perceptual hash, with one index for each of its four bands (``processing/hash_bands.py``).
 
-    A table of its own: the rows of ``blobs`` are changed, and an index of a page with changes does not answer alone.
+    The hashes have a table of their own because rows of ``blobs`` are updated: an index-only scan has to visit the
+    table for every page that was updated since the last vacuum.
     """
 
     __tablename__ = "perceptual_hashes"
@@ -184,7 +205,7 @@ class PerceptualHash(Base):
 
 
 class Share(Base):
-    """One image shown to whoever has the token, until it ends. Without a preset: the original."""
+    """The right of every holder of a token to see one rendition of an image, or its original if ``preset`` is null."""
 
     __tablename__ = "shares"
     __table_args__ = (

@@ -1,26 +1,28 @@
-"""What processing can say against an image: told in its `problem`, never raised, explained at ``/problems/<slug>``."""
+"""The problems that processing can end with, explained at ``/problems/<slug>``.
 
-from typing import Any
+They are stored as the ``problem`` of an image or a resize and are never raised.
+"""
 
 from imagesvc.errors import ImagesvcError
+from imagesvc.images.models import ProblemJson
 
 
 class ProcessingProblem(ImagesvcError):
-    """The status says whose fault it is: 422 the file's (`rejected`), 500 ours (`failed`)."""
+    """Status 422 means that the file is at fault (`rejected`), 500 that the service is (`failed`)."""
 
-    status, slug, title = 422, "rejected-image", "The file was not accepted as a picture"
+    status, slug, title = 422, "rejected-image", "The file was not accepted as an image"
 
 
 class BrokenImage(ProcessingProblem):
-    """It begins like a picture of its format, but what follows is cut off or damaged."""
+    """The file begins like an image of its format, but the rest is truncated or damaged."""
 
     slug, title = "broken-image", "The file is damaged"
 
 
 class TooManyPixels(ProcessingProblem):
-    """Its sides, its pixels, or those of all its frames together are beyond what this service takes."""
+    """A side, the number of pixels, or the pixels of all frames together exceed the limit."""
 
-    slug, title = "too-many-pixels", "The picture is too large"
+    slug, title = "too-many-pixels", "The image is too large"
 
 
 class TooManyFrames(ProcessingProblem):
@@ -28,31 +30,31 @@ class TooManyFrames(ProcessingProblem):
 
 
 class TooLargeMetadata(ProcessingProblem):
-    """Its texts or its colour profile are out of all proportion."""
+    """The text fields or the color profile exceed the limit."""
 
     slug, title = "too-large-metadata", "The metadata in the file is too large"
 
 
 class UnsupportedContent(ProcessingProblem):
-    """The format is accepted, but this file uses a part of it that is not."""
+    """The format is accepted, but the file uses a feature of it that is not supported."""
 
-    slug, title = "unsupported-content", "This kind of picture is not supported"
+    slug, title = "unsupported-content", "This kind of image is not supported"
 
 
 class ProcessingError(ProcessingProblem):
-    """Ours: nobody expected this. Sending the file again tries it again, as for every image that has `failed`."""
+    """An unexpected error in the service. Sending the file again starts a new attempt, as for every `failed` image."""
 
     status, slug, title = 500, "processing-error", "Processing failed"
 
 
 class ObjectLost(ProcessingError):
-    """Sending the file again stores it anew."""
+    """The stored file is missing. Sending the file again stores it again."""
 
     slug, title = "object-lost", "The stored file is missing"
 
 
 class WorkerDied(ProcessingError):
-    slug, title = "worker-died", "Processing did not come to an end"
+    slug, title = "worker-died", "Processing did not finish"
 
 
 class DecoderCrashed(ProcessingError):
@@ -71,9 +73,9 @@ class DecoderMemory(ProcessingError):
     slug, title = "decoder-memory", "Decoding needed too much memory"
 
 
-_VERDICTS: dict[str, type[ProcessingProblem]] = {
-    kind.slug: kind
-    for kind in (
+_PROBLEM_OF_SLUG: dict[str, type[ProcessingProblem]] = {
+    problem.slug: problem
+    for problem in (
         BrokenImage,
         TooManyPixels,
         TooManyFrames,
@@ -89,20 +91,19 @@ _VERDICTS: dict[str, type[ProcessingProblem]] = {
 }
 
 
-def rejection(slug: str, detail: str) -> dict[str, Any]:
-    """The `problem` of an image that is `rejected`."""
-    return _member(_VERDICTS.get(slug, ProcessingProblem), detail)
+def rejection(slug: str, detail: str) -> ProblemJson:
+    """The ``problem`` of a `rejected` image."""
+    return _as_json(_PROBLEM_OF_SLUG.get(slug, ProcessingProblem), detail)
 
 
-def failure(reason: str) -> dict[str, Any]:
-    """The `problem` of an image that has `failed`; what only we understand is told in the log and the dead letter."""
-    return _member(_VERDICTS.get(reason, ProcessingError), None)
+def failure(reason: str) -> ProblemJson:
+    """The ``problem`` of a `failed` image. Reasons without a class of their own are only in the log and the task."""
+    return _as_json(_PROBLEM_OF_SLUG.get(reason, ProcessingError), None)
 
 
 def title_of(slug: str) -> str:
-    """What a verdict says in short."""
-    return _VERDICTS.get(slug, ProcessingProblem).title
+    return _PROBLEM_OF_SLUG.get(slug, ProcessingProblem).title
 
 
-def _member(kind: type[ProcessingProblem], detail: str | None) -> dict[str, Any]:
-    return {"type": f"/problems/{kind.slug}", "title": kind.title, "detail": detail}
+def _as_json(problem: type[ProcessingProblem], detail: str | None) -> ProblemJson:
+    return {"type": f"/problems/{problem.slug}", "title": problem.title, "detail": detail}

@@ -116,7 +116,7 @@ async def lock_image(session: AsyncSession, image_id: UUID | None) -> Image | No
     return (await session.execute(select(Image).where(Image.id == image_id).with_for_update())).scalar_one_or_none()
 
 
-async def keep_hash(session: AsyncSession, blob: Blob) -> None:
+async def save_perceptual_hash(session: AsyncSession, blob: Blob) -> None:
     """Where near-duplicates are looked for, of a blob that is locked and has its facts."""
     if blob.perceptual_hash is None:
         await session.execute(delete(PerceptualHash).where(PerceptualHash.blob_id == blob.id))
@@ -125,7 +125,7 @@ async def keep_hash(session: AsyncSession, blob: Blob) -> None:
     await session.execute(row.on_conflict_do_update(index_elements=["blob_id"], set_={"hash": row.excluded.hash}))
 
 
-async def zone_of_stores(session: AsyncSession, image_id: UUID) -> str | None:
+async def store_time_zone(session: AsyncSession, image_id: UUID) -> str | None:
     """Of the first of an image's uploads that came from a store whose time zone is known."""
     zones = select(Store.time_zone).join(Upload, Upload.store_id == Store.id)
     first = zones.where(Upload.image_id == image_id, Store.time_zone.is_not(None)).order_by(Upload.id).limit(1)

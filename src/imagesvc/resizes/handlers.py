@@ -1,4 +1,4 @@
-"""The kind of task that this room handles, with its retry policy."""
+"""The kind of task that resizes define, with its retry policy."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,10 @@ from imagesvc.resizes.service import KIND
 from imagesvc.settings import Settings
 from imagesvc.tasks.runner import Kind
 
+MAX_ATTEMPTS = 3
+"""Few, because the client is waiting for the result."""
+
 
 def kinds(settings: Settings, resizing: ResizeTask) -> Mapping[str, Kind]:
-    """Somebody waits: three attempts are enough."""
-    most = min(settings.task_max_attempts, 3)
-    return {KIND: Kind(handler=resizing.make, on_exhausted=resizing.give_up, max_attempts=most)}
+    max_attempts = min(settings.task_max_attempts, MAX_ATTEMPTS)
+    return {KIND: Kind(handler=resizing.run, on_exhausted=resizing.fail, max_attempts=max_attempts)}

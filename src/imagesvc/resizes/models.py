@@ -1,19 +1,21 @@
 """The table of resizes."""
 
 import datetime as dt
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
+from imagesvc.images.models import ProblemJson
 
 
 class Resize(Base):
-    """One asked size of one content, by one owner. ``source_key`` is the file that came with the request.
+    """One requested size of one content, by one owner. ``source_key`` is the key of a file that the request contained.
 
-    ``expires_at`` is when the answer ends; of one that is `expired`, when it is forgotten; null while the work goes on.
+    ``expires_at`` is when the result expires, and for an `expired` row when it is deleted. It is null while the work
+    is unfinished.
     """
 
     __tablename__ = "resizes"
@@ -36,6 +38,6 @@ class Resize(Base):
     height: Mapped[int | None]
     sha256: Mapped[bytes | None]
     bytes: Mapped[int | None]
-    problem: Mapped[dict[str, Any] | None]
+    problem: Mapped[ProblemJson | None] = mapped_column(JSONB)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[dt.datetime | None]
