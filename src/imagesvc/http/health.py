@@ -8,14 +8,14 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from imagesvc.errors import NotFound, Unavailable
-from imagesvc.http.problems import problems
+from imagesvc.http.problems import Responses, problems
 from imagesvc.http.web_parts import web_part
 from imagesvc.metrics.exposition import MEDIA_TYPE, MetricsPage
 from imagesvc.settings import Settings
@@ -48,7 +48,7 @@ async def is_alive() -> str:
     return "ok\n"
 
 
-READY: dict[int | str, Any] = {
+READY: Responses = {
     200: {"content": {"application/json": {"example": {"database": "ok", "storage": "ok", "queue": "ok"}}}}
 }
 

@@ -28,6 +28,8 @@ from imagesvc.metrics.instruments import count_problem
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA_REF = {"$ref": "#/components/schemas/Problem"}
+Responses = dict[int | str, dict[str, Any]]
+"""The type that FastAPI declares for ``responses=``."""
 
 log = structlog.get_logger("imagesvc.http")
 
@@ -173,9 +175,9 @@ def _phrase(status: int) -> str:
         return "Error"
 
 
-def problems(*kinds: type[ImagesvcError]) -> dict[int | str, dict[str, Any]]:
+def problems(*kinds: type[ImagesvcError]) -> Responses:
     """The ``responses=`` of a route that fails in these ways; several failures of one status share its entry."""
-    responses: dict[int | str, dict[str, Any]] = {}
+    responses: Responses = {}
     for kind in kinds:
         response = responses.setdefault(
             kind.status, {"description": "", "content": {MEDIA_TYPE: {"schema": SCHEMA_REF, "examples": {}}}}
@@ -199,7 +201,7 @@ def _headers_of(kind: type[ImagesvcError]) -> dict[str, Any]:
 router = APIRouter()
 
 
-EXPLANATION: dict[int | str, Any] = {
+EXPLANATION: Responses = {
     200: {
         "content": {
             "application/json": {

@@ -10,7 +10,7 @@ from imagesvc.accounts.router import CurrentCaller, OptionalCaller, needs_bearer
 from imagesvc.errors import Forbidden, PreconditionFailed
 from imagesvc.http.conditional import is_unchanged, strong_etag
 from imagesvc.http.file_response import StoredFileResponse
-from imagesvc.http.problems import problems
+from imagesvc.http.problems import Responses, problems
 from imagesvc.http.ranges import RangeNotSatisfiable
 from imagesvc.http.web_parts import part, web_part
 from imagesvc.images.editing import ImageEditing
@@ -35,12 +35,12 @@ PRIVATE = "private, no-cache"
 PUBLIC = "public, max-age=60, must-revalidate"
 ORIGINAL_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 CONDITIONS = (PreconditionFailed, RangeNotSatisfiable)
-BINARY: dict[int | str, dict[str, Any]] = {
+BINARY: Responses = {
     200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "The bytes"},
     206: {"description": "The part that `Range` asked for"},
     304: {"description": "`If-None-Match` names what there is"},
 }
-UNCHANGED: dict[int | str, dict[str, Any]] = {304: BINARY[304]}
+UNCHANGED: Responses = {304: BINARY[304]}
 
 
 @router.get(

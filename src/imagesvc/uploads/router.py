@@ -1,6 +1,6 @@
 """Routes: multipart and raw uploads, through a link or with a credential."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed, Unauthenticated
 from imagesvc.http.openapi import multipart_files, raw_file
-from imagesvc.http.problems import problems
+from imagesvc.http.problems import Responses, problems
 from imagesvc.http.request_context import accept_large_body
 from imagesvc.http.slow_clients import UploadStalled, declared_bytes, timed_body
 from imagesvc.http.web_parts import SettingsPart, part, web_part
@@ -53,7 +53,7 @@ FILE_PROBLEMS = (
 )
 BODY_PROBLEMS = (NotMultipart, BrokenMultipart, RequestTooLarge, NoFile)
 LINK_PROBLEMS = (BadLinkToken, LinkExpired, LinkRevoked, LinkUsedUp, LinkRoomTooSmall, LinkReserved)
-ANSWERS: dict[int | str, dict[str, Any]] = {  # FastAPI's type of `responses`
+ANSWERS: Responses = {
     200: {"model": UploadAnswer, "description": "All accepted files are duplicates."},
     201: {"model": UploadAnswer, "description": "At least one file is new."},
 }

@@ -5,6 +5,7 @@ The types with ``Any`` are those of FastAPI's ``responses`` and ``openapi_extra`
 
 from typing import Any
 
+from imagesvc.http.problems import Responses
 from imagesvc.http.slow_clients import UploadStalled
 from imagesvc.links.errors import LinkReserved, LinkRoomTooSmall, LinkUsedUp
 from imagesvc.storage.bucket import StorageAway
@@ -97,13 +98,9 @@ _PROGRESS = _headers(
     Imagesvc_Image_Id="the image; absent through a link",
     Imagesvc_Url="the image; through a link, the receipt",
 )
-CREATED: dict[int | str, dict[str, Any]] = {
-    201: {"description": "Created", "headers": _PROGRESS | _headers(Location="the upload")}
-}
-APPENDED: dict[int | str, dict[str, Any]] = {
-    204: {"description": "All bytes of the request are stored", "headers": _PROGRESS}
-}
-STATUS: dict[int | str, dict[str, Any]] = {
+CREATED: Responses = {201: {"description": "Created", "headers": _PROGRESS | _headers(Location="the upload")}}
+APPENDED: Responses = {204: {"description": "All bytes of the request are stored", "headers": _PROGRESS}}
+STATUS: Responses = {
     200: {
         "description": "The progress of the upload, or its result",
         "headers": _PROGRESS | _headers(Upload_Length="bytes of the whole file", Upload_Metadata="as it was sent"),
