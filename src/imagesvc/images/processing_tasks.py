@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import cast
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,6 +34,15 @@ from imagesvc.uploads.models import Upload
 
 PLAIN_METADATA = set(Facts.model_fields) & set(Blob.__table__.columns.keys()) - {"perceptual_hash", "notes", "score"}
 """Facts that are stored unchanged, in a column of the same name."""
+
+
+class ReprocessPayload(BaseModel):
+    """The payload of a task ``reprocess``: the parts to derive again, and the state of the chosen blobs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    parts: frozenset[str]
+    state: str
 
 
 class ImageProcessor:
@@ -79,7 +89,8 @@ class ImageProcessor:
 
         A task for `failed` or `rejected` blobs makes the blob and its images pending again instead.
         """
-        parts, state = frozenset(lease.payload["parts"]), lease.payload["state"]
+        wanted = ReprocessPayload.model_validate(lease.payload)
+        parts, state = wanted.parts, wanted.state
         blob = await self._blob(lease)
         derived = await self._derive_again(blob, parts) if blob.state == state == "ready" else None
         async with self._sessions.begin() as session:

@@ -51,7 +51,7 @@ class AccountRemoval:
 
     async def remove(self, lease: Lease) -> None:
         """Remove the account of the task. Raises TryLater while something of it is under way, LeaseLost."""
-        user_id = UUID(lease.payload["user_id"])
+        user_id = lease.payload_id("user_id")
         try:
             for data in ACCOUNT_DATA:
                 while await self._remove_some(lease, user_id, data):

@@ -36,7 +36,7 @@ class ResizeTask:
         result: Derived | Rejected | None = None
         if key is not None:
             request = ResizeRequest.model_validate(lease.payload["work"])
-            result = await self._deriver.derive(key, request, log_fields={"resize": lease.payload["token"]})
+            result = await self._deriver.derive(key, request, log_fields={"resize": str(lease.payload["token"])})
         await self._end(lease, result)
 
     async def _start(self, lease: Lease) -> str | None:
@@ -98,4 +98,4 @@ class ResizeTask:
 
 
 def _token(lease: Lease) -> UUID:
-    return UUID(lease.payload["token"])
+    return lease.payload_id("token")

@@ -33,6 +33,10 @@ class Lease:
     attempt: int
     turn_of: UUID | None
 
+    def payload_id(self, member: str) -> UUID:
+        """The id in this member of the payload."""
+        return UUID(str(self.payload[member]))
+
 
 def new_task(
     *,

@@ -1,15 +1,16 @@
 """The table of background tasks."""
 
 import datetime as dt
-from typing import Any
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
 
-Payload = dict[str, Any]
+Payload = Mapping[str, object]
 """A JSON object. Each kind of task has members of its own."""
 
 
@@ -42,7 +43,7 @@ class Task(Base):
     kind: Mapped[str]
     blob_id: Mapped[UUID | None] = mapped_column(ForeignKey("blobs.id"))
     image_id: Mapped[UUID | None]
-    payload: Mapped[Payload] = mapped_column(server_default=text("'{}'::jsonb"))
+    payload: Mapped[Payload] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     dedupe_key: Mapped[str | None]
     turn_of: Mapped[UUID | None]
     state: Mapped[str] = mapped_column(server_default="pending")

@@ -1,4 +1,4 @@
-"""The webhooks of an account, with their deliveries and the tasks that send them."""
+"""The data of an account in this feature: webhooks, their deliveries, and the tasks that send them."""
 
 from imagesvc.accounts.account_data import rows_of
 

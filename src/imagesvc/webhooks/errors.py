@@ -1,16 +1,16 @@
-"""What can be wrong with a webhook."""
+"""Errors of the webhook routes."""
 
 from imagesvc.errors import Conflict, Invalid, NotFound
 
 
 class WebhookUrlRefused(Invalid):
-    """Not http or https, with credentials in it, or leading to no address that may be reached from here."""
+    """The URL is not http or https, has credentials in it, or leads to an address that the service may not reach."""
 
-    slug, title = "webhook-url-refused", "This URL cannot be told anything"
+    slug, title = "webhook-url-refused", "This URL cannot receive webhooks"
 
 
 class TooManyWebhooks(Conflict):
-    slug, title = "too-many-webhooks", "The account has as many webhooks as it may"
+    slug, title = "too-many-webhooks", "The account has the maximum number of webhooks"
 
 
 class WebhookNotFound(NotFound):
@@ -28,6 +28,6 @@ class WebhookDisabled(Conflict):
 
 
 class SecretUnreadable(Conflict):
-    """The service's own secrets were changed and the old one taken out. Delete the webhook and make it anew."""
+    """The service no longer has the key that encrypted the secret. Delete the webhook and create it again."""
 
-    slug, title = "webhook-secret-unreadable", "The webhook's secret cannot be read any more"
+    slug, title = "webhook-secret-unreadable", "The webhook's secret can no longer be read"

@@ -1,4 +1,4 @@
-"""The kinds of task that this room handles, with the retry policy beside each."""
+"""The kinds of task of this feature, with their retry policies."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from imagesvc.webhooks.delivery_task import DeliveryTask
 from imagesvc.webhooks.queries import DELIVER
 
 
-def kinds(settings: Settings, delivering: DeliveryTask, announcing: BatchFinishedTask) -> Mapping[str, Kind]:
+def kinds(settings: Settings, delivery: DeliveryTask, batch_finished: BatchFinishedTask) -> Mapping[str, Kind]:
     return {
         DELIVER: Kind(
-            handler=delivering.deliver, on_exhausted=delivering.give_up, max_attempts=settings.webhook_max_attempts
+            handler=delivery.deliver, on_exhausted=delivery.give_up, max_attempts=settings.webhook_max_attempts
         ),
-        "announce_batch": Kind(handler=announcing.announce, max_attempts=settings.task_max_attempts),
+        "announce_batch": Kind(handler=batch_finished.announce, max_attempts=settings.task_max_attempts),
     }

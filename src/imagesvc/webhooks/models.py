@@ -1,17 +1,18 @@
-"""The tables of webhooks: subscriptions, and what was or is to be told to each."""
+"""The tables of webhooks and their deliveries."""
 
 import datetime as dt
-from typing import Any
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
 
 
 class Webhook(Base):
-    """A subscription. The secret is sealed under a derived key; ``note`` says why it was disabled."""
+    """A subscription. The secret is encrypted with a derived key; ``note`` says why the webhook is disabled."""
 
     __tablename__ = "webhooks"
     __table_args__ = (Index(None, "owner_id", "id"),)
@@ -28,7 +29,7 @@ class Webhook(Base):
 
 
 class WebhookDelivery(Base):
-    """One event for one webhook; its id is what receivers know it by. ``attempts`` since it was last asked for."""
+    """One event for one webhook. Receivers get its id as ``webhook-id``. A redelivery resets ``attempts`` to 0."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -48,7 +49,7 @@ class WebhookDelivery(Base):
     webhook_id: Mapped[UUID] = mapped_column(ForeignKey("webhooks.id"))
     event: Mapped[str]
     subject_id: Mapped[UUID]
-    payload: Mapped[dict[str, Any]]
+    payload: Mapped[Mapping[str, object]] = mapped_column(JSONB)
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

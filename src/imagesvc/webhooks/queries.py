@@ -1,7 +1,13 @@
-"""Statements about webhooks. On behalf of a caller they match the caller's own, or all for an admin."""
+"""Statements about webhooks. Those on behalf of a caller match the caller's own webhooks, and all for an admin.
 
+asyncpg (SQL text, frozen row classes) for ending a batch, which every upload request does, and for deleting old
+deliveries; the ORM, and SQL text in its sessions, for everything else.
+"""
+
+import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import Select, delete, exists, func, insert, select, text
@@ -26,13 +32,13 @@ async def webhook_of(session: AsyncSession, caller: Caller, webhook_id: UUID) ->
 
 
 async def lock_webhook(session: AsyncSession, caller: Caller, webhook_id: UUID) -> Webhook | None:
-    """FOR UPDATE: no event is made for it meanwhile."""
+    """FOR UPDATE: no event for it is inserted until the transaction ends."""
     query = _of(caller).where(Webhook.id == webhook_id).with_for_update()
     return (await session.execute(query)).scalar_one_or_none()
 
 
 async def lock_account(session: AsyncSession, user_id: UUID) -> bool:
-    """One change of an account's webhooks at a time; False when the account is gone or disabled."""
+    """Serializes additions of webhooks to an account. Returns False when the account is deleted or disabled."""
     query = select(User.id).where(User.id == user_id, User.disabled_at.is_(None)).with_for_update(key_share=True)
     return (await session.execute(query)).one_or_none() is not None
 
@@ -69,17 +75,17 @@ async def lock_delivery(session: AsyncSession, delivery_id: UUID) -> WebhookDeli
 
 
 async def lock_failed(
-    session: AsyncSession, webhook_id: UUID, *, since: dt.datetime | None, most: int
+    session: AsyncSession, webhook_id: UUID, *, since: dt.datetime | None, limit: int
 ) -> Sequence[WebhookDelivery]:
     """The oldest first."""
     query = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.state == "failed")
     if since is not None:
         query = query.where(WebhookDelivery.created_at >= since)
-    return (await session.execute(query.order_by(WebhookDelivery.id).limit(most).with_for_update())).scalars().all()
+    return (await session.execute(query.order_by(WebhookDelivery.id).limit(limit).with_for_update())).scalars().all()
 
 
-async def send_again(session: AsyncSession, deliveries: Sequence[WebhookDelivery]) -> None:
-    """Those, which are locked and not pending, are new again, each with a task."""
+async def redeliver(session: AsyncSession, deliveries: Sequence[WebhookDelivery]) -> None:
+    """Make locked, ended deliveries pending again, each with a task."""
     for delivery in deliveries:
         delivery.state, delivery.attempts, delivery.error = "pending", 0, None
     await session.flush()
@@ -92,15 +98,21 @@ async def send_again(session: AsyncSession, deliveries: Sequence[WebhookDelivery
 
 
 async def delete_webhook(session: AsyncSession, webhook_id: UUID) -> None:
-    """With its log and what was still to be sent. A delivery under way finds its row gone."""
-    gone = delete(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
-    await session.execute(gone)
+    """Delete a webhook with its deliveries and their tasks. A running task then finds no delivery, and ends."""
+    await session.execute(delete(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id))
     await session.execute(delete(Task).where(Task.turn_of == webhook_id, Task.state != "running"))
     await session.execute(delete(Webhook).where(Webhook.id == webhook_id))
 
 
-async def delivery_to_send(session: AsyncSession, delivery_id: UUID) -> tuple[WebhookDelivery, Webhook, bool] | None:
-    """A pending delivery, its webhook, and whether the account behind it may have anything told; None otherwise."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PendingDelivery:
+    delivery: WebhookDelivery
+    webhook: Webhook
+    is_account_enabled: bool
+
+
+async def pending_delivery(session: AsyncSession, delivery_id: UUID) -> PendingDelivery | None:
+    """Returns None when the delivery has ended or is deleted."""
     query = (
         select(WebhookDelivery, Webhook, User.disabled_at.is_(None))
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
@@ -108,11 +120,14 @@ async def delivery_to_send(session: AsyncSession, delivery_id: UUID) -> tuple[We
         .where(WebhookDelivery.id == delivery_id, WebhookDelivery.state == "pending")
     )
     row = (await session.execute(query)).one_or_none()
-    return None if row is None else (row[0], row[1], row[2])
+    if row is None:
+        return None
+    delivery, webhook, is_account_enabled = row
+    return PendingDelivery(delivery=delivery, webhook=webhook, is_account_enabled=is_account_enabled)
 
 
-async def is_another_before(session: AsyncSession, delivery: WebhookDelivery) -> bool:
-    """Whether an older event of the same subject still waits for this webhook."""
+async def has_earlier_pending(session: AsyncSession, delivery: WebhookDelivery) -> bool:
+    """Whether an older event of the same subject is still pending for this webhook."""
     older = exists().where(
         WebhookDelivery.webhook_id == delivery.webhook_id,
         WebhookDelivery.subject_id == delivery.subject_id,
@@ -122,38 +137,91 @@ async def is_another_before(session: AsyncSession, delivery: WebhookDelivery) ->
     return bool((await session.execute(select(older))).scalar_one())
 
 
-async def got_through_since(session: AsyncSession, webhook_id: UUID, moment: dt.datetime) -> bool:
-    """Whether the webhook took anything since then."""
+async def has_delivered_since(session: AsyncSession, webhook_id: UUID, time: dt.datetime) -> bool:
+    """Whether the receiver accepted any delivery at or after ``time``."""
     success = exists().where(
         WebhookDelivery.webhook_id == webhook_id,
         WebhookDelivery.state == "delivered",
-        WebhookDelivery.last_attempt_at >= moment,
+        WebhookDelivery.last_attempt_at >= time,
     )
     return bool((await session.execute(select(success))).scalar_one())
 
 
 HAS_LISTENER = """
     SELECT EXISTS (SELECT FROM webhooks WHERE owner_id = $1 AND disabled_at IS NULL
-                   AND 'batch.finished' = ANY(events)) AS found
+                   AND 'batch.finished' = ANY(events)) AS is_listening
 """
 END_BATCH = """
     UPDATE tasks SET payload = payload || '{"request_ended": true}', due_at = least(due_at, now())
-    WHERE dedupe_key = 'announce_batch:' || $1::text RETURNING id
+    WHERE dedupe_key = 'announce_batch:' || $1::text RETURNING id AS task_id
 """
-BATCH = text("""
-    SELECT b.owner_id, b.rejected, greatest(b.created_at, max(u.received_at)) AS last_seen, now() AS now,
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    is_listening: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EndedBatch:
+    """``task_id`` is the task that announces the end of the batch."""
+
+    task_id: UUID
+
+
+DELETE_OLD_DELIVERIES = """
+    -- $1 age in seconds, $2 limit
+    WITH deleted AS (DELETE FROM webhook_deliveries WHERE id IN (
+        SELECT id FROM webhook_deliveries WHERE state <> 'pending' AND created_at < now() - make_interval(secs => $1)
+        LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1)
+    SELECT count(*) AS count FROM deleted
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedDeliveries:
+    count: int
+
+
+_BATCH_COUNTS = text("""
+    SELECT b.owner_id, now() - greatest(b.created_at, max(u.received_at)) AS idle, b.rejected AS refused_files,
            count(u.id) AS uploads, count(u.id) FILTER (WHERE NOT u.settled) AS unsettled,
            count(u.id) FILTER (WHERE u.duplicate) AS duplicates,
            count(DISTINCT i.id) FILTER (WHERE i.state = 'ready') AS ready,
-           count(DISTINCT i.id) FILTER (WHERE i.state = 'rejected') AS unusable,
+           count(DISTINCT i.id) FILTER (WHERE i.state = 'rejected') AS rejected,
            count(DISTINCT i.id) FILTER (WHERE i.state = 'failed') AS failed
     FROM batches b LEFT JOIN uploads u ON u.batch_id = b.id LEFT JOIN images i ON i.id = u.image_id
     WHERE b.id = :batch GROUP BY b.id
 """)
-EVENT = text("SELECT webhook_event(:owner, :event, :subject, CAST(:data AS jsonb))")
-FORGET = """
-    WITH gone AS (DELETE FROM webhook_deliveries WHERE id IN (
-        SELECT id FROM webhook_deliveries WHERE state <> 'pending' AND created_at < now() - make_interval(secs => $1)
-        LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1)
-    SELECT count(*) AS count FROM gone
-"""
+_INSERT_EVENT = text("SELECT webhook_event(:owner, :event, :subject, CAST(:data AS jsonb))")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCounts:
+    """``idle`` is the time since the last upload. ``unsettled`` uploads are not processed.
+
+    ``ready``, ``rejected`` and ``failed`` count images.
+    """
+
+    owner_id: UUID
+    idle: dt.timedelta
+    refused_files: int
+    uploads: int
+    unsettled: int
+    duplicates: int
+    ready: int
+    rejected: int
+    failed: int
+
+
+async def batch_counts(session: AsyncSession, batch_id: UUID) -> BatchCounts | None:
+    row = (await session.execute(_BATCH_COUNTS, {"batch": batch_id})).mappings().one_or_none()
+    return None if row is None else BatchCounts(**row)
+
+
+async def insert_event(
+    session: AsyncSession, owner_id: UUID, event: str, *, subject: UUID, data: Mapping[str, object]
+) -> None:
+    """Insert a delivery for each webhook of the owner that has subscribed to the event."""
+    arguments = {"owner": owner_id, "event": event, "subject": subject, "data": json.dumps(data)}
+    await session.execute(_INSERT_EVENT, arguments)

@@ -1,4 +1,4 @@
-"""Routes: webhooks, their log, and sending again."""
+"""Routes of webhooks and their deliveries."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -44,10 +44,10 @@ WebhooksPart = Annotated[Webhooks, Depends(part(Webhooks))]
 async def subscribe(
     request: Request, body: NewWebhook, caller: CurrentCaller, webhooks: WebhooksPart, key: IdempotencyKey = None
 ) -> Response:
-    """Have events of your images, batches and jobs sent to a URL, signed by Standard Webhooks with the `secret`.
+    """Send events of your images, batches and jobs to a URL, signed by Standard Webhooks with the `secret`.
 
-    Each comes at least once, with the same `webhook-id` when it comes again; what a URL does not take with a 2xx is
-    sent again for about a day.
+    Each event is delivered at least once; repeated deliveries have the same `webhook-id`. A delivery that is not
+    answered with a 2xx is retried for about a day.
     """
 
     async def create(webhook_id: UUID) -> MadeWebhook:
@@ -58,7 +58,7 @@ async def subscribe(
 
 @router.get("", responses=problems(Forbidden, Malformed))
 async def list_webhooks(caller: CurrentCaller, webhooks: WebhooksPart, paging: PagingPart) -> Page[WebhookOut]:
-    """Your webhooks, the newest first; an admin sees all."""
+    """Your webhooks, the newest first. An admin sees all webhooks."""
 
     async def rows(last: UUID | None, limit: int) -> Sequence[WebhookOut]:
         return await webhooks.page(caller, before=last, limit=limit)
@@ -70,7 +70,7 @@ async def list_webhooks(caller: CurrentCaller, webhooks: WebhooksPart, paging: P
 
 @router.get("/{webhook_id}", responses=problems(Forbidden, WebhookNotFound))
 async def get_webhook(request: Request, webhook_id: UUID, caller: CurrentCaller, webhooks: WebhooksPart) -> WebhookOut:
-    """One webhook; its `note` says why it was disabled."""
+    """A webhook. Its `note` says why it is disabled."""
     return await webhooks.get(caller, webhook_id)
 
 
@@ -78,13 +78,13 @@ async def get_webhook(request: Request, webhook_id: UUID, caller: CurrentCaller,
 async def change_webhook(
     request: Request, webhook_id: UUID, body: WebhookChanges, caller: CurrentCaller, webhooks: WebhooksPart
 ) -> WebhookOut:
-    """Change which events it hears, disable it, or enable it again."""
+    """Change the events of a webhook, disable it, or enable it."""
     return await webhooks.change(caller, webhook_id, body)
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=problems(Forbidden, WebhookNotFound))
 async def unsubscribe(request: Request, webhook_id: UUID, caller: CurrentCaller, webhooks: WebhooksPart) -> None:
-    """Delete a webhook with its log; nothing more is sent."""
+    """Delete a webhook with its deliveries, including those not sent yet."""
     await webhooks.delete(caller, webhook_id)
 
 
@@ -95,10 +95,10 @@ async def list_deliveries(
     webhooks: WebhooksPart,
     paging: PagingPart,
     state: Annotated[
-        Literal["pending", "delivered", "failed"] | None, Query(description="only those in this state")
+        Literal["pending", "delivered", "failed"] | None, Query(description="only deliveries in this state")
     ] = None,
 ) -> Page[DeliveryOut]:
-    """What was sent or is to be sent, the newest first, and how it went; kept for a month."""
+    """The deliveries of a webhook, the newest first. Ended deliveries are kept for a month."""
 
     async def rows(last: UUID | None, limit: int) -> Sequence[DeliveryOut]:
         return await webhooks.deliveries(caller, webhook_id, state=state, before=last, limit=limit)
@@ -123,7 +123,7 @@ async def redeliver_failed(
     body: Annotated[Redelivery, Body(default_factory=Redelivery)],
     webhooks: WebhooksPart,
 ) -> Redelivered:
-    """Send again what has failed, all or since a moment; 500 at a time."""
+    """Send failed deliveries again: all, or those of events since a time. At most 500 per call."""
     return await webhooks.redeliver_failed(caller, webhook_id, body)
 
 
@@ -135,5 +135,5 @@ async def redeliver_failed(
 async def redeliver(
     request: Request, webhook_id: UUID, delivery_id: UUID, caller: CurrentCaller, webhooks: WebhooksPart
 ) -> DeliveryOut:
-    """Send one again, under the same `webhook-id`."""
+    """Send one delivery again, with the same `webhook-id`."""
     return await webhooks.redeliver(caller, webhook_id, delivery_id)

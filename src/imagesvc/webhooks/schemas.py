@@ -1,10 +1,10 @@
-"""What goes in and out of the webhook routes."""
+"""Request and response bodies of the webhook routes."""
 
 import datetime as dt
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from imagesvc.fetching import MAX_URL_LENGTH
 from imagesvc.http.timestamps import Timestamp
@@ -17,7 +17,7 @@ Url = Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL_LENGTH)]
 _ID, _DELIVERY_ID = "01995f4e-4444-7c3e-9a8d-0f8e5b7f1a44", "01995f4e-5555-7c3e-9a8d-0f8e5b7f1a55"
 _IMAGE_ID = "01995f4e-0000-7c3e-9a8d-0f8e5b7f1a03"
 _URL = "https://till.example.org/hooks/images"
-_WEBHOOK: dict[str, Any] = {
+_WEBHOOK: dict[str, JsonValue] = {
     "id": _ID,
     "url": _URL,
     "events": ["image.failed", "image.ready"],
@@ -26,7 +26,7 @@ _WEBHOOK: dict[str, Any] = {
     "created_at": "2026-11-20T09:00:00Z",
     "disabled_at": None,
 }
-_DELIVERY: dict[str, Any] = {
+_DELIVERY: dict[str, JsonValue] = {
     "id": _DELIVERY_ID,
     "event": "image.ready",
     "state": "delivered",
@@ -63,7 +63,7 @@ class NewWebhook(BaseModel):
 
 
 class WebhookChanges(BaseModel):
-    """Members that are absent stay as they are."""
+    """Absent members do not change."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": True}]})
 
@@ -85,21 +85,25 @@ class WebhookOut(BaseModel):
     disabled_at: dt.datetime | None
 
     @classmethod
-    def of(cls, webhook: Webhook, **more: Any) -> Self:
-        columns = {name: getattr(webhook, name) for name in WebhookOut.model_fields if name != "state"}
-        return cls(state="enabled" if webhook.disabled_at is None else "disabled", **columns, **more)
+    def of(cls, webhook: Webhook) -> Self:
+        columns = {name: getattr(webhook, name) for name in cls.model_fields if name != "state"}
+        return cls(state="enabled" if webhook.disabled_at is None else "disabled", **columns)
 
 
 class MadeWebhook(WebhookOut):
-    """With its secret, which is shown this once: deliveries are signed with it."""
+    """A new webhook with its secret, which signs the deliveries. No other response contains the secret."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_WEBHOOK, "secret": "whsec_<44 letters>"}]})
 
     secret: str
 
+    @classmethod
+    def with_secret(cls, webhook: Webhook, secret: str) -> Self:
+        return cls(**WebhookOut.of(webhook).model_dump(), secret=secret)
+
 
 class DeliveryOut(BaseModel):
-    """An event for a webhook, and how telling it went. ``id`` with `msg_` before it is the ``webhook-id`` header."""
+    """One event for one webhook. The header ``webhook-id`` is `msg_` followed by ``id``."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_DELIVERY]})
 
@@ -111,7 +115,7 @@ class DeliveryOut(BaseModel):
     last_attempt_at: dt.datetime | None
     response_status: int | None
     error: str | None
-    payload: dict[str, Any]
+    payload: dict[str, JsonValue]
 
     @classmethod
     def of(cls, delivery: WebhookDelivery) -> Self:
@@ -119,7 +123,7 @@ class DeliveryOut(BaseModel):
 
 
 class Redelivery(BaseModel):
-    """Which of the failed ones."""
+    """Selects failed deliveries; all without ``since``."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"since": "2026-11-20T00:00:00Z"}]})
 
@@ -127,7 +131,7 @@ class Redelivery(BaseModel):
 
 
 class Redelivered(BaseModel):
-    """How many are on their way again; the rest of very many at the next call."""
+    """The number of deliveries that are sent again. Call again when there are ``more``."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"count": 12, "more": False}]})
 

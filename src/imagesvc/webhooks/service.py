@@ -1,4 +1,4 @@
-"""Subscribe and unsubscribe, look at the log, have things sent again."""
+"""Creates, changes and deletes webhooks; lists deliveries and sends them again."""
 
 import base64
 import secrets
@@ -23,6 +23,7 @@ from imagesvc.webhooks.errors import (
     WebhookUrlRefused,
 )
 from imagesvc.webhooks.models import Webhook
+from imagesvc.webhooks.queries import DeletedDeliveries
 from imagesvc.webhooks.schemas import (
     DeliveryOut,
     MadeWebhook,
@@ -34,11 +35,13 @@ from imagesvc.webhooks.schemas import (
 )
 
 SECRET_BYTES = 32
-AGAIN_AT_ONCE = 500
-BY_ITS_OWNER = "Disabled by request."
+BATCH_SIZE = 500
+DISABLED_BY_REQUEST = "Disabled by request."
 
 
 class Webhooks:
+    """The service behind the webhook routes."""
+
     def __init__(self, settings: Settings, database: Database, keys: KeyRing, fetcher: Fetcher) -> None:
         self._settings = settings
         self._sessions = database.sessions
@@ -47,7 +50,10 @@ class Webhooks:
         self._fetcher = fetcher
 
     async def create(self, caller: Caller, wanted: NewWebhook, *, webhook_id: UUID) -> MadeWebhook:
-        """Raises Forbidden, WebhookUrlRefused, TooManyWebhooks. With the id of one that is there: that one again."""
+        """Create a webhook, unless one with this id exists; then return that one.
+
+        Raises Forbidden, WebhookUrlRefused, TooManyWebhooks, SecretUnreadable.
+        """
         _require_rights(caller)
         await self._require_reachable(wanted.url)
         secret = secrets.token_bytes(SECRET_BYTES)
@@ -59,7 +65,7 @@ class Webhooks:
             if webhook is not None:
                 secret = secret_of(self._keys, webhook)
             elif await queries.count_webhooks(session, caller.user_id) >= self._settings.webhook_max:
-                raise TooManyWebhooks(f"An account may have {self._settings.webhook_max}.")
+                raise TooManyWebhooks(f"An account may have at most {self._settings.webhook_max} webhooks.")
             else:
                 webhook = Webhook(
                     id=webhook_id,
@@ -72,50 +78,50 @@ class Webhooks:
                 session.add(webhook)
                 await session.flush()
                 await session.refresh(webhook)
-        return MadeWebhook.of(webhook, secret=f"whsec_{base64.b64encode(secret).decode()}")
+        return MadeWebhook.with_secret(webhook, f"whsec_{base64.b64encode(secret).decode()}")
 
     async def _require_reachable(self, url: str) -> None:
-        """Judged again with each delivery; here so that a mistake is told at once."""
+        """Reports a mistake early. Each delivery checks the address again."""
         try:
             await self._fetcher.check(url)
         except FetchRefused as error:
             raise WebhookUrlRefused(str(error), errors=[{"pointer": "/url", "detail": str(error)}]) from error
         except FetchFailed:
-            return  # the name cannot be looked up just now
+            return  # the host name could not be resolved now
 
     async def get(self, caller: Caller, webhook_id: UUID) -> WebhookOut:
         """Raises Forbidden, WebhookNotFound."""
         caller.require("read")
         async with self._sessions() as session:
-            return WebhookOut.of(_found(await queries.webhook_of(session, caller, webhook_id)))
+            return WebhookOut.of(_existing(await queries.webhook_of(session, caller, webhook_id)))
 
     async def page(self, caller: Caller, *, before: UUID | None, limit: int) -> Sequence[WebhookOut]:
-        """The newest first; an admin's are all."""
+        """The newest first. Raises Forbidden."""
         caller.require("read")
         async with self._sessions() as session:
-            found = await queries.page_of_webhooks(session, caller, before=before, limit=limit)
-        return [WebhookOut.of(webhook) for webhook in found]
+            webhooks = await queries.page_of_webhooks(session, caller, before=before, limit=limit)
+        return [WebhookOut.of(webhook) for webhook in webhooks]
 
     async def change(self, caller: Caller, webhook_id: UUID, changes: WebhookChanges) -> WebhookOut:
         """Raises Forbidden, WebhookNotFound."""
         _require_rights(caller)
         async with self._sessions.begin() as session:
-            webhook = _found(await queries.lock_webhook(session, caller, webhook_id))
+            webhook = _existing(await queries.lock_webhook(session, caller, webhook_id))
             if changes.events is not None:
                 webhook.events = list(changes.events)
             if changes.enabled:
                 webhook.disabled_at, webhook.note = None, None
             elif changes.enabled is False and webhook.disabled_at is None:
-                webhook.disabled_at, webhook.note = func.now(), BY_ITS_OWNER
+                webhook.disabled_at, webhook.note = func.now(), DISABLED_BY_REQUEST
             await session.flush()
             await session.refresh(webhook)
         return WebhookOut.of(webhook)
 
     async def delete(self, caller: Caller, webhook_id: UUID) -> None:
-        """With its log. Raises Forbidden, WebhookNotFound."""
+        """Delete a webhook with its deliveries. Raises Forbidden, WebhookNotFound."""
         _require_rights(caller)
         async with self._sessions.begin() as session:
-            _found(await queries.lock_webhook(session, caller, webhook_id))
+            _existing(await queries.lock_webhook(session, caller, webhook_id))
             await queries.delete_webhook(session, webhook_id)
 
     async def deliveries(
@@ -124,42 +130,45 @@ class Webhooks:
         """The newest first. Raises Forbidden, WebhookNotFound."""
         caller.require("read")
         async with self._sessions() as session:
-            _found(await queries.webhook_of(session, caller, webhook_id))
-            found = await queries.page_of_deliveries(session, webhook_id, state=state, before=before, limit=limit)
-        return [DeliveryOut.of(delivery) for delivery in found]
+            _existing(await queries.webhook_of(session, caller, webhook_id))
+            page = await queries.page_of_deliveries(session, webhook_id, state=state, before=before, limit=limit)
+        return [DeliveryOut.of(delivery) for delivery in page]
 
     async def redeliver(self, caller: Caller, webhook_id: UUID, delivery_id: UUID) -> DeliveryOut:
-        """One, whether it was delivered or has failed; what is on its way goes on.
+        """Send one delivery again, whether it was delivered or failed. A pending delivery stays as it is.
 
         Raises Forbidden, WebhookNotFound, DeliveryNotFound, WebhookDisabled.
         """
         _require_rights(caller)
         async with self._sessions.begin() as session:
-            _enabled(await queries.webhook_of(session, caller, webhook_id))
+            _require_enabled(await queries.webhook_of(session, caller, webhook_id))
             delivery = await queries.lock_delivery(session, delivery_id)
             if delivery is None or delivery.webhook_id != webhook_id:
                 raise DeliveryNotFound
             if delivery.state != "pending":
-                await queries.send_again(session, [delivery])
+                await queries.redeliver(session, [delivery])
         return DeliveryOut.of(delivery)
 
     async def redeliver_failed(self, caller: Caller, webhook_id: UUID, wanted: Redelivery) -> Redelivered:
-        """The failed ones, the oldest first. Raises Forbidden, WebhookNotFound, WebhookDisabled."""
+        """Send up to BATCH_SIZE failed deliveries again, the oldest first.
+
+        Raises Forbidden, WebhookNotFound, WebhookDisabled.
+        """
         _require_rights(caller)
         async with self._sessions.begin() as session:
-            _enabled(await queries.webhook_of(session, caller, webhook_id))
-            found = await queries.lock_failed(session, webhook_id, since=wanted.since, most=AGAIN_AT_ONCE)
-            await queries.send_again(session, found)
-        return Redelivered(count=len(found), more=len(found) == AGAIN_AT_ONCE)
+            _require_enabled(await queries.webhook_of(session, caller, webhook_id))
+            failed = await queries.lock_failed(session, webhook_id, since=wanted.since, limit=BATCH_SIZE)
+            await queries.redeliver(session, failed)
+        return Redelivered(count=len(failed), more=len(failed) == BATCH_SIZE)
 
     async def forget(self) -> int:
-        """One round of removing old rows from the log. Returns how many went."""
-        row = await self._database.fetch_row(queries.FORGET, self._settings.webhook_log_seconds, AGAIN_AT_ONCE)
-        return int(row["count"])
+        """Delete up to BATCH_SIZE old deliveries that have ended. Returns how many there were."""
+        arguments = (self._settings.webhook_log_seconds, BATCH_SIZE)
+        return (await self._database.fetch_one(queries.DELETE_OLD_DELIVERIES, DeletedDeliveries, *arguments)).count
 
 
 def secret_of(keys: KeyRing, webhook: Webhook) -> bytes:
-    """Raises SecretUnreadable."""
+    """The decrypted secret. Raises SecretUnreadable."""
     secret = keys.unseal("webhook", webhook.sealed_with, webhook.sealed_secret, bound_to=webhook.id.bytes)
     if secret is None:
         raise SecretUnreadable
@@ -167,17 +176,17 @@ def secret_of(keys: KeyRing, webhook: Webhook) -> bytes:
 
 
 def _require_rights(caller: Caller) -> None:
-    """Whoever subscribes changes something, and has things read out."""
+    """A webhook changes the account, and receives what a reader may see."""
     caller.require("upload")
     caller.require("read")
 
 
-def _found(webhook: Webhook | None) -> Webhook:
+def _existing(webhook: Webhook | None) -> Webhook:
     if webhook is None:
         raise WebhookNotFound
     return webhook
 
 
-def _enabled(webhook: Webhook | None) -> None:
-    if _found(webhook).disabled_at is not None:
+def _require_enabled(webhook: Webhook | None) -> None:
+    if _existing(webhook).disabled_at is not None:
         raise WebhookDisabled

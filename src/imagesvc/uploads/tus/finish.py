@@ -133,7 +133,7 @@ class FinishUpload:
 
 
 def _upload_id(lease: Lease) -> UUID:
-    return UUID(lease.payload["resumable_id"])
+    return lease.payload_id("resumable_id")
 
 
 @contextlib.contextmanager
