@@ -1,4 +1,4 @@
-"""A service that may tell loopback, with quick retries, and a receiver there."""
+"""Fixtures: a service that may send webhooks to loopback and retries quickly, and a receiver on loopback."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -20,14 +20,14 @@ async def receiver() -> AsyncIterator[ImageServer]:
 
 
 @pytest.fixture
-async def telling(settings_with: Callable[..., Settings], sandbox: Sandbox) -> AsyncIterator[Service]:
-    """With a worker; a delivery has three attempts."""
+async def hook_service(settings_with: Callable[..., Settings], sandbox: Sandbox) -> AsyncIterator[Service]:
+    """Has a worker. A delivery has three attempts."""
     settings = settings_with(fetch_allow="127.0.0.1/32", task_retry_seconds=0.02, webhook_max_attempts=3)
     async with running_service(settings, sandbox) as running:
         yield running
 
 
 @pytest.fixture
-async def people(telling: Service) -> AsyncIterator[People]:
-    async with People(telling) as people:
+async def people(hook_service: Service) -> AsyncIterator[People]:
+    async with People(hook_service) as people:
         yield people

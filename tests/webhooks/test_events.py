@@ -1,4 +1,4 @@
-"""What is told, to whom, and that a receiver can believe it."""
+"""The events: when they occur, which accounts get them, and their signatures."""
 
 import base64
 import uuid
@@ -15,21 +15,22 @@ from tests.support.images import jpeg, truncated_jpeg
 from tests.support.people import People
 from tests.support.service import Service
 from tests.support.sql import sql
-from tests.webhooks.hooks import arrived, log_of, make_event, settled_log, subscribe, verified
+from tests.webhooks.webhook_requests import log_of, make_event, received, settled_log, subscribe, verified
 
 PICTURE = jpeg(seed=1, size=(64, 48))
 
 
-async def test_a_receiver_hears_how_images_fared_and_can_verify_it(telling: Service, receiver: ImageServer) -> None:
-    webhook = await subscribe(telling.owner, receiver.url("/hook"), "image.ready", "image.rejected")
-    good = await send(telling, PICTURE)
-    bad = await send(telling, truncated_jpeg(keep=0.3))
+async def test_a_receiver_gets_signed_events_of_processed_images(hook_service: Service, receiver: ImageServer) -> None:
+    webhook = await subscribe(hook_service.owner, receiver.url("/hook"), "image.ready", "image.rejected")
+    good = await send(hook_service, PICTURE)
+    bad = await send(hook_service, truncated_jpeg(keep=0.3))
 
-    asked = await arrived(receiver, 2)
-    log = await settled_log(telling.owner, webhook, 2)
+    requests = await received(receiver, 2)
+    log = await settled_log(hook_service.owner, webhook, 2)
 
-    told = {event["data"]["image_id"]: event for event in (verified(one, webhook["secret"]) for one in asked)}
-    ready, rejected = told[good["image_id"]], told[bad["image_id"]]
+    events = [verified(request, webhook["secret"]) for request in requests]
+    by_image = {event["data"]["image_id"]: event for event in events}
+    ready, rejected = by_image[good["image_id"]], by_image[bad["image_id"]]
     assert (ready["type"], rejected["type"]) == ("image.ready", "image.rejected")
     assert ready["timestamp"].endswith("Z")
     assert ready["data"] == {
@@ -44,32 +45,38 @@ async def test_a_receiver_hears_how_images_fared_and_can_verify_it(telling: Serv
         "url": good["url"],
     }
     assert rejected["data"]["problem"]["type"] == "/problems/broken-image"
-    assert {one.headers["webhook-id"] for one in asked} == {f"msg_{uuid.UUID(entry['id']).hex}" for entry in log}
+    assert {request.headers["webhook-id"] for request in requests} == {
+        f"msg_{uuid.UUID(entry['id']).hex}" for entry in log
+    }
     assert [(entry["state"], entry["attempts"], entry["response_status"]) for entry in log] == [
         ("delivered", 1, 204)
     ] * 2
     assert {entry["payload"]["type"] for entry in log} == {"image.ready", "image.rejected"}
-    assert {one.headers["content-type"] for one in asked} == {"application/json"}
-    assert not {"authorization", "cookie"} & set(asked[0].headers)
+    assert {request.headers["content-type"] for request in requests} == {"application/json"}
+    assert not {"authorization", "cookie"} & set(requests[0].headers)
 
     other = base64.b64encode(b"x" * 32).decode()
     with pytest.raises(WebhookVerificationError):
-        Webhook(other).verify(asked[0].body, dict(asked[0].headers))
+        Webhook(other).verify(requests[0].body, dict(requests[0].headers))
 
 
-async def test_a_batch_is_announced_once_when_all_of_it_has_ended(telling: Service, receiver: ImageServer) -> None:
-    webhook = await subscribe(telling.owner, receiver.url("/hook"), "batch.finished")
+async def test_a_batch_is_announced_once_when_all_of_its_images_are_processed(
+    hook_service: Service, receiver: ImageServer
+) -> None:
+    webhook = await subscribe(hook_service.owner, receiver.url("/hook"), "batch.finished")
     images = [PICTURE, PICTURE, truncated_jpeg(keep=0.3), b"no picture"]
     body = {"images": [{"file": base64.b64encode(image).decode()} for image in images]}
-    batch = (await telling.owner.post("/v1/batches", json=body)).json()["batch_id"]
-    link = await telling.new_link()
-    raw = (await telling.anyone.put(f"{link['path']}/b.jpg", content=jpeg(seed=2, size=(64, 48)))).json()["batch_id"]
+    batch = (await hook_service.owner.post("/v1/batches", json=body)).json()["batch_id"]
+    link = await hook_service.new_link()
+    raw = (await hook_service.anyone.put(f"{link['path']}/b.jpg", content=jpeg(seed=2, size=(64, 48)))).json()[
+        "batch_id"
+    ]
 
-    log = await settled_log(telling.owner, webhook, 2)
+    log = await settled_log(hook_service.owner, webhook, 2)
 
-    told = {delivery["payload"]["data"]["batch_id"]: delivery["payload"] for delivery in log}
-    assert told[batch]["type"] == "batch.finished"
-    assert told[batch]["data"] == {
+    by_batch = {delivery["payload"]["data"]["batch_id"]: delivery["payload"] for delivery in log}
+    assert by_batch[batch]["type"] == "batch.finished"
+    assert by_batch[batch]["data"] == {
         "batch_id": batch,
         "uploads": 3,
         "duplicates": 1,
@@ -77,51 +84,52 @@ async def test_a_batch_is_announced_once_when_all_of_it_has_ended(telling: Servi
         "url": f"/v1/batches/{batch}",
         "images": {"ready": 1, "rejected": 1, "failed": 0},
     }
-    assert told[raw]["data"]["images"] == {"ready": 1, "rejected": 0, "failed": 0}
-    assert await sql(telling, "SELECT 1 FROM tasks") == []
+    assert by_batch[raw]["data"]["images"] == {"ready": 1, "rejected": 0, "failed": 0}
+    assert await sql(hook_service, "SELECT 1 FROM tasks") == []
 
 
-async def test_a_batch_whose_process_was_killed_is_announced_when_nothing_more_came(
-    telling: Service, receiver: ImageServer
+async def test_a_batch_whose_process_was_killed_is_announced_after_ten_idle_minutes(
+    hook_service: Service, receiver: ImageServer
 ) -> None:
-    webhook = await subscribe(telling.owner, receiver.url("/hook"), "batch.finished")
-    await telling.stop_worker()
-    sent = await send(telling, PICTURE)
+    webhook = await subscribe(hook_service.owner, receiver.url("/hook"), "batch.finished")
+    await hook_service.stop_worker()
+    sent = await send(hook_service, PICTURE)
     task = (
         await sql(
-            telling, "UPDATE tasks SET payload = payload - 'request_ended' WHERE kind = 'announce_batch' RETURNING id"
+            hook_service,
+            "UPDATE tasks SET payload = payload - 'request_ended' WHERE kind = 'announce_batch' RETURNING id",
         )
     )[0]["id"]
-    processing = (await sql(telling, "SELECT id FROM tasks WHERE kind = 'process_image'"))[0]["id"]
-    runner = telling.background.runner
+    processing = (await sql(hook_service, "SELECT id FROM tasks WHERE kind = 'process_image'"))[0]["id"]
+    runner = hook_service.background.runner
 
     async def announce() -> list[Any]:
-        await sql(telling, "UPDATE tasks SET due_at = now() WHERE kind = 'announce_batch'")
+        await sql(hook_service, "UPDATE tasks SET due_at = now() WHERE kind = 'announce_batch'")
         await runner.run(task)
-        return await log_of(telling.owner, webhook)
+        return await log_of(hook_service.owner, webhook)
 
     await runner.run(processing)
     too_early = await announce()
-    await sql(telling, "UPDATE uploads SET received_at = now() - interval '11 minutes'")
-    await sql(telling, "UPDATE batches SET created_at = now() - interval '11 minutes'")
-    at_last = await announce()
+    await sql(hook_service, "UPDATE uploads SET received_at = now() - interval '11 minutes'")
+    await sql(hook_service, "UPDATE batches SET created_at = now() - interval '11 minutes'")
+    later = await announce()
 
-    assert (too_early, len(at_last)) == ([], 1)
-    assert at_last[0]["payload"]["data"]["images"]["ready"] == 1
-    assert (await telling.owner.get(sent["url"])).json()["state"] == "ready"
+    assert (too_early, len(later)) == ([], 1)
+    assert later[0]["payload"]["data"]["images"]["ready"] == 1
+    assert (await hook_service.owner.get(sent["url"])).json()["state"] == "ready"
 
 
-async def test_a_finished_job_is_announced(telling: Service, receiver: ImageServer) -> None:
-    webhook = await subscribe(telling.owner, receiver.url("/hook"), "job.finished")
+async def test_a_finished_job_is_announced(hook_service: Service, receiver: ImageServer) -> None:
+    webhook = await subscribe(hook_service.owner, receiver.url("/hook"), "job.finished")
     receiver.serve("/a.jpg", PICTURE)
-    await telling.owner.put("/v1/stores/S1", json={"store_name": "one", "area": "A"})
+    await hook_service.owner.put("/v1/stores/S1", json={"store_name": "one", "area": "A"})
     visit = {"store_id": "S1", "visit_time": "2026-11-20T09:00:00Z", "image_url": [receiver.url("/a.jpg")]}
-    answer = await telling.owner.post("/v1/jobs", json={"count": 1, "visits": [visit]})
+    answer = await hook_service.owner.post("/v1/jobs", json={"count": 1, "visits": [visit]})
     assert answer.status_code == 201, answer.text
     job = answer.json()["job_id"]
 
-    picture, asked = await arrived(receiver, 2)
-    event = verified(asked, webhook["secret"])
+    picture, request = await received(receiver, 2)
+    event = verified(request, webhook["secret"])
     counts = {"total": 1, "done": 1, "failed": 0, "cancelled": 0}
 
     assert picture.path == "/a.jpg"
@@ -129,7 +137,7 @@ async def test_a_finished_job_is_announced(telling: Service, receiver: ImageServ
     assert event["data"] == {"job_id": job, "status": "completed", "url": f"/v1/jobs/{job}", **counts}
 
 
-async def test_only_those_who_asked_hear_and_where_nobody_asked_nothing_is_made(
+async def test_events_without_an_enabled_subscription_create_no_deliveries(
     people: People, receiver: ImageServer
 ) -> None:
     service = people.service
@@ -137,22 +145,22 @@ async def test_only_those_who_asked_hear_and_where_nobody_asked_nothing_is_made(
     failures = await subscribe(ann.client, receiver.url("/hook"), "image.failed")
     off = await subscribe(ann.client, receiver.url("/hook"))
     await ann.client.patch(f"/v1/webhooks/{off['id']}", json={"enabled": False})
-    theirs = await subscribe(bob.client, receiver.url("/hook"))
+    of_bob = await subscribe(bob.client, receiver.url("/hook"))
 
     sent = (await ann.client.post("/v1/images", files={"file": ("a.jpg", PICTURE)})).json()["results"][0]
     await ann.client.get(f"{sent['url']}?wait=30")
 
     logs = [
-        await log_of(client, hook) for client, hook in ((ann.client, failures), (ann.client, off), (bob.client, theirs))
+        await log_of(client, hook) for client, hook in ((ann.client, failures), (ann.client, off), (bob.client, of_bob))
     ]
     assert logs == [[], [], []]
     assert await sql(service, "SELECT 1 FROM tasks WHERE kind IN ('deliver_webhook', 'announce_batch')") == []
 
 
-async def test_an_event_of_a_transaction_that_rolls_back_never_was(telling: Service, receiver: ImageServer) -> None:
-    webhook = await subscribe(telling.owner, receiver.url("/hook"))
-    database = telling.background.servers.database
-    await telling.stop_worker()
+async def test_a_rolled_back_transaction_leaves_no_event(hook_service: Service, receiver: ImageServer) -> None:
+    webhook = await subscribe(hook_service.owner, receiver.url("/hook"))
+    database = hook_service.background.servers.database
+    await hook_service.stop_worker()
 
     async with database.engine.connect() as connection:
         await connection.exec_driver_sql(
@@ -162,11 +170,11 @@ async def test_an_event_of_a_transaction_that_rolls_back_never_was(telling: Serv
         await connection.rollback()
 
     assert inside == 1
-    assert await log_of(telling.owner, webhook) == []
-    assert await sql(telling, "SELECT 1 FROM tasks") == []
+    assert await log_of(hook_service.owner, webhook) == []
+    assert await sql(hook_service, "SELECT 1 FROM tasks") == []
 
 
-async def test_a_disabled_account_is_told_nothing_more_and_a_deleted_one_leaves_nothing(
+async def test_a_disabled_account_gets_no_events_and_a_deleted_one_leaves_no_rows(
     people: People, receiver: ImageServer
 ) -> None:
     service, ann, bob = people.service, await people.new("ann"), await people.new("bob")

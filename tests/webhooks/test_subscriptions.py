@@ -1,4 +1,4 @@
-"""Subscribing: what is answered once, what is never shown again, what is refused, and whose it is."""
+"""Subscriptions: their secrets, limits and changes, the URLs that are refused, and access."""
 
 import base64
 import json
@@ -11,13 +11,13 @@ from tests.support.image_server import ImageServer
 from tests.support.people import People
 from tests.support.service import Service, running_service
 from tests.support.sql import sql
-from tests.webhooks.hooks import make_event, subscribe
+from tests.webhooks.webhook_requests import make_event, subscribe
 
 JSON = {"content-type": "application/json"}
 
 
-async def test_the_secret_is_shown_once_and_kept_sealed(telling: Service, receiver: ImageServer) -> None:
-    owner, body = telling.owner, {"url": receiver.url("/hook?key=1"), "events": ["job.finished", "image.ready"]}
+async def test_the_secret_is_shown_once_and_stored_encrypted(hook_service: Service, receiver: ImageServer) -> None:
+    owner, body = hook_service.owner, {"url": receiver.url("/hook?key=1"), "events": ["job.finished", "image.ready"]}
     answers = [await owner.post("/v1/webhooks", json=body, headers={"Idempotency-Key": "a"}) for _ in range(2)]
 
     made = answers[0].json()
@@ -32,7 +32,7 @@ async def test_the_secret_is_shown_once_and_kept_sealed(telling: Service, receiv
     assert len(secret) == 32
     assert shown == [{name: value for name, value in made.items() if name != "secret"}] * 2
     assert (made["state"], made["events"], made["note"]) == ("enabled", ["image.ready", "job.finished"], None)
-    row = (await sql(telling, "SELECT count(*) OVER () AS rows, sealed_secret FROM webhooks"))[0]
+    row = (await sql(hook_service, "SELECT count(*) OVER () AS rows, sealed_secret FROM webhooks"))[0]
     assert row["rows"] == 1
     assert secret not in row["sealed_secret"]
 
@@ -53,7 +53,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-async def test_what_cannot_be_told_anything_is_refused(idle_service: Service) -> None:
+async def test_an_invalid_subscription_is_422_with_a_pointer(idle_service: Service) -> None:
     valid = {"url": "https://example.com/", "events": ["image.ready"]}
 
     answers = [
@@ -61,13 +61,13 @@ async def test_what_cannot_be_told_anything_is_refused(idle_service: Service) ->
         for body, *_ in MISTAKES
     ]
 
-    told = [(answer.json()["type"], answer.json()["errors"][0]["pointer"]) for answer in answers]
+    problems = [(answer.json()["type"], answer.json()["errors"][0]["pointer"]) for answer in answers]
     assert [answer.status_code for answer in answers] == [422] * len(MISTAKES)
-    assert told == [(f"/problems/{slug}", pointer) for _, slug, pointer in MISTAKES]
+    assert problems == [(f"/problems/{slug}", pointer) for _, slug, pointer in MISTAKES]
     assert await sql(idle_service, "SELECT 1 FROM webhooks") == []
 
 
-async def test_an_account_has_so_many_and_may_change_them(
+async def test_webhooks_are_limited_per_account_paged_and_changed(
     settings_with: Callable[..., Settings], sandbox: Sandbox, receiver: ImageServer
 ) -> None:
     settings = settings_with(fetch_allow="127.0.0.1", webhook_max=3)
@@ -96,7 +96,7 @@ async def test_an_account_has_so_many_and_may_change_them(
     assert wrong.status_code == 400
 
 
-async def test_a_webhook_is_its_owners_and_admins(people: People, receiver: ImageServer) -> None:
+async def test_only_the_owner_and_admins_access_a_webhook(people: People, receiver: ImageServer) -> None:
     ann, bob = await people.new("ann"), await people.new("bob")
     hook = await subscribe(ann.client, receiver.url("/hook"))
     path, new = f"/v1/webhooks/{hook['id']}", {"url": receiver.url("/hook"), "events": ["image.ready"]}
@@ -110,7 +110,7 @@ async def test_a_webhook_is_its_owners_and_admins(people: People, receiver: Imag
         await bob.client.post(f"{path}/redeliver"),
         await bob.client.delete(path),
     ]
-    with_less = [
+    others = [
         *[await reader.get(path), await reader.post("/v1/webhooks", json=new), await reader.delete(path)],
         *[await uploader.get(path), await uploader.post("/v1/webhooks", json=new)],
         *[await people.service.anyone.get(path), await people.service.owner.get(path)],
@@ -118,4 +118,4 @@ async def test_a_webhook_is_its_owners_and_admins(people: People, receiver: Imag
 
     assert [answer.status_code for answer in of_bob] == [404] * 5
     assert (await bob.client.get("/v1/webhooks")).json()["items"] == []
-    assert [answer.status_code for answer in with_less] == [200, 403, 403, 403, 403, 401, 200]
+    assert [answer.status_code for answer in others] == [200, 403, 403, 403, 403, 401, 200]

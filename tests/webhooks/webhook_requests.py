@@ -1,4 +1,4 @@
-"""Subscribing for tests, and waiting for what comes."""
+"""Requests about webhooks, for tests; and waiting for what a receiver gets."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ async def log_of(client: httpx.AsyncClient, webhook: dict[str, Any], **query: st
 
 
 async def settled_log(client: httpx.AsyncClient, webhook: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """The log once it has so many deliveries and none is pending."""
+    """The log, once it has ``count`` deliveries and none is pending."""
     found: list[dict[str, Any]] = []
 
     async def is_settled() -> bool:
@@ -40,25 +40,25 @@ async def settled_log(client: httpx.AsyncClient, webhook: dict[str, Any], count:
     return found
 
 
-def verified(asked: ReceivedRequest, secret: str) -> dict[str, Any]:
-    """As a receiver does it, by the public library. Raises its error when the signature is not right."""
-    found: dict[str, Any] = Webhook(secret).verify(asked.body, dict(asked.headers))
-    assert found == json.loads(asked.body)
-    return found
+def verified(request: ReceivedRequest, secret: str) -> dict[str, Any]:
+    """The event of a request, verified with the public library. Raises WebhookVerificationError."""
+    event: dict[str, Any] = Webhook(secret).verify(request.body, dict(request.headers))
+    assert event == json.loads(request.body)
+    return event
 
 
-async def arrived(receiver: ImageServer, count: int) -> list[ReceivedRequest]:
-    """The first so many requests, once they are there."""
+async def received(receiver: ImageServer, count: int) -> list[ReceivedRequest]:
+    """The first ``count`` requests, once the receiver has them."""
 
-    async def are_there() -> bool:
+    async def are_received() -> bool:
         return len(receiver.requests) >= count
 
-    await until(are_there)
+    await until(are_received)
     return receiver.requests[:count]
 
 
 async def make_event(service: Service, owner_id: str, subject: str, *, data: str = "{}") -> None:
-    """As the trigger of an image does."""
+    """Insert an event, as the trigger of an image does."""
     statement = """
         SELECT webhook_event(CAST(:owner AS uuid), 'image.ready', CAST(:subject AS uuid), CAST(:data AS jsonb))
     """
