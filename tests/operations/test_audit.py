@@ -36,7 +36,7 @@ async def put(service: Service, key: str, body: bytes) -> None:
 async def audit(service: Service, **options: Any) -> list[Finding]:
     servers = service.background.servers
     auditor = Auditor(servers.database, servers.storage, **{"fix": False, **options})
-    return [finding async for step in auditor.go_on(await auditor.begin()) for finding in step.findings]
+    return [finding async for step in auditor.run(await auditor.start()) for finding in step.findings]
 
 
 async def keys_of(service: Service, what: str) -> list[str]:
@@ -77,7 +77,7 @@ async def test_twenty_of_each_are_found_and_none_is_false_while_uploads_run(idle
     running = False
     await asyncio.gather(*uploading)
 
-    by_kind = {kind: {one.key for one in found if one.found == kind} for kind in ("missing", "corrupt", "unaccounted")}
+    by_kind = {kind: {one.key for one in found if one.kind == kind} for kind in ("missing", "corrupt", "unaccounted")}
     assert len(found) == 60
     assert by_kind == {"missing": missing, "corrupt": corrupt, "unaccounted": stray}
     assert during > 0
@@ -113,7 +113,7 @@ async def test_what_is_fixed_is_healed_reaped_or_made_again(service: Service) ->
     await service.background.reaper.reap()
     after = await audit(service)
 
-    assert Counter(one.found for one in found) == {"missing": 3, "corrupt": 2, "unaccounted": 1}
+    assert Counter(one.kind for one in found) == {"missing": 3, "corrupt": 2, "unaccounted": 1}
     assert all(one.is_fixed for one in found)
     assert [answer.status_code for answer in gone] == [503, 503]
     assert [answer.content for answer in again] == [jpeg(seed=seed, size=(40, 30)) for seed in range(2)]
@@ -152,7 +152,7 @@ async def test_an_object_that_came_back_is_believed_again(idle_service: Service)
 
     back = await audit(service, fix=True)
 
-    assert [one.found for one in (*lost, *back)] == ["missing", "back"]
+    assert [one.kind for one in (*lost, *back)] == ["missing", "back"]
     assert still == []
     assert (await service.owner.get(f"/v1/images/{sent['image_id']}/original")).status_code == 200
 
@@ -169,7 +169,7 @@ async def test_without_a_sample_only_presence_and_sizes_are_looked_at(idle_servi
 
     found = await audit(service, sample_percent=0)
 
-    assert [(one.found, one.key) for one in found] == [("corrupt", other)]
+    assert [(one.kind, one.key) for one in found] == [("corrupt", other)]
 
 
 async def test_an_audit_that_was_cut_off_goes_on_where_it_was(idle_service: Service) -> None:
@@ -178,7 +178,7 @@ async def test_an_audit_that_was_cut_off_goes_on_where_it_was(idle_service: Serv
     for key in (new_key("o"), stray):
         await put(service, key, b"nobody's")
     auditor = Auditor(servers.database, servers.storage, fix=False)
-    async for step in auditor.go_on(await auditor.begin()):
+    async for step in auditor.run(await auditor.start()):
         if step.findings:
             break
 
@@ -191,7 +191,7 @@ async def test_an_audit_that_was_cut_off_goes_on_where_it_was(idle_service: Serv
     code, printed = await command("--resume")
     nothing_left, _ = await command("--resume")
 
-    assert [one.found for one in step.findings] == ["unaccounted"]
+    assert [one.kind for one in step.findings] == ["unaccounted"]
     assert (code, [json.loads(line)["key"] for line in printed.splitlines()]) == (1, [stray])
     assert nothing_left == 1
     assert (await command("--fix"))[0] == 0

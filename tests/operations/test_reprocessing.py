@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from imagesvc.cli import app
-from imagesvc.operations.blob_filter import BadCondition, Which
-from imagesvc.operations.reprocessing import PARTS, Progress
+from imagesvc.operations.blob_filter import BlobFilter, InvalidCondition
+from imagesvc.operations.reprocessing import DERIVED_PARTS, Progress
 from tests.support.bookkeeping import make_due, owned_keys, stored_keys
 from tests.support.images import exif, jpeg, png
 from tests.support.processes import environment, until
@@ -37,7 +37,7 @@ async def wait_for(service: Service, walk_id: UUID) -> Progress:
 
 
 async def reprocess(service: Service, *parts: Any, where: tuple[str, ...] = ()) -> Progress:
-    return await wait_for(service, await service.background.reprocessings.begin(parts, Which.read(where)))
+    return await wait_for(service, await service.background.reprocessings.start(parts, BlobFilter.parse(where)))
 
 
 async def cameras(service: Service) -> dict[str, int]:
@@ -90,8 +90,8 @@ async def test_it_runs_beside_uploads_and_deletions_and_twice_at_once(service: S
     ]
     for one in sent:
         await service.image_of(one)
-    first, same = await asyncio.gather(*(walks.begin(PARTS, Which()) for _ in range(2)))
-    other = await walks.begin(["metadata", "score"], Which())
+    first, same = await asyncio.gather(*(walks.start(DERIVED_PARTS, BlobFilter()) for _ in range(2)))
+    other = await walks.start(["metadata", "score"], BlobFilter())
 
     async def delete_and_upload(seed: int) -> None:
         await service.owner.delete(f"/v1/images/{sent[seed]['image_id']}")
@@ -121,7 +121,7 @@ async def test_only_a_bounded_number_of_tasks_waits_and_any_worker_goes_on(idle_
         await send(service, jpeg(seed=seed, size=(32, 24)))
     await sql(service, "DELETE FROM tasks")
     await sql(service, "UPDATE blobs SET state = 'ready'")
-    walk_id = await walks.begin(["metadata"], Which())
+    walk_id = await walks.start(["metadata"], BlobFilter())
 
     async def waiting() -> int:
         return int((await sql(service, "SELECT count(*) AS n FROM tasks"))[0]["n"])
@@ -153,7 +153,7 @@ async def test_what_has_failed_is_processed_from_the_start(idle_service: Service
         await sql(service, f"UPDATE {table} SET state = 'failed' WHERE {column} = {blob}", i=failed["image_id"])
     service.start_worker()
 
-    progress = await reprocess(service, *PARTS, where=("state=failed",))
+    progress = await reprocess(service, *DERIVED_PARTS, where=("state=failed",))
     image = await service.image_of(failed)
 
     assert (progress.total, progress.done) == (1, 1)
@@ -194,7 +194,7 @@ async def test_the_command_line_begins_watches_and_shows(service: Service) -> No
     assert "0 of 0 done" in nothing[1]
     assert detached[0] == 0
     assert wrong[0] == 2
-    assert wrong[1].startswith("imagesvc: '1=1; DROP TABLE images' is no condition")
+    assert wrong[1].startswith("imagesvc: '1=1; DROP TABLE images' is not a condition")
     assert detached[1].strip() in shown[1]
     assert len(shown[1].splitlines()) == 3
 
@@ -215,15 +215,17 @@ async def test_the_command_line_begins_watches_and_shows(service: Service) -> No
     ],
 )
 def test_a_condition_that_makes_no_sense_is_refused(written: str) -> None:
-    with pytest.raises(BadCondition):
-        Which.read([written])
+    with pytest.raises(InvalidCondition):
+        BlobFilter.parse([written])
 
 
 def test_conditions_are_read_as_they_are_meant() -> None:
-    found = Which.read(["format=jpeg", " camera = Canon EOS 80D ", "score_version<2", "uploaded_before=2026-11-01"])
+    found = BlobFilter.parse(
+        ["format=jpeg", " camera = Canon EOS 80D ", "score_version<2", "uploaded_before=2026-11-01"]
+    )
 
     assert (found.format, found.camera, found.score_version_below) == ("image/jpeg", "Canon EOS 80D", 2)
     assert found.uploaded_before is not None
     assert found.uploaded_before.isoformat() == "2026-11-01T00:00:00+00:00"
-    with pytest.raises(BadCondition):
-        Which.read(["format=jpeg", "format=png"])
+    with pytest.raises(InvalidCondition):
+        BlobFilter.parse(["format=jpeg", "format=png"])

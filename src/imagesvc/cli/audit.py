@@ -48,14 +48,14 @@ def audit(
         columns = ("comparing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         async with Storage(settings) as storage:
             auditor = Auditor(database, storage, fix=fix, sample_percent=sample)
-            started = await auditor.last_unfinished() if resume else await auditor.begin()
+            started = await auditor.last_unfinished() if resume else await auditor.start()
             if started is None:
                 print_error("there is no unfinished audit")
                 return EXIT_FAILED
             with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
                 bar = progress.add_task("", total=len(started.places), completed=started.position)
                 counts = dict(started.counts)
-                async for step in auditor.go_on(started):
+                async for step in auditor.run(started):
                     for finding in step.findings:
                         typer.echo(_line(finding, as_json=as_json))
                     progress.update(bar, completed=step.position)
@@ -76,7 +76,7 @@ def _line(finding: "Finding", *, as_json: bool) -> str:
     if as_json:
         return json.dumps(
             {
-                "found": finding.found,
+                "found": finding.kind,
                 "key": finding.key,
                 "owner": owned.owner if owned else None,
                 "blob_id": str(owned.blob_id) if owned else None,
@@ -85,4 +85,4 @@ def _line(finding: "Finding", *, as_json: bool) -> str:
             }
         )
     owner = f"  {rendition or 'original'} of blob {owned.blob_id}" if owned else ""
-    return f"{finding.found:11}  {finding.key}{owner}{'  fixed' if finding.is_fixed else ''}"
+    return f"{finding.kind:11}  {finding.key}{owner}{'  fixed' if finding.is_fixed else ''}"

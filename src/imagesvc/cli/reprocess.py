@@ -14,7 +14,7 @@ from imagesvc.cli.targets import DEFAULT_DATA_DIR, DataDir, run_on, settings_for
 
 if TYPE_CHECKING:
     from imagesvc.db import Database
-    from imagesvc.operations.blob_filter import Which
+    from imagesvc.operations.blob_filter import BlobFilter
     from imagesvc.operations.reprocessing import Progress, Reprocessings
 
 EXAMPLES = (
@@ -62,7 +62,7 @@ def reprocess(
     settings = settings_for(data_dir)
 
     async def show_latest(database: "Database") -> int:
-        for progress in await Reprocessings(settings, database).latest(most=MAX_SHOWN):
+        for progress in await Reprocessings(settings, database).latest(limit=MAX_SHOWN):
             typer.echo(_line(progress))
         return 0
 
@@ -95,25 +95,25 @@ def rescore(
     _start([ProcessingStep.score], _filter_from(conditions), detach=detach, data_dir=data_dir)
 
 
-def _filter_from(conditions: list[str]) -> "Which":
+def _filter_from(conditions: list[str]) -> "BlobFilter":
     """Prints an invalid condition and exits."""
-    from imagesvc.operations.blob_filter import BadCondition, Which
+    from imagesvc.operations.blob_filter import BlobFilter, InvalidCondition
 
     try:
-        return Which.read(conditions)
-    except BadCondition as invalid:
+        return BlobFilter.parse(conditions)
+    except InvalidCondition as invalid:
         print_error(str(invalid))
         raise typer.Exit(EXIT_USAGE) from None
 
 
-def _start(steps: list[ProcessingStep], blobs: "Which", *, detach: bool, data_dir: Path) -> None:
+def _start(steps: list[ProcessingStep], blobs: "BlobFilter", *, detach: bool, data_dir: Path) -> None:
     settings = settings_for(data_dir)
 
     async def work(database: "Database") -> int:
         from imagesvc.operations.reprocessing import Reprocessings
 
         runs = Reprocessings(settings, database)
-        run_id = await runs.begin([step.value for step in steps], blobs)
+        run_id = await runs.start([step.value for step in steps], blobs)
         if detach:
             typer.echo(str(run_id))
             return 0
@@ -144,7 +144,7 @@ async def _show_progress(runs: "Reprocessings", run_id: UUID) -> int:
 
 
 def _line(progress: "Progress") -> str:
-    conditions = json.dumps(progress.wanted["which"])
-    steps = ",".join(progress.wanted["parts"])
+    conditions = json.dumps(dict(progress.conditions))
+    steps = ",".join(progress.parts)
     counts = f"{progress.done} of {progress.total} done, {progress.failed} failed"
     return f"{progress.id}  {progress.state:7}  {counts}  {steps}  {conditions}"

@@ -1,8 +1,8 @@
-"""Removes everything that a deleted account had, and its row at the end: one task, in transactions of bounded size.
+"""Removes the data of a deleted account and finally its row: one task, in transactions of bounded size.
 
-Each feature registers its tables (``accounts/account_data.py``). Images go as every deleted image does: their objects
-become loose unless another image has the same content. A request that was admitted before the account was deleted
-either finds its owner gone, or its rows are found here by another attempt. Each step can be repeated.
+Each feature registers its tables (``accounts/account_data.py``). The objects of removed images become loose unless
+another image has the same content. A request that was admitted before the account was deleted either finds no owner and
+fails, or its rows are removed by a later attempt of this task. Each step can be repeated.
 """
 
 from uuid import UUID
@@ -35,9 +35,9 @@ ACCOUNT_DATA: tuple[AccountData, ...] = (
     *imagesvc.accounts.account_data.ACCOUNT_DATA,
     *imagesvc.links.account_data.ACCOUNT_DATA,
 )
-"""In an order that foreign keys allow: what refers to a row goes before it."""
+"""In an order that foreign keys allow: rows that refer to a row are removed before it."""
 
-# No index serves the check of every reference to this row. Nobody waits for it.
+# Not every foreign key to this row has an index, so the check may scan tables. No request waits for it.
 LONG_TIMEOUT = text("SET LOCAL statement_timeout = '10min'")
 DELETE_USER = text("DELETE FROM users WHERE id = :user AND deleted_at IS NOT NULL")
 
@@ -50,7 +50,7 @@ class AccountRemoval:
         self._sessions = database.sessions
 
     async def remove(self, lease: Lease) -> None:
-        """Remove the account of the task. Raises TryLater while something of it is under way, LeaseLost."""
+        """Handle a task. Raises RetryTask while the account has running tasks or uploads, LeaseLost."""
         user_id = lease.payload_id("user_id")
         try:
             for data in ACCOUNT_DATA:
@@ -61,7 +61,7 @@ class AccountRemoval:
             raise RetryTask("account-in-use") from error
 
     async def _remove_some(self, lease: Lease, user_id: UUID, data: AccountData) -> bool:
-        """One transaction; True when there is more to remove."""
+        """One transaction. Returns whether there is more to remove."""
         async with self._sessions.begin() as session:
             removed = await data.remove(session, user_id)
             await leases.renew(session, lease, seconds=self._lease_seconds)

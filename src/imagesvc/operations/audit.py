@@ -1,14 +1,16 @@
-"""Compare tables and bucket, in both directions, and read objects again to see whether they are what they were.
+"""Compares tables and bucket in both directions, and reads objects to compare their content with the recorded hash.
 
-Place by place: the keys that begin alike, first listed in the bucket, then looked up in the tables. While the service
-runs both change, so nothing is believed at first sight. It is sound because a key is named before its object comes to
-be, an object is deleted only after its row let go of the key, and no key is ever used again:
+The audit handles one key prefix at a time: it lists the prefix in the bucket and then looks the keys up in the tables.
+The service keeps running, so both change during the audit and every difference is checked again. The result is correct
+because a row names a key before its object exists, an object is deleted only after its row has given up the key, and no
+key is ever reused:
 
-- listed, then named by no row, then still there: nothing owns it. What was let go of rightly is not there any more.
-- owned by a row, then not there, then still owned by that row: it is missing.
-- an object that has another size or hash than its row says, and is still owned by it: it is corrupt.
+- An object that is listed, named by no row afterwards, and exists after that is owned by nothing (`unaccounted`). The
+  object of a key that was given up in the meantime no longer exists at the last check.
+- An object whose row exists before and after the object was not found is `missing`.
+- An object whose size or hash differs from that in its row, which still owns it afterwards, is `corrupt`.
 
-With ``fix``, the last look is under the lock of the row and the change is in the same transaction.
+With ``fix``, the last check and the repair are in one transaction, under the lock of the row.
 """
 
 import asyncio
@@ -28,26 +30,30 @@ from imagesvc.operations.models import Audit
 from imagesvc.storage.bucket import ObjectGone, Storage
 
 T = TypeVar("T")
-SIDE_BY_SIDE = 8
-OWN_FOLDERS = frozenset({"o/", "r/", "t/", "z/"})
-ROWS_OF_A_PLACE = 10_000
+MAX_CONCURRENT_CHECKS = 8
+KEY_FOLDERS = frozenset({"o/", "r/", "t/", "z/"})
+ROWS_PER_PREFIX = 10_000
 HEX = "0123456789abcdef"
+FindingKind = Literal["unaccounted", "missing", "corrupt", "back"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """``found``: an object nothing owns; a row whose object is not there; one whose object is not what was stored; one
-    that was said to have lost its object, and has it."""
+    """A difference between tables and bucket. ``owned`` is None for an `unaccounted` object.
 
-    found: Literal["unaccounted", "missing", "corrupt", "back"]
+    `unaccounted`: nothing owns the object. `missing`: the object of a row does not exist. `corrupt`: its content is not
+    what was stored. `back`: a blob is marked as having lost its object, but the object is intact.
+    """
+
+    kind: FindingKind
     key: str
     owned: OwnedKey | None
     is_fixed: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A place is done, the ``position``th of ``places``."""
+class AuditStep:
+    """The findings of one key prefix, the ``position``-th of ``places``. ``counts`` are of the whole audit so far."""
 
     findings: list[Finding]
     position: int
@@ -56,23 +62,24 @@ class Step:
 
 
 class Auditor:
-    """``sample_percent``: of how many objects the content is read, besides all sizes."""
+    """Runs audits. Every size is checked; ``sample_percent`` of the objects are read in full."""
 
     def __init__(self, database: Database, storage: Storage, *, fix: bool, sample_percent: float = 100.0) -> None:
         self._sessions = database.sessions
         self._storage = storage
         self._fix = fix
         self._sample = sample_percent / 100
-        self._limit = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._limit = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
-    async def begin(self) -> Audit:
+    async def start(self) -> Audit:
+        """Insert the row of a new audit, which ``run`` then performs."""
         folders = await self._storage.folders()
         async with self._sessions.begin() as session:
-            rows = await queries.rows_with_objects(session)
+            rows = await queries.count_rows_with_objects(session)
             audit = Audit(
                 id=new_id(),
                 wanted={"fix": self._fix, "sample_percent": self._sample * 100},
-                places=_places(folders | OWN_FOLDERS, rows=rows),
+                places=_prefixes(folders | KEY_FOLDERS, rows=rows),
                 position=0,
                 counts={},
             )
@@ -81,90 +88,93 @@ class Auditor:
 
     async def last_unfinished(self) -> Audit | None:
         async with self._sessions() as session:
-            return await queries.unfinished_audit(session)
+            return await queries.last_unfinished_audit(session)
 
-    async def go_on(self, audit: Audit) -> AsyncIterator[Step]:
-        """The places that are left. What is raised leaves the audit at the last place that was done."""
+    async def run(self, audit: Audit) -> AsyncIterator[AuditStep]:
+        """Check the remaining prefixes. After an error, the audit can continue at the prefix that raised it."""
         counts = Counter(audit.counts)
-        for position, place in enumerate(audit.places[audit.position :], start=audit.position + 1):
-            findings = [finding async for finding in self._place(place, counts)]
+        for position, prefix in enumerate(audit.places[audit.position :], start=audit.position + 1):
+            findings = [finding async for finding in self._check_prefix(prefix, counts)]
             for finding in findings:
-                counts[finding.found] += 1
+                counts[finding.kind] += 1
                 counts["fixed"] += finding.is_fixed
             async with self._sessions.begin() as session:
                 row = await session.get_one(Audit, audit.id)
                 row.position, row.counts = position, dict(counts)
                 if position == len(audit.places):
                     row.ended_at = func.now()
-            yield Step(findings=findings, position=position, places=len(audit.places), counts=counts)
+            yield AuditStep(findings=findings, position=position, places=len(audit.places), counts=counts)
 
-    async def _place(self, prefix: str, counts: Counter[str]) -> AsyncIterator[Finding]:
+    async def _check_prefix(self, prefix: str, counts: Counter[str]) -> AsyncIterator[Finding]:
         is_folder = "/" in prefix
         listed = {key: size async for key, size in self._storage.listing(prefix) if is_folder or key == prefix}
         async with self._sessions.begin() as session:
-            owned, named = await queries.keys_under(session, prefix)
+            owned, named = await queries.keys_below(session, prefix)
         counts["objects"] += len(listed)
         counts["owned"] += len(owned)
-        for finding in await self._all(self._unnamed, [key for key in listed if key not in named]):
+        for finding in await self._check_all(self._check_unnamed, [key for key in listed if key not in named]):
             yield finding
 
-        async def look(row: OwnedKey) -> Finding | None:
-            return await self._owned(row, listed.get(row.key), counts)
+        async def check(row: OwnedKey) -> Finding | None:
+            return await self._check_owned(row, listed.get(row.key), counts)
 
-        for finding in await self._all(look, owned):
+        for finding in await self._check_all(check, owned):
             yield finding
 
-    async def _all(self, look: Callable[[T], Awaitable[Finding | None]], items: Iterable[T]) -> list[Finding]:
-        async def one(item: T) -> Finding | None:
+    async def _check_all(self, check: Callable[[T], Awaitable[Finding | None]], items: Iterable[T]) -> list[Finding]:
+        async def check_one(item: T) -> Finding | None:
             async with self._limit:
-                return await look(item)
+                return await check(item)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(item)) for item in items]
+                tasks = [group.create_task(check_one(item)) for item in items]
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return [finding for task in tasks if (finding := task.result()) is not None]
 
-    async def _unnamed(self, key: str) -> Finding | None:
+    async def _check_unnamed(self, key: str) -> Finding | None:
         if await self._storage.size(key) is None:
-            return None  # let go of and reaped since it was listed
+            return None  # given up and reaped since it was listed
         is_fixed = False
         if self._fix:
             async with self._sessions.begin() as session:
-                if not await queries.let_go_unnamed(session, key):
+                if not await queries.reap_if_unnamed(session, key):
                     return None
             is_fixed = True
-        return Finding(found="unaccounted", key=key, owned=None, is_fixed=is_fixed)
+        return Finding(kind="unaccounted", key=key, owned=None, is_fixed=is_fixed)
 
-    async def _owned(self, row: OwnedKey, listed_bytes: int | None, counts: Counter[str]) -> Finding | None:
-        found: Literal["missing", "corrupt", "back"]
-        # it may have come to be since the listing
+    async def _check_owned(self, row: OwnedKey, listed_bytes: int | None, counts: Counter[str]) -> Finding | None:
+        kind = await self._difference(row, listed_bytes, counts)
+        if kind is None:
+            return None
+        async with self._sessions.begin() as session:
+            if not await queries.lock_owner(session, row):
+                return None  # given up in the meantime
+            if self._fix:
+                if row.owner == "rendition":
+                    await queries.replace_rendition(session, row)
+                else:
+                    await queries.mark_blob(session, row.blob_id, is_lost=kind != "back")
+        return Finding(kind=kind, key=row.key, owned=row, is_fixed=self._fix)
+
+    async def _difference(self, row: OwnedKey, listed_bytes: int | None, counts: Counter[str]) -> FindingKind | None:
+        # an object that was not listed may have been written since
         size = listed_bytes if listed_bytes is not None else await self._storage.size(row.key)
         if size is None:
             if row.object_lost:
                 counts["known to be lost"] += 1
                 return None
-            found = "missing"
-        elif size == row.size and not row.object_lost and random.random() >= self._sample:  # noqa: S311 - guards nothing
+            return "missing"
+        if size == row.size and not row.object_lost and random.random() >= self._sample:  # noqa: S311 - no security
             return None
-        else:
-            is_right = size == row.size and await self._has_its_content(row)
-            counts["read"] += 1
-            if is_right != row.object_lost:
-                return None  # as the row says
-            found = "back" if is_right else "corrupt"
-        async with self._sessions.begin() as session:
-            if not await queries.lock_owner(session, row):
-                return None  # let go of meanwhile
-            if self._fix:
-                if row.owner == "rendition":
-                    await queries.remake_rendition(session, row)
-                else:
-                    await queries.mark_blob(session, row.blob_id, is_lost=found != "back")
-        return Finding(found=found, key=row.key, owned=row, is_fixed=self._fix)
+        is_intact = size == row.size and await self._has_recorded_content(row)
+        counts["read"] += 1
+        if is_intact != row.object_lost:
+            return None  # the row says the same
+        return "back" if is_intact else "corrupt"
 
-    async def _has_its_content(self, row: OwnedKey) -> bool:
+    async def _has_recorded_content(self, row: OwnedKey) -> bool:
         digest = sha256()
         try:
             async for chunk in self._storage.read(row.key):
@@ -174,10 +184,15 @@ class Auditor:
         return digest.digest() == row.sha256
 
 
-def _places(folders: Iterable[str], *, rows: int) -> list[str]:
-    """How keys begin, cut finer the more there are: what is in one place is held in memory. Ours are spread evenly."""
-    digits = next(n for n in range(3) if n == 2 or rows <= ROWS_OF_A_PLACE * 16**n)
-    ends = [""]
+def _prefixes(folders: Iterable[str], *, rows: int) -> list[str]:
+    """Key prefixes, longer ones for more rows: the keys of one prefix are held in memory.
+
+    Random keys are spread evenly over the prefixes of a folder.
+    """
+    digits = next(n for n in range(3) if n == 2 or rows <= ROWS_PER_PREFIX * 16**n)
+    suffixes = [""]
     for _ in range(digits):
-        ends = [end + digit for end in ends for digit in HEX]
-    return [f"{folder}{end}" for folder in sorted(folders) for end in (ends if folder in OWN_FOLDERS else [""])]
+        suffixes = [suffix + digit for suffix in suffixes for digit in HEX]
+    return [
+        f"{folder}{suffix}" for folder in sorted(folders) for suffix in (suffixes if folder in KEY_FOLDERS else [""])
+    ]

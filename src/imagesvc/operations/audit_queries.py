@@ -1,4 +1,4 @@
-"""Statements of the audit: which keys the tables name, and what is done about what does not fit."""
+"""Statements of the audit: the keys that tables name, and the repairs (ORM, and SQL text in its sessions)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -22,41 +22,41 @@ from imagesvc.tasks.models import Task
 
 Owner = Literal["original", "rendition"]
 
-# for this transaction only: a place of a large table may take a while, and nobody waits for it
-PATIENCE = text("SET LOCAL statement_timeout = '15min'")
+# for the current transaction only: a large table takes long, and no request waits for it
+LONG_TIMEOUT = text("SET LOCAL statement_timeout = '15min'")
 OWNED = """
     SELECT key, 'original' AS owner, id AS blob_id, NULL AS preset, NULL AS format, bytes AS size, sha256, object_lost
     FROM blobs WHERE {which}
     UNION ALL
     SELECT key, 'rendition', blob_id, preset, format, bytes, sha256, false FROM renditions WHERE {which}
 """
-NO_KEYS_OF_OBJECTS = frozenset({"dedupe_key"})
+NOT_OBJECT_KEYS = frozenset({"dedupe_key"})
 
 
 def key_columns() -> list[tuple[str, str]]:
-    """Tables and columns that name objects: by rule every text that is called ``key`` or ``…_key``."""
+    """Tables and columns that hold object keys: by convention every text column named ``key`` or ``…_key``."""
     return [
         (table.name, column.name)
         for table in Base.metadata.sorted_tables
         for column in table.columns
-        if isinstance(column.type, Text) and column.name.endswith("key") and column.name not in NO_KEYS_OF_OBJECTS
+        if isinstance(column.type, Text) and column.name.endswith("key") and column.name not in NOT_OBJECT_KEYS
     ]
 
 
 @cache
 def _named(condition: str) -> TextClause:
-    """All keys that any row names, where ``condition`` holds for the column."""
+    """All keys in any column of any table for which ``condition`` holds."""
     parts = (f"SELECT {column} FROM {table} WHERE {condition.format(column)}" for table, column in key_columns())  # noqa: S608
     return text(" UNION ALL ".join(parts))
 
 
-OWNED_UNDER = text(OWNED.format(which="starts_with(key, :prefix)"))
-ROWS = text("SELECT (SELECT count(*) FROM blobs) + (SELECT count(*) FROM renditions)")
+OWNED_BELOW = text(OWNED.format(which="starts_with(key, :prefix)"))
+COUNT_ROWS = text("SELECT (SELECT count(*) FROM blobs) + (SELECT count(*) FROM renditions)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedKey:
-    """A key whose object has to be there, unless its blob is known to have lost it."""
+    """A key whose object must exist, unless its blob is marked as having lost it."""
 
     key: str
     owner: Owner
@@ -68,28 +68,28 @@ class OwnedKey:
     object_lost: bool
 
 
-async def rows_with_objects(session: AsyncSession) -> int:
-    await session.execute(PATIENCE)
-    return int((await session.execute(ROWS)).scalar_one())
+async def count_rows_with_objects(session: AsyncSession) -> int:
+    await session.execute(LONG_TIMEOUT)
+    return int((await session.execute(COUNT_ROWS)).scalar_one())
 
 
-async def keys_under(session: AsyncSession, prefix: str) -> tuple[list[OwnedKey], set[str]]:
-    """What is owned, and all that is named, of keys that begin so; all at one moment."""
+async def keys_below(session: AsyncSession, prefix: str) -> tuple[list[OwnedKey], set[str]]:
+    """The owned keys and all named keys with this prefix, in one snapshot."""
     await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    await session.execute(PATIENCE)
-    owned = [OwnedKey(**row) for row in (await session.execute(OWNED_UNDER, {"prefix": prefix})).mappings()]
+    await session.execute(LONG_TIMEOUT)
+    owned = [OwnedKey(**row) for row in (await session.execute(OWNED_BELOW, {"prefix": prefix})).mappings()]
     named = await session.execute(_named("starts_with({}, :prefix)"), {"prefix": prefix})
     return owned, set(named.scalars())
 
 
 async def named_among(session: AsyncSession, keys: Sequence[str]) -> set[str]:
-    """In one statement: a key that changes hands meanwhile is found at the one place or at the other."""
+    """The keys that any row names. One statement: a key that moves from table to table meanwhile is not overlooked."""
     statement = _named("{} = ANY(:keys)").bindparams(bindparam("keys", type_=ARRAY(Text)))
     return set((await session.execute(statement, {"keys": list(keys)})).scalars())
 
 
 async def lock_owner(session: AsyncSession, owned: OwnedKey) -> bool:
-    """Whether the row still has this key; it keeps it until the end of the transaction."""
+    """Whether the row still owns the key. The row keeps it until the transaction ends."""
     blob = await images.lock_blob(session, owned.blob_id)
     if blob is None or owned.owner == "original":
         return blob is not None and blob.key == owned.key
@@ -98,19 +98,19 @@ async def lock_owner(session: AsyncSession, owned: OwnedKey) -> bool:
 
 
 async def mark_blob(session: AsyncSession, blob_id: UUID, *, is_lost: bool) -> None:
-    """A blob without its object takes the key of the next upload of its content. It is locked."""
+    """Mark a locked blob. The next upload of the same content gives its object to a blob that has lost its own."""
     blob = await images.lock_blob(session, blob_id)
-    assert blob is not None  # noqa: S101 - locked before
+    assert blob is not None  # noqa: S101 - the caller has locked it
     blob.object_lost = is_lost
 
 
-async def remake_rendition(session: AsyncSession, owned: OwnedKey) -> None:
-    """The rendition goes, and is made anew: at once those that every image has, others when they are asked for.
+async def replace_rendition(session: AsyncSession, owned: OwnedKey) -> None:
+    """Delete a rendition; one that every image has is made again by a task, others when they are requested.
 
-    From an original that is lost nothing can be made; the upload that heals it is followed by requests for renditions.
+    Nothing can be made from a lost original. After an upload has restored it, requests make its renditions again.
     """
     blob = await images.lock_blob(session, owned.blob_id)
-    assert blob is not None  # noqa: S101 - locked before
+    assert blob is not None  # noqa: S101 - the caller has locked it
     wanted = (owned.preset, owned.format)
     rendition = await session.get(Rendition, (owned.blob_id, *wanted))
     await session.delete(rendition)
@@ -127,15 +127,14 @@ async def remake_rendition(session: AsyncSession, owned: OwnedKey) -> None:
     await loose_objects.disown(session, [owned.key])
 
 
-async def let_go_unnamed(session: AsyncSession, key: str) -> bool:
-    """Give a key that nothing names to the reaper; False when something does after all."""
+async def reap_if_unnamed(session: AsyncSession, key: str) -> bool:
+    """Have the object of an unnamed key reaped. Returns False when a row names the key."""
     if await named_among(session, [key]):
         return False
     await session.execute(insert(LooseObject).values(key=key, state="reaping", not_before=text("now()")))
     return True
 
 
-async def unfinished_audit(session: AsyncSession) -> Audit | None:
-    """The latest."""
+async def last_unfinished_audit(session: AsyncSession) -> Audit | None:
     query = select(Audit).where(Audit.ended_at.is_(None)).order_by(Audit.id.desc()).limit(1)
     return (await session.execute(query)).scalar_one_or_none()

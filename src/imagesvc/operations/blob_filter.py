@@ -1,9 +1,9 @@
-"""Which blobs an operator means: a few plain conditions, all of which have to hold; never a piece of SQL."""
+"""The conditions that select blobs for an operator. All of them must hold. They never contain SQL."""
 
 import datetime as dt
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -13,31 +13,31 @@ from imagesvc.images.models import Blob, Image
 from imagesvc.processing.sniff import EXTENSION_OF
 
 _CONDITION = re.compile(r"\s*([a-z_]+)\s*(=|<)\s*(.+?)\s*", re.DOTALL)
-NAMES = "format= camera= state= score_version< uploaded_before= uploaded_after= image="
+SYNTAX = "format= camera= state= score_version< uploaded_before= uploaded_after= image="
 
 
-class BadCondition(ValueError):
-    """It cannot be read; the message says what can."""
+class InvalidCondition(ValueError):
+    """The condition cannot be parsed. The message lists the valid ones."""
 
 
-def _media_type(value: Any) -> Any:
-    """``jpeg`` is ``image/jpeg``."""
+def _media_type(value: object) -> str:
+    """`jpeg` is short for `image/jpeg`."""
     known = {name for media_type in EXTENSION_OF for name in (media_type, media_type.removeprefix("image/"))}
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ValueError(f"formats are {', '.join(sorted(EXTENSION_OF))}")
     return value if value.startswith("image/") else f"image/{value}"
 
 
-def _in_utc(value: Any) -> Any:
-    moment = dt.datetime.fromisoformat(value)
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+def _in_utc(value: object) -> dt.datetime:
+    time = dt.datetime.fromisoformat(str(value))
+    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 Time = Annotated[dt.datetime, BeforeValidator(_in_utc)]
 
 
-class Which(BaseModel):
-    """``uploaded_…`` is when the file first came."""
+class BlobFilter(BaseModel):
+    """``uploaded_…`` compare the time of the first upload of the content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,37 +50,37 @@ class Which(BaseModel):
     image: UUID | None = None
 
     @classmethod
-    def read(cls, written: Iterable[str]) -> Self:
-        """From ``format=jpeg``, ``score_version<2`` and so on. Raises BadCondition."""
-        found: dict[str, str] = {}
-        for condition in written:
+    def parse(cls, conditions: Iterable[str]) -> Self:
+        """Parse conditions such as `format=jpeg` and `score_version<2`. Raises InvalidCondition."""
+        values: dict[str, str] = {}
+        for condition in conditions:
             match = _CONDITION.fullmatch(condition)
             name = f"{match[1]}_below" if match and match[2] == "<" else match[1] if match else ""
             if match is None or name not in cls.model_fields or (name.endswith("_below") and match[2] == "="):
-                raise BadCondition(f"{condition!r} is no condition; there are {NAMES}")
-            if name in found:
-                raise BadCondition(f"{match[1]} is given twice")
-            found[name] = match[3]
+                raise InvalidCondition(f"{condition!r} is not a condition; the conditions are {SYNTAX}")
+            if name in values:
+                raise InvalidCondition(f"{match[1]} occurs twice")
+            values[name] = match[3]
         try:
-            return cls.model_validate(found)
+            return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-            raise BadCondition(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
+            raise InvalidCondition(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """On ``blobs``."""
-        found = [Blob.state == self.state]
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """The conditions as clauses on the table `blobs`."""
+        clauses = [Blob.state == self.state]
         if self.format is not None:
-            found.append(Blob.media_type == self.format)
+            clauses.append(Blob.media_type == self.format)
         if self.camera is not None:
-            found.append(func.lower(Blob.camera) == self.camera.lower())
+            clauses.append(func.lower(Blob.camera) == self.camera.lower())
         if self.score_version_below is not None:
             version = func.coalesce(cast(Blob.score["version"].astext, Numeric), 0)
-            found.append(version < self.score_version_below)
+            clauses.append(version < self.score_version_below)
         if self.uploaded_before is not None:
-            found.append(Blob.created_at < self.uploaded_before)
+            clauses.append(Blob.created_at < self.uploaded_before)
         if self.uploaded_after is not None:
-            found.append(Blob.created_at >= self.uploaded_after)
+            clauses.append(Blob.created_at >= self.uploaded_after)
         if self.image is not None:
-            found.append(exists().where(Image.id == self.image, Image.blob_id == Blob.id))
-        return found
+            clauses.append(exists().where(Image.id == self.image, Image.blob_id == Blob.id))
+        return clauses

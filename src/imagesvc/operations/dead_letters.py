@@ -1,7 +1,7 @@
-"""Look at tasks, try dead letters again, drop them.
+"""Lists tasks; retries and drops dead letters.
 
-A retried task is as a new one: if it succeeds, its row goes, and with it the alarm. What its death had ended is opened
-again first, in the same transaction. A dropped one ends its reference to a blob, which may be the last.
+A retried task is like a new one: when it succeeds, its row is deleted, which ends the alarm. What ``on_exhausted`` had
+failed becomes pending again in the same transaction. Dropping a dead letter may remove the last reference to a blob.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from imagesvc.tasks.models import Task
 from imagesvc.tasks.queue import Queue
 
 Reopen = Callable[[AsyncSession, Task], Awaitable[object]]
-"""Takes back what a dead letter's last words had ended; locks what comes before tasks in the order of locks."""
+"""Reverts ``on_exhausted`` of a dead letter. Locks rows that precede tasks in the lock order."""
 
 
 async def _reopen_image(session: AsyncSession, letter: Task) -> None:
@@ -31,11 +31,11 @@ async def _reopen_image(session: AsyncSession, letter: Task) -> None:
 
 
 REOPEN: Mapping[str, Reopen] = {"process_image": _reopen_image}
-"""By kind; a kind that is not here has ended nothing but itself."""
+"""By kind. ``on_exhausted`` of the other kinds changes nothing that a retry has to revert."""
 
 
 class TaskOperations:
-    """Without a queue, as on the command line, the sweep of a worker sends what was retried, within two seconds."""
+    """Without a queue, as on the command line, the sweep of a worker starts retried tasks within two seconds."""
 
     def __init__(self, database: Database, queue: Queue | None = None) -> None:
         self._sessions = database.sessions
@@ -44,12 +44,13 @@ class TaskOperations:
     async def page(
         self, caller: Caller, *, state: TaskState | None, kind: str | None, before: UUID | None, limit: int
     ) -> Sequence[Task]:
+        """The newest first. Raises Forbidden."""
         caller.require("admin")
         async with self._sessions() as session:
             return await queries.page_of_tasks(session, state=state, kind=kind, before=before, limit=limit)
 
     async def retry(self, caller: Caller, task_id: UUID) -> Task:
-        """The task as it is then. Raises TaskNotFound, TaskNotDead."""
+        """Retry a dead letter and return the pending task. Raises Forbidden, TaskNotFound, TaskNotDead."""
         caller.require("admin")
         task = await self._retry(task_id)
         if self._queue is not None:
@@ -57,7 +58,7 @@ class TaskOperations:
         return task
 
     async def retry_all(self, caller: Caller, wanted: DeadLetters) -> Retried:
-        """Those that are dead now, each in a transaction of its own: what fails again meanwhile is not met twice."""
+        """Retry the dead letters that exist now, each in its own transaction and at most once. Raises Forbidden."""
         caller.require("admin")
         filters = wanted.model_dump(exclude={"limit"})
         async with self._sessions() as session:
@@ -67,7 +68,7 @@ class TaskOperations:
             try:
                 await self._retry(letter_id)
             except (TaskNotFound, TaskNotDead):
-                continue  # somebody else was quicker
+                continue  # another request has retried or dropped it
             retried += 1
             if self._queue is not None:
                 self._queue.wake_soon(letter_id)
@@ -76,16 +77,16 @@ class TaskOperations:
     async def _retry(self, task_id: UUID) -> Task:
         async with self._sessions.begin() as session:
             letter = await self._dead_letter(session, task_id)
-            if (open_again := REOPEN.get(letter.kind)) is not None:
-                await open_again(session, letter)
-            await retry(session, [task_id])  # unless that was done with its image
+            if (reopen := REOPEN.get(letter.kind)) is not None:
+                await reopen(session, letter)
+            await retry(session, [task_id])  # changes nothing when reopening its image has retried it
             task = await queries.task_of(session, task_id)
             if task is None:
                 raise TaskNotFound
         return task
 
     async def drop(self, caller: Caller, task_id: UUID) -> None:
-        """Raises TaskNotFound, TaskNotDead."""
+        """Delete a dead letter. Raises Forbidden, TaskNotFound, TaskNotDead."""
         caller.require("admin")
         async with self._sessions.begin() as session:
             letter = await self._dead_letter(session, task_id)
@@ -101,7 +102,7 @@ class TaskOperations:
                 await loose_objects.disown(session, await images.delete_blobs_nobody_needs(session, [blob_id]))
 
     async def _dead_letter(self, session: AsyncSession, task_id: UUID) -> Task:
-        """Only looked at: the lock on a task comes after others."""
+        """Read without a lock: the lock on a task follows those on blob and images."""
         task = await queries.task_of(session, task_id)
         if task is None:
             raise TaskNotFound

@@ -1,15 +1,15 @@
-"""What can be wrong with what an operator asks for."""
+"""Errors of the operators' routes."""
 
 from imagesvc.errors import Conflict, NotFound
 
 
 class TaskNotFound(NotFound):
-    """No task has this id; one that is done has no row."""
+    """No task has this id. A completed task has no row."""
 
     slug, title = "task-not-found", "There is no such task"
 
 
 class TaskNotDead(Conflict):
-    """Only dead letters are retried and dropped: any other task ends by itself."""
+    """Only dead letters can be retried or dropped. Other tasks still run."""
 
-    slug, title = "task-not-dead", "This task is no dead letter"
+    slug, title = "task-not-dead", "This task is not a dead letter"

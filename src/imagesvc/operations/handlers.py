@@ -1,4 +1,4 @@
-"""The kind of task that operations handle, with its retry policy."""
+"""The kind of task of this feature, with its retry policy."""
 
 from collections.abc import Mapping
 

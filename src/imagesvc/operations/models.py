@@ -1,20 +1,32 @@
-"""The tables of long walks over everything: where each has come to, so that a crash costs one step."""
+"""The tables of runs over all blobs or all objects. Each row holds the position of its run, so that it can continue."""
 
 import datetime as dt
-from typing import Any
+from collections.abc import Mapping
+from typing import Literal, TypedDict
 from uuid import UUID
 
+from pydantic import JsonValue
 from sqlalchemy import CheckConstraint, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
 
+DerivedPart = Literal["metadata", "renditions", "score"]
+
+
+class ReprocessingJson(TypedDict):
+    """What a run does: ``parts`` to derive again, and the fields of the ``BlobFilter`` that selects the blobs."""
+
+    parts: list[DerivedPart]
+    which: dict[str, JsonValue]
+
 
 class Reprocessing(Base):
-    """A walk over the blobs that ``wanted`` chooses, by their ids, from ``after`` (exclusive) up to ``until``.
+    """A run over the blobs that ``wanted`` selects, by id, from ``after`` (exclusive) to ``until`` (inclusive).
 
-    ``planned`` counts the tasks made so far, out of about ``total``; those of them that are not over yet are in
-    ``tasks``. One that is wanted while the same is running is the same.
+    ``planned`` counts the tasks inserted so far, out of about ``total``. Those that have not ended are in ``tasks``.
+    At most one run with the same ``wanted`` is `running`.
     """
 
     __tablename__ = "reprocessings"
@@ -24,7 +36,7 @@ class Reprocessing(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    wanted: Mapped[dict[str, Any]]
+    wanted: Mapped[ReprocessingJson] = mapped_column(JSONB)
     state: Mapped[str] = mapped_column(server_default="running")
     total: Mapped[int]
     planned: Mapped[int] = mapped_column(server_default="0")
@@ -35,14 +47,14 @@ class Reprocessing(Base):
 
 
 class Audit(Base):
-    """A comparison of tables and bucket. ``places`` are key prefixes, the first ``position`` of them are done."""
+    """A comparison of tables and bucket. ``places`` are key prefixes; the first ``position`` of them are done."""
 
     __tablename__ = "audits"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    wanted: Mapped[dict[str, Any]]
+    wanted: Mapped[Mapping[str, object]] = mapped_column(JSONB)
     places: Mapped[list[str]]
     position: Mapped[int] = mapped_column(server_default="0")
-    counts: Mapped[dict[str, Any]]
+    counts: Mapped[dict[str, int]] = mapped_column(JSONB)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[dt.datetime | None]

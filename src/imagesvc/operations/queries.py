@@ -1,4 +1,4 @@
-"""Statements about tasks, for operators."""
+"""Statements about tasks, for operators (ORM)."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -50,11 +50,11 @@ async def page_of_dead_letters(
 
 
 async def task_of(session: AsyncSession, task_id: UUID) -> Task | None:
-    """As it is now, whatever this session has seen of it before."""
+    """The current row, even when the session has loaded an earlier version."""
     return await session.get(Task, task_id, populate_existing=True)
 
 
 async def lock_dead_letter(session: AsyncSession, task_id: UUID) -> Task | None:
-    """None when it is not there, or is no dead letter (any more)."""
+    """Returns None when the task is deleted or not a dead letter."""
     query = select(Task).where(Task.id == task_id, Task.state == "dead").with_for_update()
     return (await session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()

@@ -1,44 +1,50 @@
-"""Process again what is there: a walk over blobs in the order of their ids, as tasks, a bounded number at a time.
+"""Processes stored blobs again: a run visits blobs in the order of their ids and inserts tasks, a few at a time.
 
-The walk's place is a row, changed in the transaction that makes the tasks: any worker takes the next step, and a crash
-loses none. What comes in while it runs is processed by today's code anyway, so it ends at the blob that was the last
-when it began. Uploads do not wait for it: of its tasks only a few are in the queue at any moment.
+The position of a run is in its row and moves in the transaction that inserts the tasks. Any worker can take the next
+step, and a crash loses none. The run ends at the blob that was the last one when it started: later uploads are
+processed by the current code anyway. Uploads are not delayed, because only a few tasks of a run are queued at a time.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from pydantic import JsonValue
 from sqlalchemy import func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import Database, new_id
 from imagesvc.images.models import Blob
-from imagesvc.operations.blob_filter import Which
-from imagesvc.operations.models import Reprocessing
+from imagesvc.operations.blob_filter import BlobFilter
+from imagesvc.operations.models import DerivedPart, Reprocessing, ReprocessingJson
 from imagesvc.settings import Settings
 from imagesvc.tasks.models import Task
 from imagesvc.tasks.queue import Queue
 
 KIND = "reprocess"
-Part = Literal["metadata", "renditions", "score"]
-PARTS: tuple[Part, ...] = ("metadata", "renditions", "score")
-# for this transaction only: counting a large table may take a while
-PATIENCE = text("SET LOCAL statement_timeout = '15min'")
-TASKS = text("""
+DERIVED_PARTS: tuple[DerivedPart, ...] = ("metadata", "renditions", "score")
+# for the current transaction only: counting the rows of a large table takes long
+LONG_TIMEOUT = text("SET LOCAL statement_timeout = '15min'")
+COUNT_TASKS = text("""
     SELECT count(*) FILTER (WHERE state <> 'dead') AS live, count(*) FILTER (WHERE state = 'dead') AS dead
     FROM tasks WHERE kind = 'reprocess' AND payload ->> 'reprocessing' = :id
 """)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCounts:
+    live: int
+    dead: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How many blobs: chosen (about: some may be deleted meanwhile), done with, given up."""
+    """A run and its numbers of blobs. ``total`` is approximate: blobs may be deleted during the run."""
 
     id: UUID
-    wanted: dict[str, Any]
+    parts: Sequence[DerivedPart]
+    conditions: Mapping[str, JsonValue]
     state: str
     total: int
     done: int
@@ -46,46 +52,46 @@ class Progress:
 
 
 class Reprocessings:
-    """Without a queue, as on the command line, walks are begun and looked at, and workers do the rest."""
+    """Starts, plans and stops runs. Without a queue, as on the command line, the sweep of a worker starts the tasks."""
 
     def __init__(self, settings: Settings, database: Database, queue: Queue | None = None) -> None:
-        self._at_once = settings.reprocess_at_once
+        self._max_live_tasks = settings.reprocess_at_once
         self._sessions = database.sessions
         self._queue = queue
 
-    async def begin(self, parts: Sequence[Part], which: Which) -> UUID:
-        """Begin a walk; one for the same that is under way is the same walk."""
-        chosen = which.model_dump(mode="json", exclude_none=True)
-        wanted = {"parts": [part for part in PARTS if part in parts], "which": chosen}
+    async def start(self, parts: Sequence[DerivedPart], blobs: BlobFilter) -> UUID:
+        """Start a run and return its id, or the id of a running one with the same parts and conditions."""
+        conditions = blobs.model_dump(mode="json", exclude_none=True)
+        wanted = ReprocessingJson(parts=[part for part in DERIVED_PARTS if part in parts], which=conditions)
         async with self._sessions.begin() as session:
-            await session.execute(PATIENCE)
+            await session.execute(LONG_TIMEOUT)
             last = select(Blob.id).order_by(Blob.id.desc()).limit(1)
             until = (await session.execute(last)).scalar_one_or_none()
-            count = select(func.count()).select_from(Blob).where(*which.conditions())
+            count = select(func.count()).select_from(Blob).where(*blobs.clauses())
             total = (await session.execute(count)).scalar_one()
-            walk = insert(Reprocessing).values(id=new_id(), wanted=wanted, total=total, until=until)
-            # the same once more changes nothing, but tells its id
-            walk = walk.on_conflict_do_update(
+            run = insert(Reprocessing).values(id=new_id(), wanted=wanted, total=total, until=until)
+            # the update changes nothing, but makes RETURNING return the id of the existing row
+            run = run.on_conflict_do_update(
                 index_elements=[Reprocessing.wanted],
                 index_where=Reprocessing.state == "running",
                 set_={"state": "running"},
             )
-            return (await session.execute(walk.returning(Reprocessing.id))).scalar_one()
+            return (await session.execute(run.returning(Reprocessing.id))).scalar_one()
 
-    async def progress(self, walk_id: UUID) -> Progress | None:
+    async def progress(self, run_id: UUID) -> Progress | None:
         async with self._sessions() as session:
-            walk = await session.get(Reprocessing, walk_id)
-            return None if walk is None else await _progress(session, walk)
+            run = await session.get(Reprocessing, run_id)
+            return None if run is None else await _progress(session, run)
 
-    async def latest(self, *, most: int) -> list[Progress]:
+    async def latest(self, *, limit: int) -> list[Progress]:
         """The newest first."""
         async with self._sessions() as session:
-            found = await session.execute(select(Reprocessing).order_by(Reprocessing.id.desc()).limit(most))
-            return [await _progress(session, walk) for walk in found.scalars()]
+            runs = await session.execute(select(Reprocessing).order_by(Reprocessing.id.desc()).limit(limit))
+            return [await _progress(session, run) for run in runs.scalars()]
 
-    async def stop(self, walk_id: UUID) -> bool:
-        """No more tasks are made; those that are there come to their end. False when it was not running."""
-        stopped = update(Reprocessing).where(Reprocessing.id == walk_id, Reprocessing.state == "running")
+    async def stop(self, run_id: UUID) -> bool:
+        """Insert no more tasks; existing tasks still run. Returns False when the run was not running."""
+        stopped = update(Reprocessing).where(Reprocessing.id == run_id, Reprocessing.state == "running")
         async with self._sessions.begin() as session:
             ended = await session.execute(
                 stopped.values(state="stopped", ended_at=func.now()).returning(Reprocessing.id)
@@ -93,26 +99,26 @@ class Reprocessings:
             return ended.one_or_none() is not None
 
     async def plan(self) -> int:
-        """One step of the oldest walk that no other worker has at hand. Returns how many tasks were made."""
+        """Take one step of the oldest run that no other worker has locked. Returns how many tasks it inserted."""
         async with self._sessions.begin() as session:
-            walk = await _lock_next(session)
-            if walk is None:
+            run = await _lock_next(session)
+            if run is None:
                 return 0
-            live = (await session.execute(TASKS, {"id": str(walk.id)})).one().live
-            room = self._at_once - live
-            if room * 2 < self._at_once:
+            live = (await _count_tasks(session, run.id)).live
+            free = self._max_live_tasks - live
+            if free * 2 < self._max_live_tasks:
                 return 0
-            blob_ids = await _next_blobs(session, walk, most=room)
+            blob_ids = await _lock_next_blobs(session, run, limit=free)
             if not blob_ids:
                 if live == 0:
-                    walk.state, walk.ended_at = "done", func.now()
+                    run.state, run.ended_at = "done", func.now()
                 return 0
-            tasks = await _make_tasks(session, walk, blob_ids)
-            walk.after, walk.planned = blob_ids[-1], walk.planned + len(blob_ids)
+            task_ids = await _insert_tasks(session, run, blob_ids)
+            run.after, run.planned = blob_ids[-1], run.planned + len(blob_ids)
         if self._queue is not None:
-            for task_id in tasks:
+            for task_id in task_ids:
                 self._queue.wake_soon(task_id)
-        return len(tasks)
+        return len(task_ids)
 
 
 async def _lock_next(session: AsyncSession) -> Reprocessing | None:
@@ -120,43 +126,55 @@ async def _lock_next(session: AsyncSession) -> Reprocessing | None:
     return (await session.execute(query.with_for_update(skip_locked=True))).scalar_one_or_none()
 
 
-async def _next_blobs(session: AsyncSession, walk: Reprocessing, *, most: int) -> Sequence[UUID]:
-    """Locked so that none is deleted before its task refers to it."""
-    if walk.until is None:
+async def _lock_next_blobs(session: AsyncSession, run: Reprocessing, *, limit: int) -> Sequence[UUID]:
+    """The lock prevents that a blob is deleted before its task refers to it."""
+    if run.until is None:
         return []
-    which = Which.model_validate(walk.wanted["which"])
-    follow = Blob.id > walk.after if walk.after is not None else true()
-    query = select(Blob.id).where(follow, Blob.id <= walk.until, *which.conditions()).order_by(Blob.id).limit(most)
-    await session.execute(PATIENCE)
+    blobs = BlobFilter.model_validate(run.wanted["which"])
+    follows = Blob.id > run.after if run.after is not None else true()
+    query = select(Blob.id).where(follows, Blob.id <= run.until, *blobs.clauses()).order_by(Blob.id).limit(limit)
+    await session.execute(LONG_TIMEOUT)
     return (await session.execute(query.with_for_update(read=True, key_share=True))).scalars().all()
 
 
-async def _make_tasks(session: AsyncSession, walk: Reprocessing, blob_ids: Sequence[UUID]) -> Sequence[UUID]:
-    """One for each; none where another walk has one for the same, and a dead letter of such a one begins anew."""
-    state = walk.wanted["which"]["state"]
-    payload = {"reprocessing": str(walk.id), "parts": walk.wanted["parts"], "state": state}
-    same = f"{KIND}:{','.join(payload['parts'])}:{state}"
+async def _insert_tasks(session: AsyncSession, run: Reprocessing, blob_ids: Sequence[UUID]) -> Sequence[UUID]:
+    """Insert a task per blob. Where another run has the same task for a blob, keep it; a dead letter starts again."""
+    parts, state = run.wanted["parts"], run.wanted["which"]["state"]
+    payload = {"reprocessing": str(run.id), "parts": parts, "state": state}
+    dedupe_prefix = f"{KIND}:{','.join(parts)}:{state}"
     rows = [
-        {"id": new_id(), "kind": KIND, "blob_id": blob_id, "payload": payload, "dedupe_key": f"{same}:{blob_id}"}
+        {
+            "id": new_id(),
+            "kind": KIND,
+            "blob_id": blob_id,
+            "payload": payload,
+            "dedupe_key": f"{dedupe_prefix}:{blob_id}",
+        }
         for blob_id in blob_ids
     ]
-    made = insert(Task).values(rows)
-    anew = {"state": "pending", "attempts": 0, "due_at": func.now(), "last_error": None, "died_at": None}
-    made = made.on_conflict_do_update(
+    tasks = insert(Task).values(rows)
+    first_attempt = {"state": "pending", "attempts": 0, "due_at": func.now(), "last_error": None, "died_at": None}
+    tasks = tasks.on_conflict_do_update(
         index_elements=[Task.dedupe_key],
-        set_={**anew, "payload": made.excluded.payload},
+        set_={**first_attempt, "payload": tasks.excluded.payload},
         where=Task.state == "dead",
     )
-    return (await session.execute(made.returning(Task.id))).scalars().all()
+    return (await session.execute(tasks.returning(Task.id))).scalars().all()
 
 
-async def _progress(session: AsyncSession, walk: Reprocessing) -> Progress:
-    tasks = (await session.execute(TASKS, {"id": str(walk.id)})).one()
+async def _count_tasks(session: AsyncSession, run_id: UUID) -> TaskCounts:
+    row = (await session.execute(COUNT_TASKS, {"id": str(run_id)})).one()
+    return TaskCounts(live=row.live, dead=row.dead)
+
+
+async def _progress(session: AsyncSession, run: Reprocessing) -> Progress:
+    tasks = await _count_tasks(session, run.id)
     return Progress(
-        id=walk.id,
-        wanted=walk.wanted,
-        state=walk.state,
-        total=walk.total,
-        done=walk.planned - tasks.live - tasks.dead,
+        id=run.id,
+        parts=run.wanted["parts"],
+        conditions=run.wanted["which"],
+        state=run.state,
+        total=run.total,
+        done=run.planned - tasks.live - tasks.dead,
         failed=tasks.dead,
     )

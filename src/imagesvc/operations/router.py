@@ -1,4 +1,4 @@
-"""Routes: tasks, for those who run the service."""
+"""Routes of tasks and dead letters, for admins."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,7 +13,7 @@ from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
 from imagesvc.operations.dead_letters import TaskOperations
 from imagesvc.operations.errors import TaskNotDead, TaskNotFound
-from imagesvc.operations.schemas import DeadLetters, Retried, TaskOut, TaskState, Word
+from imagesvc.operations.schemas import DeadLetters, Retried, Slug, TaskOut, TaskState
 from imagesvc.tasks.models import Task
 
 router = APIRouter(
@@ -28,10 +28,10 @@ async def list_tasks(
     caller: CurrentCaller,
     tasks: TasksPart,
     paging: PagingPart,
-    state: Annotated[TaskState | None, Query(description="`dead`: the dead letters")] = None,
-    kind: Annotated[Word | None, Query(description="only tasks of this kind", examples=["process_image"])] = None,
+    state: Annotated[TaskState | None, Query(description="only tasks in this state; `dead` for dead letters")] = None,
+    kind: Annotated[Slug | None, Query(description="only tasks of this kind", examples=["process_image"])] = None,
 ) -> Page[TaskOut]:
-    """Tasks that are not done yet, the newest first. Admins only."""
+    """Tasks that are not completed, the newest first. Admins only."""
 
     async def rows(last: UUID | None, limit: int) -> Sequence[Task]:
         return await tasks.page(caller, state=state, kind=kind, before=last, limit=limit)
@@ -48,17 +48,17 @@ async def list_tasks(
 
 @router.post("/retry")
 async def retry_dead_letters(tasks: TasksPart, body: DeadLetters, caller: CurrentCaller) -> Retried:
-    """Try again all dead letters that the filter matches, the oldest first; `{}` matches all. Admins only."""
+    """Retry the dead letters that match the filter, the oldest first. `{}` matches all. Admins only."""
     return await tasks.retry_all(caller, body)
 
 
 @router.post("/{task_id}/retry", responses=problems(TaskNotFound, TaskNotDead))
 async def retry_dead_letter(tasks: TasksPart, task_id: UUID, caller: CurrentCaller) -> TaskOut:
-    """Try a dead letter again, with all its attempts; an image that had failed is `pending` again. Admins only."""
+    """Retry a dead letter, with all its attempts. Its `failed` image becomes `pending`. Admins only."""
     return TaskOut.of(await tasks.retry(caller, task_id))
 
 
 @router.delete("/{task_id}", status_code=204, responses=problems(TaskNotFound, TaskNotDead))
 async def drop_dead_letter(tasks: TasksPart, task_id: UUID, caller: CurrentCaller) -> None:
-    """Forget a dead letter; its image stays `failed`. Admins only."""
+    """Delete a dead letter. Its image stays `failed`. Admins only."""
     await tasks.drop(caller, task_id)

@@ -1,4 +1,4 @@
-"""What goes in and out of the routes for tasks."""
+"""Request and response bodies of the routes for tasks."""
 
 import datetime as dt
 from typing import Annotated, Literal, Self
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from imagesvc.http.timestamps import Timestamp
 from imagesvc.tasks.models import Task
 
-MAX_AT_ONCE = 1_000
+MAX_PER_REQUEST = 1_000
 TaskState = Literal["pending", "running", "dead"]
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)]
 
 
 class TaskOut(BaseModel):
-    """A task. ``last_error`` is why its last attempt failed; ``died_at`` is when the last one of all did."""
+    """A task. ``last_error`` is why its latest attempt failed, ``died_at`` when it became a dead letter."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -55,23 +55,23 @@ class TaskOut(BaseModel):
 
 
 class DeadLetters(BaseModel):
-    """Which dead letters: those to which all that is given applies."""
+    """A filter for dead letters. All given conditions must hold."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={"examples": [{"kind": "process_image", "last_error": "decoder-timeout"}]},
     )
 
-    kind: Word | None = None
-    last_error: Word | None = None
+    kind: Slug | None = None
+    last_error: Slug | None = None
     died_from: Timestamp | None = None
     died_to: Timestamp | None = None
-    after: UUID | None = Field(None, description="only those with a greater id: `last_id` of the answer before")
-    limit: Annotated[int, Field(ge=1, le=MAX_AT_ONCE, strict=True)] = MAX_AT_ONCE
+    after: UUID | None = Field(None, description="only greater ids: `last_id` of the previous response")
+    limit: Annotated[int, Field(ge=1, le=MAX_PER_REQUEST, strict=True)] = MAX_PER_REQUEST
 
 
 class Retried(BaseModel):
-    """``last_id`` is null when nothing is left that the filter matches; else send it as `after` to go on."""
+    """``last_id`` is null when no match is left; otherwise send it as `after` to continue."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"retried": 17, "last_id": None}]})
 

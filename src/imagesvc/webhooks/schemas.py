@@ -115,7 +115,7 @@ class DeliveryOut(BaseModel):
     last_attempt_at: dt.datetime | None
     response_status: int | None
     error: str | None
-    payload: dict[str, JsonValue]
+    payload: dict[str, object]
 
     @classmethod
     def of(cls, delivery: WebhookDelivery) -> Self:
