@@ -1,4 +1,4 @@
-"""The store master through the HTTP door: one store, pages of them, and files that are partly wrong."""
+"""The store master over HTTP: single stores, pages, and CSV files with invalid rows."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -45,7 +45,7 @@ WRONG = [
 ]
 
 
-async def test_what_is_no_store_is_422_and_says_where(idle_service: Service) -> None:
+async def test_an_invalid_store_is_422_with_a_pointer(idle_service: Service) -> None:
     answers = [await idle_service.owner.put("/v1/stores/S1", json=body) for body, _ in WRONG]
 
     assert [answer.status_code for answer in answers] == [422] * len(WRONG)
@@ -72,7 +72,7 @@ async def test_only_admins_change_stores_and_users_read_them(idle_service: Servi
     assert [answer.status_code for answer in answers] == [403, 403, 200, 200, 401, 401]
 
 
-async def test_stores_come_in_pages_by_id_and_by_area(idle_service: Service) -> None:
+async def test_stores_are_paged_by_id_and_filtered_by_area(idle_service: Service) -> None:
     await import_csv(idle_service, HEADER + "".join(f"{n % 2},name,S{n}\n" for n in range(5)))
     owner = idle_service.owner
 
@@ -89,58 +89,58 @@ async def test_stores_come_in_pages_by_id_and_by_area(idle_service: Service) -> 
 
 
 MIXED = (
-    "\ufeffStoreID,AreaCode,StoreName,TimeZone\r\n"  # in another order, with a byte order mark
+    "\ufeffStoreID,AreaCode,StoreName,TimeZone\r\n"  # columns in another order, and a byte order mark
     'S1,710006,"B P STORE, ""new""",Asia/Kolkata\r\n'
     "broken line\n"
     "\n"
     'S2,710006,"over\ntwo lines",\n'
     "S3,,NO AREA,\n"
     "S4,1,x,Mars/Olympus\n"
-    'S5,1,"never ended,\n'
-    "S6,2,still read,\n"
+    'S5,1,"never closed,\n'
+    "S6,2,still parsed,\n"
     'S7,2,"a"b,\n'
     "S8,2,née,Europe/Berlin\n"
-    "S1,710007,told twice,\n"
+    "S1,710007,listed twice,\n"
     f"S9,2,{'x' * 201},"
 )
 
 
-async def test_bad_rows_are_told_by_their_line_and_do_not_stop_the_others(idle_service: Service) -> None:
+async def test_invalid_rows_are_reported_by_line_and_the_others_are_saved(idle_service: Service) -> None:
     latin = "S10,2,né,\nS11,2,last,".encode("latin-1")
 
     report = (await import_csv(idle_service, MIXED.encode() + b"\n" + latin)).json()
 
     stores = await sql(idle_service, "SELECT id, area, name, time_zone FROM stores ORDER BY id")
     assert [tuple(store.values()) for store in stores] == [
-        ("S1", "710007", "told twice", None),
+        ("S1", "710007", "listed twice", None),
         ("S11", "2", "last", None),
         ("S2", "710006", "over\ntwo lines", None),
-        ("S6", "2", "still read", None),
+        ("S6", "2", "still parsed", None),
         ("S8", "2", "née", "Europe/Berlin"),
     ]
     assert report["errors"] == [
-        {"line": 3, "detail": "4 columns are needed, there are 1."},
+        {"line": 3, "detail": "The row must have 4 columns, but has 1."},
         {"line": 7, "detail": "AreaCode is empty."},
-        {"line": 8, "detail": "TimeZone: An IANA time zone is needed, such as `Europe/Berlin`."},
-        {"line": 9, "detail": "This cannot be read as CSV."},
-        {"line": 11, "detail": "This cannot be read as CSV."},
+        {"line": 8, "detail": "TimeZone: Must be an IANA time zone such as `Europe/Berlin`."},
+        {"line": 9, "detail": "The line is not valid CSV."},
+        {"line": 11, "detail": "The line is not valid CSV."},
         {"line": 14, "detail": "StoreName has more than 200 characters."},
         {"line": 15, "detail": "StoreName is not UTF-8 text."},
     ]
     assert (report["rows"], report["created"], report["rejected"]) == (13, 5, 7)
 
 
-async def test_an_import_again_changes_what_is_told_differently_and_nothing_else(idle_service: Service) -> None:
+async def test_a_repeated_import_changes_only_rows_that_differ(idle_service: Service) -> None:
     await import_csv(idle_service, "AreaCode,StoreName,StoreID,TimeZone\n1,a,S1,Asia/Tokyo\n1,b,S2,\n")
 
     report = (await import_csv(idle_service, "areacode,storename,storeid\n1,a,S1\n2,b,S2\n1,c,S3\n")).json()
 
     assert report == {"rows": 3, "created": 1, "updated": 1, "unchanged": 1, "rejected": 0, "errors": []}
     zone = (await idle_service.owner.get("/v1/stores/S1")).json()["time_zone"]
-    assert zone == "Asia/Tokyo"  # a file without the column says nothing of zones
+    assert zone == "Asia/Tokyo"  # a file without the column does not change time zones
 
 
-async def test_what_is_no_file_of_stores_is_refused(idle_service: Service) -> None:
+async def test_a_file_without_the_columns_of_stores_is_refused(idle_service: Service) -> None:
     bodies = [
         "",
         "\n\n",
@@ -161,17 +161,17 @@ async def limited(settings_with: Callable[..., Settings], sandbox: Sandbox) -> A
         yield running
 
 
-async def test_a_file_of_stores_may_have_the_limit_and_not_a_byte_more(limited: Service) -> None:
+async def test_a_file_of_exactly_the_maximum_size_is_accepted_and_a_larger_one_refused(limited: Service) -> None:
     rows = HEADER + "1,a,S1\n"
 
-    taken = await import_csv(limited, rows.ljust(1000, "\n"))
+    accepted = await import_csv(limited, rows.ljust(1000, "\n"))
     refused = await import_csv(limited, rows.ljust(1001, "\n"))
 
-    assert (taken.status_code, taken.json()["created"]) == (200, 1)
+    assert (accepted.status_code, accepted.json()["created"]) == (200, 1)
     assert verdict(refused) == (413, "store-file-too-large")
 
 
-async def test_a_hundred_thousand_rows_are_taken_and_found_again(idle_service: Service) -> None:
+async def test_a_hundred_thousand_rows_are_imported(idle_service: Service) -> None:
     rows = HEADER + "".join(f"{n % 100},STORE {n},S{n:08}\n" for n in range(100_000))
 
     report = (await import_csv(idle_service, rows)).json()

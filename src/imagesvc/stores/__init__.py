@@ -2,8 +2,8 @@
 
 router.py    the routes
 service.py   put, get, list, import
-csv_file.py  reads the CSV file as it streams in
-queries.py   statements (ORM)
+csv_file.py  parses the CSV file as it streams in
+queries.py   statements: asyncpg for writes, the ORM for reads
 models.py    table: stores
 schemas.py   request and response bodies
 errors.py    failures of these routes

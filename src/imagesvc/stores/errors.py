@@ -1,4 +1,4 @@
-"""What can be wrong with a store or a file of them."""
+"""Errors of the store routes."""
 
 from imagesvc.errors import ImagesvcError, Invalid, NotFound
 
@@ -12,12 +12,12 @@ class NotCsv(ImagesvcError):
 
 
 class NotAStoreFile(Invalid):
-    """Its first line names the columns: `AreaCode,StoreName,StoreID`, and `TimeZone` if there are any."""
+    """The first line names the columns: `AreaCode,StoreName,StoreID`, and optionally `TimeZone`."""
 
-    slug, title = "not-a-store-file", "The CSV has not the columns of stores"
+    slug, title = "not-a-store-file", "The CSV file does not have the columns of stores"
 
 
 class StoreFileTooLarge(ImagesvcError):
-    """What came before the limit was taken. Sending it again in parts does no harm."""
+    """The rows before the limit are imported. Importing them again, in smaller files, does no harm."""
 
     status, slug, title = 413, "store-file-too-large", "The file of stores is too large"

@@ -9,7 +9,7 @@ from imagesvc.db import Base
 
 
 class Store(Base):
-    """A shop. ``time_zone`` is an IANA name; without one, days are those of UTC and camera clocks stay unplaced."""
+    """A shop. ``time_zone`` is an IANA name. Without one, days are in UTC and capture times get no offset."""
 
     __tablename__ = "stores"
     __table_args__ = (Index(None, "area", "id"),)

@@ -1,5 +1,10 @@
-"""Statements about stores."""
+"""Statements about stores.
 
+asyncpg (SQL text, frozen row classes) for writes: an import saves thousands of rows with one statement. The ORM for
+reads.
+"""
+
+import dataclasses
 from collections.abc import Sequence
 
 from sqlalchemy import select
@@ -15,7 +20,7 @@ PUT_STORE = """
 """
 
 SAVE_STORES = """
-    -- $1 ids, $2 names, $3 areas, $4 time zones, $5 whether those are told; what is the same already is not written
+    -- $1 ids, $2 names, $3 areas, $4 time zones, $5 whether the file has time zones. Unchanged rows are not written.
     WITH saved AS (
         INSERT INTO stores AS s (id, name, area, time_zone)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
@@ -29,7 +34,18 @@ SAVE_STORES = """
 """
 
 IS_TIME_ZONE = "SELECT now() AT TIME ZONE $1::text"
-"""Raises unless the database knows it."""
+"""Raises InvalidParameterValueError when the database does not know the time zone."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SavedStore:
+    is_new: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SavedStores:
+    created: int
+    updated: int
 
 
 async def store(session: AsyncSession, store_id: str) -> Store | None:
@@ -37,7 +53,7 @@ async def store(session: AsyncSession, store_id: str) -> Store | None:
 
 
 async def page_of_stores(session: AsyncSession, *, area: str | None, after: str | None, limit: int) -> Sequence[Store]:
-    """By their ids."""
+    """In the order of the ids."""
     query = select(Store).order_by(Store.id).limit(limit)
     if area is not None:
         query = query.where(Store.area == area)

@@ -1,4 +1,4 @@
-"""Routes: the store master."""
+"""Routes of the store master."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -29,7 +29,7 @@ StoreId = Annotated[Text, Path(description="the store's id")]
     openapi_extra=CSV_BODY,
 )
 async def import_stores(request: Request, caller: CurrentCaller, stores: StoresPart) -> Imported:
-    """Add and change many stores. Bad rows are told by their line and do not stop the others. Admins only."""
+    """Add and change many stores. Invalid rows are reported by line and do not affect the others. Admins only."""
     caller.require("admin")
     kind = request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
     if kind != "text/csv":
@@ -43,14 +43,14 @@ async def import_stores(request: Request, caller: CurrentCaller, stores: StoresP
     status_code=201,
     responses={
         201: {"description": "The store is new."},
-        200: {"model": StoreOut, "description": "It was known, and is as told now."},
+        200: {"model": StoreOut, "description": "The store existed and is replaced."},
         **problems(Forbidden),
     },
 )
 async def put_store(
     request: Request, response: Response, store_id: StoreId, body: NewStore, caller: CurrentCaller, stores: StoresPart
 ) -> StoreOut:
-    """Add a store, or replace what is known of it. Admins only."""
+    """Add or replace a store. Admins only."""
     store, is_new = await stores.put(caller, store_id, body)
     response.status_code = 201 if is_new else 200
     return StoreOut.of(store)
@@ -58,7 +58,7 @@ async def put_store(
 
 @router.get("/{store_id}", responses=problems(Forbidden, StoreNotFound))
 async def get_store(request: Request, store_id: StoreId, caller: CurrentCaller, stores: StoresPart) -> StoreOut:
-    """One store."""
+    """A store."""
     return StoreOut.of(await stores.get(caller, store_id))
 
 
@@ -67,9 +67,9 @@ async def list_stores(
     caller: CurrentCaller,
     stores: StoresPart,
     paging: PagingPart,
-    area: Annotated[Text | None, Query(description="only those of this area")] = None,
+    area: Annotated[Text | None, Query(description="only stores of this area")] = None,
 ) -> Page[StoreOut]:
-    """All stores, by their ids."""
+    """All stores, in the order of their ids."""
 
     async def rows(last: str | None, limit: int) -> Sequence[Store]:
         return await stores.page(caller, area=area, after=last, limit=limit)

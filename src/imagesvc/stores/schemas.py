@@ -1,28 +1,28 @@
-"""What goes in and out of the store routes."""
+"""Request and response bodies of the store routes."""
 
 import datetime as dt
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from imagesvc.stores.models import Store
 
 MAX_CHARS = 200
-"""As long as the `store_id` and `store_name` of an upload."""
+"""The same limit as for `store_id` and `store_name` of an upload."""
 Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_CHARS, pattern=r"^[^\x00]*$")
 ]
-EXAMPLE: dict[str, Any] = {"store_name": "B P STORE", "area": "7100015", "time_zone": "Asia/Kolkata"}
+EXAMPLE: dict[str, JsonValue] = {"store_name": "B P STORE", "area": "7100015", "time_zone": "Asia/Kolkata"}
 
 
 class NewStore(BaseModel):
-    """All that is known of a store; what is left out is forgotten."""
+    """A store. It replaces an existing one as a whole: an omitted `time_zone` is removed."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
     store_name: Text
     area: Text
-    time_zone: Text | None = Field(None, description="an IANA name; whose days visits are counted by")
+    time_zone: Text | None = Field(None, description="an IANA name; visits are counted by its days")
 
 
 class StoreOut(BaseModel):
@@ -48,14 +48,14 @@ class StoreOut(BaseModel):
 
 
 class BadLine(BaseModel):
-    """``line`` counts from 1, the line with the columns' names included."""
+    """``line`` counts from 1, including the line with the names of the columns."""
 
     line: int
     detail: str
 
 
 class Imported(BaseModel):
-    """`rows` were read; `errors` has the first 1000 of those that were `rejected`."""
+    """Numbers of rows. `errors` describes the first 1000 `rejected` rows."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -66,7 +66,7 @@ class Imported(BaseModel):
                     "updated": 1,
                     "unchanged": 0,
                     "rejected": 1,
-                    "errors": [{"line": 4, "detail": "3 columns are needed, there are 1."}],
+                    "errors": [{"line": 4, "detail": "The row must have 3 columns, but has 1."}],
                 }
             ]
         }
@@ -80,10 +80,10 @@ class Imported(BaseModel):
     errors: list[BadLine] = []
 
 
-CSV_BODY: dict[str, Any] = {
+CSV_BODY: dict[str, JsonValue] = {
     "requestBody": {
         "required": True,
-        "description": "UTF-8, as RFC 4180 has it. The columns may come in any order; `TimeZone` may be left out.",
+        "description": "UTF-8, in the format of RFC 4180. The columns may be in any order; `TimeZone` is optional.",
         "content": {
             "text/csv": {
                 "schema": {"type": "string"},
