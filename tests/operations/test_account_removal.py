@@ -1,4 +1,4 @@
-"""Deleting an account: it is gone for everybody at once, and nothing of it is left once the worker has been."""
+"""Deleting an account ends access to it at once; a worker then removes all of its data."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,13 +33,13 @@ async def delete(people: People, person: Person) -> httpx.Response:
     return await people.service.owner.delete(f"/v1/users/{person.id}")
 
 
-async def no_task_is_left(service: Service) -> bool:
-    left = await sql(service, "SELECT state, last_error FROM tasks WHERE kind = 'remove_account'")
-    assert [task for task in left if task["state"] == "dead"] == []
-    return left == []
+async def is_removed(service: Service) -> bool:
+    tasks = await sql(service, "SELECT state, last_error FROM tasks WHERE kind = 'remove_account'")
+    assert [task for task in tasks if task["state"] == "dead"] == []
+    return tasks == []
 
 
-async def test_all_that_an_account_had_is_gone_from_database_and_bucket(people: People) -> None:
+async def test_all_data_of_an_account_is_removed_from_database_and_bucket(people: People) -> None:
     service, ann = people.service, await people.new("ann")
     results = await send(ann, *(jpeg(seed=seed, size=(64, 48)) for seed in range(3)))
     await ann.client.get(f"{results[-1]['url']}?wait=30")
@@ -51,7 +51,7 @@ async def test_all_that_an_account_had_is_gone_from_database_and_bucket(people: 
     answer = await delete(people, ann)
 
     assert answer.status_code == 204
-    await until(lambda: no_task_is_left(service))
+    await until(lambda: is_removed(service))
     assert (await service.owner.get("/v1/stats")).json()["totals"]["images"] == 0
     assert await sql(service, "SELECT account FROM users") == [{"account": "admin"}]
     assert await sql(service, "SELECT 1 FROM links") == await sql(service, "SELECT 1 FROM shares") == []
@@ -59,7 +59,7 @@ async def test_all_that_an_account_had_is_gone_from_database_and_bucket(people: 
     assert await traces(service) == NOTHING
 
 
-async def test_it_is_gone_for_everybody_at_once_whenever_a_worker_comes(people: People) -> None:
+async def test_access_ends_at_once_even_when_no_worker_runs(people: People) -> None:
     service, ann, bob = people.service, await people.new("ann"), await people.new("bob")
     image = (await send(ann, PICTURE, visibility="public"))[0]
     await ann.client.get(f"{image['url']}?wait=30")
@@ -84,7 +84,7 @@ async def test_it_is_gone_for_everybody_at_once_whenever_a_worker_comes(people: 
     assert (await delete(people, ann)).status_code == 404
 
 
-async def test_the_name_is_free_again_at_once(idle_people: People) -> None:
+async def test_the_account_name_can_be_used_again_at_once(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     await send(ann, PICTURE)
     await delete(idle_people, ann)
@@ -95,19 +95,19 @@ async def test_the_name_is_free_again_at_once(idle_people: People) -> None:
     assert (await send(another, PICTURE))[0]["status"] == "created"
 
 
-async def test_the_same_content_of_others_stays(people: People) -> None:
+async def test_the_same_content_of_another_account_stays(people: People) -> None:
     service, ann, bob = people.service, await people.new("ann"), await people.new("bob")
     await send(ann, PICTURE)
-    theirs = (await send(bob, PICTURE))[0]
+    of_bob = (await send(bob, PICTURE))[0]
 
     await delete(people, ann)
 
-    await until(lambda: no_task_is_left(service))
-    assert (await bob.client.get(f"{theirs['url']}/original")).content == PICTURE
+    await until(lambda: is_removed(service))
+    assert (await bob.client.get(f"{of_bob['url']}/original")).content == PICTURE
     assert (await service.owner.get("/v1/stats")).json()["totals"]["images"] == 1
 
 
-async def test_more_images_than_one_transaction_takes_are_all_removed(people: People) -> None:
+async def test_more_images_than_fit_in_one_transaction_are_all_removed(people: People) -> None:
     service, ann = people.service, await people.new("ann")
     await service.stop_worker()
     await send(ann, *(png(seed=seed, size=(8, 8)) for seed in range(MAX_IMAGES + 5)))
@@ -115,11 +115,11 @@ async def test_more_images_than_one_transaction_takes_are_all_removed(people: Pe
     service.start_worker()
     await delete(people, ann)
 
-    await until(lambda: no_task_is_left(service))
+    await until(lambda: is_removed(service))
     assert await sql(service, "SELECT 1 FROM images") == []
 
 
-async def test_two_workers_that_do_it_at_once_leave_one_result(idle_people: People) -> None:
+async def test_concurrent_removals_by_several_workers_leave_one_result(idle_people: People) -> None:
     service, ann = idle_people.service, await idle_people.new("ann")
     await send(ann, *(png(seed=seed, size=(8, 8)) for seed in range(20)))
     await delete(idle_people, ann)
@@ -133,7 +133,7 @@ async def test_two_workers_that_do_it_at_once_leave_one_result(idle_people: Peop
     assert await sql(service, "SELECT account FROM users") == [{"account": "admin"}]
 
 
-async def test_a_worker_that_dies_half_way_leaves_the_rest_to_the_next(idle_people: People) -> None:
+async def test_the_removal_of_a_killed_worker_is_continued_by_another(idle_people: People) -> None:
     service, ann = idle_people.service, await idle_people.new("ann")
     await send(ann, *(png(seed=seed, size=(8, 8)) for seed in range(5)))
     await delete(idle_people, ann)
@@ -150,7 +150,7 @@ async def test_a_worker_that_dies_half_way_leaves_the_rest_to_the_next(idle_peop
     assert await sql(service, "SELECT account FROM users") == [{"account": "admin"}]
 
 
-async def test_a_file_that_was_under_way_finds_its_owner_gone_and_leaves_nothing(people: People) -> None:
+async def test_an_upload_that_ends_after_the_removal_fails_and_leaves_no_data(people: People) -> None:
     service, ann = people.service, await people.new("ann")
     head = (b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + PICTURE)[:-50]
     rest = PICTURE[-50:] + b"\r\n--b--\r\n"
@@ -164,7 +164,7 @@ async def test_a_file_that_was_under_way_finds_its_owner_gone_and_leaves_nothing
         )
         await connection.send(head)
         await delete(people, ann)
-        await until(lambda: no_task_is_left(service))
+        await until(lambda: is_removed(service))
         await connection.send(rest)
 
         answer = await connection.answer()
@@ -174,7 +174,7 @@ async def test_a_file_that_was_under_way_finds_its_owner_gone_and_leaves_nothing
     assert await traces(service) == NOTHING
 
 
-async def test_an_unfinished_resumable_upload_is_ended_and_its_parts_are_freed(people: People) -> None:
+async def test_an_unfinished_resumable_upload_is_aborted_and_its_parts_deleted(people: People) -> None:
     service, ann = people.service, await people.new("ann")
     tus = {"Tus-Resumable": "1.0.0"}
     begun = await ann.client.post("/v1/tus", headers=tus | {"Upload-Length": "100000"})
@@ -185,7 +185,7 @@ async def test_an_unfinished_resumable_upload_is_ended_and_its_parts_are_freed(p
 
     await delete(people, ann)
 
-    await until(lambda: no_task_is_left(service))
+    await until(lambda: is_removed(service))
     assert await sql(service, "SELECT account FROM users") == [{"account": "admin"}]
     assert await sql(service, "SELECT 1 FROM resumable_uploads") == []
     await pass_time(service)
@@ -199,10 +199,10 @@ OWNED = """
     UNION SELECT table_name FROM information_schema.columns
     WHERE table_schema = 'public' AND column_name = 'owner_id' AND table_name <> 'stats_all'
 """
-"""Tables whose rows name an account, or something that belongs to one."""
+"""Tables whose rows refer to an account, or to something that belongs to one."""
 
 
-async def test_every_table_that_names_an_account_is_registered_for_removal(idle_people: People) -> None:
+async def test_every_table_that_refers_to_accounts_is_registered_for_removal(idle_people: People) -> None:
     owned = {row["name"] for row in await sql(idle_people.service, OWNED)}
 
     registered = {table for data in ACCOUNT_DATA for table in data.tables}
@@ -211,7 +211,7 @@ async def test_every_table_that_names_an_account_is_registered_for_removal(idle_
     assert registered - owned == {"tasks"}
 
 
-async def test_removal_leaves_no_row_in_any_table_that_names_the_account(
+async def test_removal_leaves_no_row_in_any_table_that_refers_to_the_account(
     settings_with: Callable[..., Settings], sandbox: Sandbox
 ) -> None:
     settings = settings_with(fetch_allow="127.0.0.1/32")
@@ -229,7 +229,7 @@ async def require_all_removed(people: People, ann: Person) -> None:
 
     await delete(people, ann)
 
-    await until(lambda: no_task_is_left(service))
+    await until(lambda: is_removed(service))
     left = [
         table for table in tables if await sql(service, f"SELECT 1 FROM {table} WHERE {table}::text LIKE '%{ann.id}%'")
     ]
@@ -241,7 +241,7 @@ async def require_all_removed(people: People, ann: Person) -> None:
 
 
 async def fill_every_table(service: Service, person: Person) -> None:
-    """One row at least in every table that names an account."""
+    """Insert at least one row into every table that refers to accounts."""
     client, anyone = person.client, service.anyone
     image = (await send(person, PICTURE))[0]
     await client.get(f"{image['url']}?wait=30")

@@ -1,4 +1,4 @@
-"""The audit of tables and bucket: finds what is wrong, nothing else, while uploads run; puts it right when told to."""
+"""The audit of tables and bucket: it reports all differences and no others while uploads run, and repairs them."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def keys_of(service: Service, what: str) -> list[str]:
     return [row["key"] for row in await sql(service, f"SELECT key FROM {what}")]
 
 
-async def test_twenty_of_each_are_found_and_none_is_false_while_uploads_run(idle_service: Service) -> None:
+async def test_all_differences_and_no_others_are_found_while_uploads_run(idle_service: Service) -> None:
     service, storage = idle_service, idle_service.background.servers.storage
     for seed in range(45):
         await send(service, seed)
@@ -57,10 +57,10 @@ async def test_twenty_of_each_are_found_and_none_is_false_while_uploads_run(idle
         assert size is not None
         await put(service, key, bytes(size))
     for key in stray:
-        await put(service, key, b"nobody's")
+        await put(service, key, b"stray")
     running, rounds = True, 0
 
-    async def go_on_uploading(first: int) -> None:
+    async def keep_uploading(first: int) -> None:
         nonlocal rounds
         for seed in range(first, first + 1000):
             if not running:
@@ -71,24 +71,27 @@ async def test_twenty_of_each_are_found_and_none_is_false_while_uploads_run(idle
                 await service.background.reaper.reap()
             rounds += 1
 
-    uploading = [asyncio.create_task(go_on_uploading(first)) for first in (1000, 2000)]
+    uploading = [asyncio.create_task(keep_uploading(first)) for first in (1000, 2000)]
     found = await audit(service)
     during = rounds
     running = False
     await asyncio.gather(*uploading)
 
-    by_kind = {kind: {one.key for one in found if one.kind == kind} for kind in ("missing", "corrupt", "unaccounted")}
+    by_kind = {
+        kind: {finding.key for finding in found if finding.kind == kind}
+        for kind in ("missing", "corrupt", "unaccounted")
+    }
     assert len(found) == 60
     assert by_kind == {"missing": missing, "corrupt": corrupt, "unaccounted": stray}
     assert during > 0
-    assert not any(one.is_fixed for one in found)
+    assert not any(finding.is_fixed for finding in found)
 
 
-async def test_what_is_fixed_is_healed_reaped_or_made_again(service: Service) -> None:
+async def test_a_fixing_audit_repairs_every_kind_of_difference(service: Service) -> None:
     servers, storage = service.background.servers, service.background.servers.storage
     sent = [await send(service, seed) for seed in range(4)]
-    for one in sent:
-        await service.image_of(one)
+    for image in sent:
+        await service.image_of(image)
     blobs = await sql(service, "SELECT b.id, b.key FROM blobs b JOIN images i ON i.blob_id = b.id ORDER BY i.id")
     renditions = await sql(service, "SELECT key, preset FROM renditions WHERE blob_id = :b", b=blobs[2]["id"])
     await storage.delete(blobs[0]["key"])
@@ -98,12 +101,12 @@ async def test_what_is_fixed_is_healed_reaped_or_made_again(service: Service) ->
     of_lost = await sql(service, "SELECT key FROM renditions WHERE blob_id = :b LIMIT 1", b=blobs[0]["id"])
     await storage.delete(of_lost[0]["key"])
     stray = new_key("r")
-    await put(service, stray, b"nobody's")
+    await put(service, stray, b"stray")
 
     found = await audit(service, fix=True)
-    gone = [await service.owner.get(f"/v1/images/{one['image_id']}/original") for one in sent[:2]]
+    gone = [await service.owner.get(f"/v1/images/{image['image_id']}/original") for image in sent[:2]]
     healed = [await send(service, seed) for seed in range(2)]
-    again = [await service.owner.get(f"/v1/images/{one['image_id']}/original") for one in healed]
+    again = [await service.owner.get(f"/v1/images/{image['image_id']}/original") for image in healed]
 
     async def is_quiet() -> bool:
         return await sql(service, "SELECT * FROM tasks") == []
@@ -113,22 +116,22 @@ async def test_what_is_fixed_is_healed_reaped_or_made_again(service: Service) ->
     await service.background.reaper.reap()
     after = await audit(service)
 
-    assert Counter(one.kind for one in found) == {"missing": 3, "corrupt": 2, "unaccounted": 1}
-    assert all(one.is_fixed for one in found)
+    assert Counter(finding.kind for finding in found) == {"missing": 3, "corrupt": 2, "unaccounted": 1}
+    assert all(finding.is_fixed for finding in found)
     assert [answer.status_code for answer in gone] == [503, 503]
     assert [answer.content for answer in again] == [jpeg(seed=seed, size=(40, 30)) for seed in range(2)]
-    # nothing can be made from an original that is not there
+    # no rendition can be made from a missing original
     assert len(await keys_of(service, "renditions")) == 11
     assert not {renditions[0]["key"], renditions[1]["key"]} & set(await keys_of(service, "renditions"))
     assert after == []
     assert await stored_keys(servers) == await owned_keys(servers)
 
 
-async def test_a_running_uploads_keys_are_left_alone(idle_service: Service) -> None:
+async def test_the_keys_of_running_uploads_are_no_findings(idle_service: Service) -> None:
     service = idle_service
     held, tail = new_key("o"), new_key("t")
-    await put(service, held, b"on its way in")
-    await put(service, tail, b"a piece")
+    await put(service, held, b"incoming")
+    await put(service, tail, b"tail")
     await sql(service, "INSERT INTO loose_objects (key, state, not_before) VALUES (:k, 'held', now())", k=held)
     await sql(
         service,
@@ -141,7 +144,7 @@ async def test_a_running_uploads_keys_are_left_alone(idle_service: Service) -> N
     assert await stored_keys(service.background.servers) == {held, tail}
 
 
-async def test_an_object_that_came_back_is_believed_again(idle_service: Service) -> None:
+async def test_a_lost_object_that_exists_again_is_marked_as_present(idle_service: Service) -> None:
     service, storage = idle_service, idle_service.background.servers.storage
     sent = await send(service, 1)
     (key,) = await keys_of(service, "blobs")
@@ -152,12 +155,12 @@ async def test_an_object_that_came_back_is_believed_again(idle_service: Service)
 
     back = await audit(service, fix=True)
 
-    assert [one.kind for one in (*lost, *back)] == ["missing", "back"]
+    assert [finding.kind for finding in (*lost, *back)] == ["missing", "back"]
     assert still == []
     assert (await service.owner.get(f"/v1/images/{sent['image_id']}/original")).status_code == 200
 
 
-async def test_without_a_sample_only_presence_and_sizes_are_looked_at(idle_service: Service) -> None:
+async def test_a_sample_of_zero_checks_only_existence_and_size(idle_service: Service) -> None:
     service = idle_service
     await send(service, 1)
     await send(service, 2)
@@ -169,14 +172,14 @@ async def test_without_a_sample_only_presence_and_sizes_are_looked_at(idle_servi
 
     found = await audit(service, sample_percent=0)
 
-    assert [(one.kind, one.key) for one in found] == [("corrupt", other)]
+    assert [(finding.kind, finding.key) for finding in found] == [("corrupt", other)]
 
 
-async def test_an_audit_that_was_cut_off_goes_on_where_it_was(idle_service: Service) -> None:
+async def test_an_interrupted_audit_resumes_where_it_stopped(idle_service: Service) -> None:
     service, servers = idle_service, idle_service.background.servers
     stray = new_key("r")
     for key in (new_key("o"), stray):
-        await put(service, key, b"nobody's")
+        await put(service, key, b"stray")
     auditor = Auditor(servers.database, servers.storage, fix=False)
     async for step in auditor.run(await auditor.start()):
         if step.findings:
@@ -191,14 +194,14 @@ async def test_an_audit_that_was_cut_off_goes_on_where_it_was(idle_service: Serv
     code, printed = await command("--resume")
     nothing_left, _ = await command("--resume")
 
-    assert [one.kind for one in step.findings] == ["unaccounted"]
+    assert [finding.kind for finding in step.findings] == ["unaccounted"]
     assert (code, [json.loads(line)["key"] for line in printed.splitlines()]) == (1, [stray])
     assert nothing_left == 1
     assert (await command("--fix"))[0] == 0
     assert await sql(service, "SELECT count(*) AS n FROM loose_objects WHERE state = 'reaping'") == [{"n": 2}]
 
 
-async def test_no_column_with_keys_of_objects_is_forgotten(idle_service: Service) -> None:
+async def test_the_audit_knows_every_column_with_object_keys(idle_service: Service) -> None:
     columns = await sql(
         idle_service,
         "SELECT table_name, column_name FROM information_schema.columns"
@@ -215,7 +218,7 @@ async def test_a_paused_reaper_deletes_nothing(settings_with: Callable[..., Sett
         image = (await service.image_of(await send(service, 1)))["id"]
         before = await stored_keys(service.background.servers)
         await service.owner.delete(f"/v1/images/{image}")
-        # what is done after the reaper would have had its turn many times
+        # by the time this is processed, the reaper would have run many times
         await service.image_of(await send(service, 2))
 
         assert before < await stored_keys(service.background.servers)

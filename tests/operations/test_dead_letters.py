@@ -1,4 +1,4 @@
-"""Dead letters: seen, tried again, dropped; over HTTP and on the command line."""
+"""Dead letters are listed, retried and dropped, over HTTP and on the command line."""
 
 import asyncio
 import json
@@ -25,8 +25,8 @@ async def send(service: Service, *, seed: int = 1) -> dict[str, Any]:
     return result
 
 
-async def kill(service: Service, *, reason: str = "decoder-timeout") -> None:
-    """What the last attempt of every task leaves."""
+async def make_dead(service: Service, *, reason: str = "decoder-timeout") -> None:
+    """Set tasks, blobs and images to the states after the last attempt of every task."""
     await sql(service, "UPDATE tasks SET state = 'dead', attempts = 5, died_at = now(), last_error = :r", r=reason)
     for table in ("blobs", "images"):
         await sql(service, f'UPDATE {table} SET state = \'failed\', problem = \'{{"type": "x", "title": "x"}}\'')
@@ -46,7 +46,7 @@ async def images_of(service: Service) -> list[str]:
 async def test_a_retried_task_that_succeeds_leaves_a_ready_image_and_no_dead_letter(idle_service: Service) -> None:
     service = idle_service
     sent = await send(service)
-    await kill(service)
+    await make_dead(service)
     (letter,) = await dead_letters(service)
     seen = (await service.owner.get(f"/v1/images/{sent['image_id']}")).json()
 
@@ -65,14 +65,14 @@ async def test_a_retried_task_that_succeeds_leaves_a_ready_image_and_no_dead_let
     assert await sql(service, "SELECT * FROM tasks") == []
 
 
-async def test_a_retry_takes_the_same_picture_of_other_owners_along(idle_service: Service) -> None:
+async def test_a_retry_also_processes_the_same_picture_of_other_owners(idle_service: Service) -> None:
     service = idle_service
     async with People(service) as people:
         ann = await people.new("ann")
         await send(service)
         await ann.client.post("/v1/images", files=[("file", ("1.jpg", jpeg(seed=1, size=(64, 48))))])
-        await kill(service)
-        # the second owner's task found the blob failed and was done with that
+        await make_dead(service)
+        # the second owner's task has ended because the blob had failed
         await sql(service, "DELETE FROM tasks WHERE image_id IN (SELECT id FROM images WHERE owner_id = :a)", a=ann.id)
         (letter,) = await dead_letters(service)
 
@@ -80,10 +80,10 @@ async def test_a_retry_takes_the_same_picture_of_other_owners_along(idle_service
         service.start_worker()
         mine = (await service.owner.get(f"/v1/images/{letter['image_id']}", params={"wait": 30})).json()
 
-        async def is_over() -> bool:
+        async def is_done() -> bool:
             return await sql(service, "SELECT * FROM tasks") == []
 
-        await until(is_over)
+        await until(is_done)
 
     assert mine["state"] == "ready"
     assert await images_of(service) == ["ready", "ready"]
@@ -93,9 +93,9 @@ async def test_dead_letters_are_retried_by_filter_a_bounded_number_at_a_time(idl
     service = idle_service
     for seed in range(4):
         await send(service, seed=seed)
-    await kill(service)
+    await make_dead(service)
     letters = sorted(letter["id"] for letter in await dead_letters(service))
-    await sql(service, "UPDATE tasks SET last_error = 'out-of-luck' WHERE id = :id", id=letters[0])
+    await sql(service, "UPDATE tasks SET last_error = 'other-error' WHERE id = :id", id=letters[0])
     wanted = {"kind": "process_image", "last_error": "decoder-timeout", "limit": 2}
 
     first = (await service.owner.post(f"{TASKS}/retry", json=wanted)).json()
@@ -112,7 +112,7 @@ async def test_dead_letters_are_retried_by_filter_a_bounded_number_at_a_time(idl
     assert await images_of(service) == ["pending"] * 4
 
 
-async def test_tasks_are_listed_by_state_and_kind_page_by_page(idle_service: Service) -> None:
+async def test_tasks_are_listed_in_pages_by_state_and_kind(idle_service: Service) -> None:
     service = idle_service
     for seed in range(3):
         await send(service, seed=seed)
@@ -132,9 +132,7 @@ async def test_tasks_are_listed_by_state_and_kind_page_by_page(idle_service: Ser
 
 
 @pytest.mark.parametrize("deletes_image_first", [False, True])
-async def test_a_dropped_dead_letter_ends_its_reference_to_the_blob(
-    idle_service: Service, deletes_image_first: bool
-) -> None:
+async def test_dropping_a_dead_letter_releases_its_blob(idle_service: Service, deletes_image_first: bool) -> None:
     service, servers = idle_service, idle_service.background.servers
     sent = await send(service)
     await sql(
@@ -196,7 +194,7 @@ async def test_the_command_line_lists_retries_and_drops(idle_service: Service) -
     service = idle_service
     for seed in range(3):
         await send(service, seed=seed)
-    await kill(service)
+    await make_dead(service)
 
     async def tasks(*arguments: str) -> tuple[int, str]:
         result = await asyncio.to_thread(

@@ -1,4 +1,4 @@
-"""A secret key is changed without taking anything from anybody: the new one in front, the old one out later."""
+"""Rotating the secret key: the new key is added in front, and the old one is removed later."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +12,9 @@ from tests.support.service import running_api
 OLD, NEW = "old:0123456789abcdef0123456789abcdef", "new:fedcba9876543210fedcba9876543210"
 
 
-async def test_links_outlive_the_rotation_of_the_key_that_signed_them(settings_with: Callable[..., Settings]) -> None:
+async def test_links_remain_valid_while_their_signing_key_is_configured(settings_with: Callable[..., Settings]) -> None:
     async def ask(keys: str, *tokens: str, link_id: str | None = None) -> tuple[dict[str, Any], list[int]]:
-        """A link (a new one without an id) as an API with these keys gives it out, and what it says to tokens."""
+        """A link (a new one without ``link_id``) from an API with these keys, and its status for each token."""
         settings = settings_with(secret_keys=keys)
         assert settings.admin_token is not None
         owner = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}

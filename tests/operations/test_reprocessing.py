@@ -1,4 +1,4 @@
-"""Processing again what is there: exact, bounded, beside uploads and deletions, and safe to do twice."""
+"""Reprocessing of stored images: exact, bounded, concurrent with uploads and deletions, and repeatable."""
 
 import asyncio
 from typing import Any
@@ -23,11 +23,11 @@ async def send(service: Service, data: bytes) -> dict[str, Any]:
     return result
 
 
-async def wait_for(service: Service, walk_id: UUID) -> Progress:
+async def wait_for(service: Service, run_id: UUID) -> Progress:
     found: list[Progress] = []
 
     async def is_done() -> bool:
-        progress = await service.background.reprocessings.progress(walk_id)
+        progress = await service.background.reprocessings.progress(run_id)
         assert progress is not None
         found.append(progress)
         return progress.state == "done"
@@ -45,7 +45,7 @@ async def cameras(service: Service) -> dict[str, int]:
     return {camera["model"]: camera["count"] for camera in found["cameras"]} | {"": found["cameras_unknown"]}
 
 
-async def test_each_part_is_made_anew_and_the_others_stay(service: Service) -> None:
+async def test_reprocessing_one_part_leaves_the_others_unchanged(service: Service) -> None:
     servers = service.background.servers
     sent = await send(service, jpeg(seed=1, size=(400, 300), exif=exif(model="Acme Cam 9")))
     other = await send(service, png(seed=2, size=(64, 48)))
@@ -73,32 +73,32 @@ async def test_each_part_is_made_anew_and_the_others_stay(service: Service) -> N
     assert (after_metadata["captured"], after_metadata["exposure"]) == (image["captured"], image["exposure"])
     assert after_metadata["score"] is None
     assert counted[0] == {"Acme Cam 9": 1, "": 1}
-    assert {one["media_type"]: one["count"] for one in counted[1]} == {"image/jpeg": 1, "image/png": 1}
+    assert {item["media_type"]: item["count"] for item in counted[1]} == {"image/jpeg": 1, "image/png": 1}
     assert untouched == old
     assert (score.done, none.total, none.done) == (2, 0, 0)
     assert after_score["score"] == image["score"]
-    assert [one["preset"] for one in after_all["renditions"]] == ["thumb", "medium", "large"]
+    assert [item["preset"] for item in after_all["renditions"]] == ["thumb", "medium", "large"]
     assert thumb.status_code == 200
     assert len(await stored_keys(servers) & old) == 2 + 3
     assert await stored_keys(servers) == await owned_keys(servers)
 
 
-async def test_it_runs_beside_uploads_and_deletions_and_twice_at_once(service: Service) -> None:
-    servers, walks = service.background.servers, service.background.reprocessings
+async def test_concurrent_runs_uploads_and_deletions_leave_a_consistent_state(service: Service) -> None:
+    servers, runs = service.background.servers, service.background.reprocessings
     sent = [
         await send(service, jpeg(seed=seed, size=(80, 60), exif=exif(model=f"Cam {seed % 3}"))) for seed in range(6)
     ]
-    for one in sent:
-        await service.image_of(one)
-    first, same = await asyncio.gather(*(walks.start(DERIVED_PARTS, BlobFilter()) for _ in range(2)))
-    other = await walks.start(["metadata", "score"], BlobFilter())
+    for image in sent:
+        await service.image_of(image)
+    first, same = await asyncio.gather(*(runs.start(DERIVED_PARTS, BlobFilter()) for _ in range(2)))
+    other = await runs.start(["metadata", "score"], BlobFilter())
 
     async def delete_and_upload(seed: int) -> None:
         await service.owner.delete(f"/v1/images/{sent[seed]['image_id']}")
         await send(service, jpeg(seed=100 + seed, size=(80, 60), exif=exif(model="Cam 9")))
 
     await asyncio.gather(*(delete_and_upload(seed) for seed in range(0, 6, 3)))
-    ended = [await wait_for(service, walk) for walk in (first, other)]
+    ended = [await wait_for(service, run) for run in (first, other)]
 
     async def is_quiet() -> bool:
         return await sql(service, "SELECT * FROM tasks") == []
@@ -108,43 +108,43 @@ async def test_it_runs_beside_uploads_and_deletions_and_twice_at_once(service: S
     await service.background.reaper.reap()
 
     assert first == same != other
-    assert [one.failed for one in ended] == [0, 0]
+    assert [run.failed for run in ended] == [0, 0]
     assert await cameras(service) == {"Cam 1": 2, "Cam 2": 2, "Cam 9": 2, "": 0}
     states = await sql(service, "SELECT state, count(*) AS n FROM images GROUP BY state")
     assert states == [{"state": "ready", "n": 6}]
     assert await stored_keys(servers) == await owned_keys(servers)
 
 
-async def test_only_a_bounded_number_of_tasks_waits_and_any_worker_goes_on(idle_service: Service) -> None:
-    service, walks = idle_service, idle_service.background.reprocessings
+async def test_few_tasks_are_queued_at_a_time_and_any_worker_continues_a_run(idle_service: Service) -> None:
+    service, runs = idle_service, idle_service.background.reprocessings
     for seed in range(40):
         await send(service, jpeg(seed=seed, size=(32, 24)))
     await sql(service, "DELETE FROM tasks")
     await sql(service, "UPDATE blobs SET state = 'ready'")
-    walk_id = await walks.start(["metadata"], BlobFilter())
+    run_id = await runs.start(["metadata"], BlobFilter())
 
     async def waiting() -> int:
         return int((await sql(service, "SELECT count(*) AS n FROM tasks"))[0]["n"])
 
-    made = [await walks.plan(), await walks.plan()]
+    made = [await runs.plan(), await runs.plan()]
     at_first = await waiting()
     await sql(service, "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks ORDER BY id LIMIT 10)")
-    made.append(await walks.plan())
-    steps = await asyncio.gather(*(walks.plan() for _ in range(4)))
-    found = await walks.progress(walk_id)
-    assert await walks.stop(walk_id)
+    made.append(await runs.plan())
+    steps = await asyncio.gather(*(runs.plan() for _ in range(4)))
+    found = await runs.progress(run_id)
+    assert await runs.stop(run_id)
     await sql(service, "DELETE FROM tasks")
-    stopped = await walks.plan()
+    stopped = await runs.plan()
 
     assert made == [16, 0, 10]
     assert at_first == 16
     assert sum(steps) == 0
     assert found is not None
     assert (found.total, found.done, found.failed, found.state) == (40, 10, 0, "running")
-    assert (stopped, await walks.stop(walk_id)) == (0, False)
+    assert (stopped, await runs.stop(run_id)) == (0, False)
 
 
-async def test_what_has_failed_is_processed_from_the_start(idle_service: Service) -> None:
+async def test_failed_images_are_processed_from_the_start(idle_service: Service) -> None:
     service = idle_service
     failed, ready = await send(service, jpeg(seed=1, size=(64, 48))), await send(service, jpeg(seed=2, size=(64, 48)))
     await sql(service, "DELETE FROM tasks")
@@ -161,7 +161,7 @@ async def test_what_has_failed_is_processed_from_the_start(idle_service: Service
     assert (await service.owner.get(f"/v1/images/{ready['image_id']}")).json()["state"] == "pending"
 
 
-async def test_what_cannot_be_done_again_is_a_dead_letter_and_the_image_stays_as_it_is(service: Service) -> None:
+async def test_a_failed_reprocessing_is_a_dead_letter_and_does_not_change_the_image(service: Service) -> None:
     sent = await send(service, jpeg(seed=1, size=(64, 48)))
     image = await service.image_of(sent)
     for key in await stored_keys(service.background.servers):
@@ -171,12 +171,12 @@ async def test_what_cannot_be_done_again_is_a_dead_letter_and_the_image_stays_as
     again = await reprocess(service, "score")
 
     dead = (await service.owner.get("/v1/ops/tasks", params={"kind": "reprocess"})).json()["items"]
-    assert [(one.done, one.failed) for one in (progress, again)] == [(0, 1), (0, 1)]
+    assert [(run.done, run.failed) for run in (progress, again)] == [(0, 1), (0, 1)]
     assert [(task["state"], task["last_error"]) for task in dead] == [("dead", "object-lost")]
     assert (await service.owner.get(f"/v1/images/{image['id']}")).json()["state"] == "ready"
 
 
-async def test_the_command_line_begins_watches_and_shows(service: Service) -> None:
+async def test_the_command_line_starts_runs_and_shows_their_progress(service: Service) -> None:
     image = await service.image_of(await send(service, jpeg(seed=1, size=(64, 48))))
 
     async def command(*arguments: str) -> tuple[int, str]:
@@ -214,12 +214,12 @@ async def test_the_command_line_begins_watches_and_shows(service: Service) -> No
         "",
     ],
 )
-def test_a_condition_that_makes_no_sense_is_refused(written: str) -> None:
+def test_an_invalid_condition_is_refused(written: str) -> None:
     with pytest.raises(InvalidCondition):
         BlobFilter.parse([written])
 
 
-def test_conditions_are_read_as_they_are_meant() -> None:
+def test_valid_conditions_are_parsed() -> None:
     found = BlobFilter.parse(
         ["format=jpeg", " camera = Canon EOS 80D ", "score_version<2", "uploaded_before=2026-11-01"]
     )
