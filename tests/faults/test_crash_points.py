@@ -1,5 +1,8 @@
-"""The API is killed after each step of an upload, by every way in: at that moment every key is named by a row, and what
-the reaper leaves is whole images (invariants 1 and 3). Then the client sends again, and everything arrives."""
+"""The API is killed after each step of an upload, for every way of uploading (invariants 1 and 3 of the design).
+
+After each kill, every key is named by a row, and after reaping only complete images are left. Then the client repeats
+all uploads, and every file is admitted.
+"""
 
 import asyncio
 import base64
@@ -21,7 +24,7 @@ from tests.support.images import jpeg
 MIB = 1024 * 1024
 PART_BYTES = 5 * MIB
 MAX_STEPS = 60
-COME_AGAIN = {409, 423, 429, 503}
+RETRYABLE = {409, 423, 429, 503}
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 
 FACTS = text("""
@@ -31,12 +34,12 @@ FACTS = text("""
 """)
 SIZES = text("SELECT key, bytes FROM blobs")
 UNFINISHED = text("SELECT unnest(array_remove(ARRAY[key, tail_key], NULL)) FROM resumable_uploads")
-TIME_IS_OVER = text("UPDATE resumable_uploads SET expires_at = now() WHERE state = 'receiving'")
+EXPIRE_UPLOADS = text("UPDATE resumable_uploads SET expires_at = now() WHERE state = 'receiving'")
 
 
 @dataclass(kw_only=True)
 class File:
-    """What one client has to send, and, in the resumable way, where it had begun to."""
+    """A file of one client. ``location`` is the URL of its resumable upload, once created."""
 
     way: str
     data: bytes
@@ -60,16 +63,16 @@ async def batch(client: httpx.AsyncClient, file: File) -> httpx.Response:
 
 
 async def tus(client: httpx.AsyncClient, file: File) -> httpx.Response:
-    """As its clients do: create, or ask how far it has come; then send the rest."""
+    """Like a tus client: create the upload, or ask for its offset; then send the rest."""
     offset = 0
     if file.location is None:
         created = await client.post(f"{file.link_path}/tus", headers=TUS | {"Upload-Length": str(len(file.data))})
         file.location = created.headers["location"]
     else:
-        told = await client.head(file.location, headers=TUS)
-        if not told.is_success:
-            return told
-        offset = int(told.headers["upload-offset"])
+        head = await client.head(file.location, headers=TUS)
+        if not head.is_success:
+            return head
+        offset = int(head.headers["upload-offset"])
     return await client.patch(file.location, content=file.data[offset:], headers=TUS | {"Upload-Offset": str(offset)})
 
 
@@ -83,13 +86,13 @@ WAYS: Mapping[str, tuple[Send, int]] = {
 }
 
 
-async def require_every_key_to_be_named(background: Background, when: str) -> None:
+async def require_all_keys_named(background: Background, when: str) -> None:
     unnamed = await stored_keys(background.servers) - await named_keys(background.servers)
     assert not unnamed, f"killed {when}: no row names {unnamed}"
 
 
-async def require_whole_images(background: Background, when: str) -> None:
-    """Once the reaper has been: the objects of blobs, and what an upload can be gone on with."""
+async def require_complete_images(background: Background, when: str) -> None:
+    """After reaping, the bucket has only the objects of blobs and the parts of resumable uploads."""
     servers = background.servers
     await make_due(servers, "held", "reaping")
     while await background.reaper.reap():
@@ -106,34 +109,34 @@ async def require_whole_images(background: Background, when: str) -> None:
 async def kill_after_every_step(
     api: CrashingApi, background: Background, way: str, link_path: str, seeds: range
 ) -> list[File]:
-    """The files that were sent: one for each step after which the API was killed, and one that it outlived."""
-    send, more = WAYS[way]
+    """Returns the sent files: one per step after which the API was killed, and a last one that it survived."""
+    send, extra_bytes = WAYS[way]
     files = []
     for steps, seed in enumerate(seeds, start=1):
-        file = File(way=way, data=jpeg(seed=seed, size=(64, 48)) + bytes(more), link_path=link_path)
+        file = File(way=way, data=jpeg(seed=seed, size=(64, 48)) + bytes(extra_bytes), link_path=link_path)
         files.append(file)
         answer = None
         async with await api.begin(dies_after=steps) as client:
             with contextlib.suppress(httpx.TransportError):
                 answer = await send(client, file)
         await api.end()
-        await require_every_key_to_be_named(background, f"{way}, after step {steps}")
+        await require_all_keys_named(background, f"{way}, after step {steps}")
         if answer is not None:
             assert answer.is_success, answer.text
-            await require_whole_images(background, way)
+            await require_complete_images(background, way)
             return files
     pytest.fail(f"{way} takes more than {MAX_STEPS} steps")
 
 
 async def send_again(client: httpx.AsyncClient, file: File) -> httpx.Response:
-    """As clients do: for as long as the answer is that another time may be better."""
-    while (answer := await WAYS[file.way][0](client, file)).status_code in COME_AGAIN:
+    """Like a client: repeat the upload while the answer is retryable."""
+    while (answer := await WAYS[file.way][0](client, file)).status_code in RETRYABLE:
         await asyncio.sleep(0.1)
     return answer
 
 
 @pytest.mark.timeout(300)
-async def test_an_api_killed_after_any_step_of_an_upload_leaves_whole_images_and_loose_rows(
+async def test_an_api_killed_after_any_upload_step_leaves_complete_images_and_loose_rows(
     settings_with: Callable[..., Settings], sandbox: Sandbox
 ) -> None:
     settings = settings_with(part_bytes=PART_BYTES, task_lease_seconds=1.0)
@@ -142,17 +145,17 @@ async def test_an_api_killed_after_any_step_of_an_upload_leaves_whole_images_and
         async with await api.begin(dies_after=0) as client:
             token = (await client.post("/v1/links", json={"expires_in": 3600})).json()["token"]
         await api.end()
-        for place, way in enumerate(WAYS):
-            seeds = range(place * MAX_STEPS, (place + 1) * MAX_STEPS)
+        for index, way in enumerate(WAYS):
+            seeds = range(index * MAX_STEPS, (index + 1) * MAX_STEPS)
             files += await kill_after_every_step(api, background, way, f"/u/{token}", seeds)
 
         async with await api.begin(dies_after=0) as client:
             again = await asyncio.gather(*(send_again(client, file) for file in files))
         await api.end()
         async with background.servers.database.sessions.begin() as session:
-            await session.execute(TIME_IS_OVER)
+            await session.execute(EXPIRE_UPLOADS)
         await background.expiry.expire()
-        await require_whole_images(background, "at last")
+        await require_complete_images(background, "after all repetitions")
         async with background.servers.database.engine.connect() as connection:
             facts = dict((await connection.execute(FACTS)).one()._mapping)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.faults.stage import staged
+from tests.faults.proxied_service import proxied_service
 from tests.images.uploads import send
 from tests.support.images import jpeg
 from tests.support.service import Service
@@ -30,18 +30,18 @@ async def test_a_conditional_read_of_an_image_is_one_statement_and_nothing_of_s3
     paths = [sent["url"], f"{sent['url']}/renditions/thumb.webp", f"{sent['url']}/original"]
     told: list[tuple[int, list[str], int]] = []
 
-    async with staged(service.settings) as stage:
+    async with proxied_service(service.settings) as proxied:
         for path in paths:
-            etag = (await stage.owner.get(path)).headers["etag"]
-            await stage.owner.get(path, headers={"If-None-Match": etag})
-            stage.postgres.record()
-            stage.s3.record()
-            again = await stage.owner.get(path, headers={"If-None-Match": etag})
-            assert stage.postgres.recorded is not None
-            assert stage.s3.recorded is not None
-            told.append((again.status_code, statements(stage.postgres.recorded), len(stage.s3.recorded)))
-        whole = await stage.owner.get(paths[1])
-        read_from_s3 = len(stage.s3.recorded or b"")
+            etag = (await proxied.owner.get(path)).headers["etag"]
+            await proxied.owner.get(path, headers={"If-None-Match": etag})
+            proxied.postgres.record()
+            proxied.s3.record()
+            again = await proxied.owner.get(path, headers={"If-None-Match": etag})
+            assert proxied.postgres.recorded is not None
+            assert proxied.s3.recorded is not None
+            told.append((again.status_code, statements(proxied.postgres.recorded), len(proxied.s3.recorded)))
+        whole = await proxied.owner.get(paths[1])
+        read_from_s3 = len(proxied.s3.recorded or b"")
 
     assert told == [(304, ["E"], 0)] * 3
     assert (whole.status_code, read_from_s3 > 0) == (200, True)

@@ -1,4 +1,4 @@
-"""A service whose servers are behind proxies that can fail, and uploads by every way in to send against them."""
+"""An API whose PostgreSQL, Valkey and S3 are behind proxies that can fail, and uploads of every way to send to it."""
 
 import asyncio
 import base64
@@ -23,20 +23,20 @@ from tests.support.service import running_api
 
 MIB = 1024 * 1024
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
-RECOVERS_WITHIN_SECONDS = 10.0
+MAX_RECOVERY_SECONDS = 10.0
 SIZES = text("SELECT key, bytes FROM blobs")
 UNFINISHED = text("SELECT unnest(array_remove(ARRAY[key, tail_key], NULL)) FROM resumable_uploads")
 RESERVED = text("SELECT coalesce(sum(reserved_files + reserved_bytes), 0)::bigint FROM links")
 VISIBLE = text("SELECT (SELECT count(*) FROM images) AS images, (SELECT count(*) FROM uploads) AS uploads")
 
-Send = Callable[["Stage", int], Awaitable[httpx.Response]]
+Send = Callable[["ProxiedService", int], Awaitable[httpx.Response]]
 Answers = Mapping[str, httpx.Response | None]
-"""By way; None where the connection was closed without an answer."""
+"""By way of uploading; None when the connection was closed without an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """``servers`` goes past the proxies. ``link_path`` is a link for as many files as one likes."""
+class ProxiedService:
+    """``servers`` bypasses the proxies. ``link_path`` is a link without a limit of files."""
 
     settings: Settings
     owner: httpx.AsyncClient
@@ -48,40 +48,42 @@ class Stage:
     valkey: FaultProxy
 
     async def send(self, way: str, seed: int) -> httpx.Response | None:
-        """Sends a picture that nobody has sent before with this seed."""
+        """Send a picture with this seed. Returns None when the connection was closed without an answer."""
         try:
             return await WAYS[way](self, seed)
         except httpx.TransportError:
             return None
 
-    async def send_by_every_way(self, seed: int) -> Answers:
-        """At the same time, each way its own picture."""
-        return await self._send_by(tuple(WAYS), seed)
+    async def send_every_way(self, seed: int) -> Answers:
+        """Upload concurrently by every way, each its own picture."""
+        return await self._send(tuple(WAYS), seed)
 
-    async def _send_by(self, ways: Sequence[str], seed: int) -> Answers:
-        answers = await asyncio.gather(*(self.send(way, seed + place) for place, way in enumerate(ways)))
+    async def _send(self, ways: Sequence[str], seed: int) -> Answers:
+        answers = await asyncio.gather(*(self.send(way, seed + index) for index, way in enumerate(ways)))
         return dict(zip(ways, answers, strict=True))
 
-    async def recovers(self, seed: int, *ways: str) -> None:
-        """These ways in, or all, work again, without a restart: whatever is sent once the time is over is taken."""
+    async def require_recovery(self, seed: int, *ways: str) -> None:
+        """Require that uploads by these ways, or all, succeed within MAX_RECOVERY_SECONDS, without a restart."""
         since = time.monotonic()
         while True:
             sent_at = time.monotonic()
-            answers = await self._send_by(ways or tuple(WAYS), seed)
-            if all(map(is_taken, answers.values())):
+            answers = await self._send(ways or tuple(WAYS), seed)
+            if all(map(is_accepted, answers.values())):
                 return
-            assert sent_at - since < RECOVERS_WITHIN_SECONDS, answers
+            assert sent_at - since < MAX_RECOVERY_SECONDS, answers
             await asyncio.sleep(0.1)
 
     async def visible(self) -> tuple[int, int]:
-        """How many images and uploads there are."""
+        """The numbers of images and uploads."""
         async with self.servers.database.engine.connect() as connection:
             row = (await connection.execute(VISIBLE)).one()
         return row.images, row.uploads
 
-    async def is_whole(self) -> bool:
-        """Every key is accounted for, every image has its bytes; after reaping, nothing else is left but
-        what can be gone on with."""
+    async def is_consistent(self) -> bool:
+        """Require that every key is named and every blob has its object, and that reaping leaves nothing else.
+
+        The parts of resumable uploads are excepted.
+        """
         servers = self.servers
         stored = await stored_keys(servers)
         assert stored <= await named_keys(servers), "an object that no row names"
@@ -101,12 +103,12 @@ class Stage:
         return True
 
 
-def is_taken(answer: httpx.Response | None) -> bool:
+def is_accepted(answer: httpx.Response | None) -> bool:
     return answer is not None and answer.is_success
 
 
-def is_put_off(answer: httpx.Response | None) -> bool:
-    """What a client may be told while a dependency is away: come again later, or nothing at all."""
+def is_postponed(answer: httpx.Response | None) -> bool:
+    """Whether the answer is one of those allowed while a dependency is unavailable: 503 with Retry-After, or none."""
     return answer is None or (answer.status_code == 503 and int(answer.headers["retry-after"]) > 0)
 
 
@@ -115,34 +117,34 @@ def small(seed: int) -> bytes:
 
 
 def large(seed: int) -> bytes:
-    """Two parts."""
+    """A file that is stored in two parts."""
     return small(seed) + bytes(9 * MIB)
 
 
-async def raw(stage: Stage, seed: int) -> httpx.Response:
-    return await stage.anyone.put(f"{stage.link_path}/a.jpg", content=small(seed))
+async def raw(service: ProxiedService, seed: int) -> httpx.Response:
+    return await service.anyone.put(f"{service.link_path}/a.jpg", content=small(seed))
 
 
-async def large_raw(stage: Stage, seed: int) -> httpx.Response:
-    return await stage.anyone.put(f"{stage.link_path}/a.jpg", content=large(seed))
+async def large_raw(service: ProxiedService, seed: int) -> httpx.Response:
+    return await service.anyone.put(f"{service.link_path}/a.jpg", content=large(seed))
 
 
-async def multipart(stage: Stage, seed: int) -> httpx.Response:
-    return await stage.owner.post("/v1/images", files=[("file", ("a.jpg", small(seed)))])
+async def multipart(service: ProxiedService, seed: int) -> httpx.Response:
+    return await service.owner.post("/v1/images", files=[("file", ("a.jpg", small(seed)))])
 
 
-async def batch(stage: Stage, seed: int) -> httpx.Response:
-    return await stage.owner.post("/v1/batches", json=[{"file": base64.b64encode(small(seed)).decode()}])
+async def batch(service: ProxiedService, seed: int) -> httpx.Response:
+    return await service.owner.post("/v1/batches", json=[{"file": base64.b64encode(small(seed)).decode()}])
 
 
-async def tus(stage: Stage, seed: int) -> httpx.Response:
+async def tus(service: ProxiedService, seed: int) -> httpx.Response:
     data = small(seed)
-    return await stage.owner.post("/v1/tus", content=data, headers=TUS | {"Upload-Length": str(len(data))})
+    return await service.owner.post("/v1/tus", content=data, headers=TUS | {"Upload-Length": str(len(data))})
 
 
-async def large_tus(stage: Stage, seed: int) -> httpx.Response:
+async def large_tus(service: ProxiedService, seed: int) -> httpx.Response:
     data = large(seed)
-    return await stage.owner.post("/v1/tus", content=data, headers=TUS | {"Upload-Length": str(len(data))})
+    return await service.owner.post("/v1/tus", content=data, headers=TUS | {"Upload-Length": str(len(data))})
 
 
 WAYS: Mapping[str, Send] = {send.__name__: send for send in (raw, large_raw, multipart, batch, tus, large_tus)}
@@ -161,14 +163,14 @@ def _valkey_target(url: str) -> Target:
 
 
 def _through(url: str, proxy: FaultProxy, *, scheme: str, path: str) -> str:
-    """The same server, user and password by the proxy."""
+    """The URL with the proxy in place of the server."""
     user, at, _ = urlsplit(url).netloc.rpartition("@")
     return urlunsplit((scheme, f"{user}{at}127.0.0.1:{proxy.port}", path, "", ""))
 
 
 @contextlib.asynccontextmanager
-async def staged(settings: Settings, **changes: Any) -> AsyncIterator[Stage]:
-    """An API of this process; ``changes`` are settings of its own."""
+async def proxied_service(settings: Settings, **changes: Any) -> AsyncIterator[ProxiedService]:
+    """Runs an API in this process. ``changes`` replace settings of the API."""
     database, redis = settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
     s3 = urlsplit(settings.s3_endpoint)
     number = parse_qs(urlsplit(redis).query).get("db", ["0"])[0]
@@ -196,7 +198,7 @@ async def staged(settings: Settings, **changes: Any) -> AsyncIterator[Stage]:
             httpx.AsyncClient(base_url=url, **client) as anyone,
         ):
             link = (await owner.post("/v1/links", json={"expires_in": 3600})).json()
-            yield Stage(
+            yield ProxiedService(
                 settings=settings,
                 owner=owner,
                 anyone=anyone,
