@@ -14,7 +14,7 @@ COUNT_DOWNLOADS = text("SELECT count(*) FROM tasks t JOIN jobs j ON j.id = t.tur
 async def _require_no_download(session: AsyncSession, user_id: UUID) -> Removed:
     """Wait for running downloads. Each of them ends; another attempt would find its owner disabled."""
     if (await session.execute(COUNT_DOWNLOADS, {"user": user_id})).scalar_one():
-        raise RetryTask("downloads-under-way", counts=False)
+        raise RetryTask("downloads-running", counts=False)
     return Removed(has_more=False)
 
 

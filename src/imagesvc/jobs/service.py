@@ -19,7 +19,7 @@ KIND = "download_visit_image"
 MAX_ERRORS = 1000
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobRows:
     """The rows of a job, column by column: one statement then inserts all rows of a table."""
 

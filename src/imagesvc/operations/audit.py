@@ -53,7 +53,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AuditStep:
-    """The findings of one key prefix, the ``position``-th of ``places``. ``counts`` are of the whole audit so far."""
+    """The findings of one key prefix, the ``position``-th of ``places``. ``counts`` are the totals of the audit."""
 
     findings: list[Finding]
     position: int

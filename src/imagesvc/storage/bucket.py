@@ -3,7 +3,7 @@
 Works with any S3 server: needs no conditional PUT, no ListMultipartUploads and no lifecycle rules. Keys are random and
 never reused. A writer commits a row for its key before it writes the object (``loose_objects.py``).
 
-aioboto3 has no types: ``Any`` stands for its session, its client, and the arguments that it takes as a dict.
+aioboto3 has no types: ``Any`` is its session and its client.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ MAX_REQUEST_SECONDS = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS + 20)
 READ_CHUNK_BYTES = 256 * 1024
 GONE_CODES = {"NoSuchKey", "404", "NotFound", "NoSuchUpload", "NoSuchBucket"}
 
-Body = bytes | bytearray | memoryview
+BytesLike = bytes | bytearray | memoryview
 
 
 class StorageAway(Unavailable):
@@ -87,7 +87,7 @@ class Storage:
         self._endpoint = settings.s3_endpoint
         # an unsigned payload is safe where it cannot be changed in transit: TLS or loopback
         is_unsigned = self._endpoint.startswith("https:") or _is_loopback(self._endpoint)
-        self._arguments: dict[str, Any] = {
+        self._arguments: dict[str, object] = {
             "endpoint_url": self._endpoint,
             "aws_access_key_id": settings.s3_access_key.get_secret_value(),
             "aws_secret_access_key": settings.s3_secret_key.get_secret_value(),
@@ -134,7 +134,7 @@ class Storage:
             if operation is not None:
                 instruments.count_s3(operation, result, time.monotonic() - began)
 
-    async def put(self, key: str, body: Body, *, media_type: str, until: float) -> None:
+    async def put(self, key: str, body: BytesLike, *, media_type: str, until: float) -> None:
         _require_hold(until)
         async with self._request("PutObject"):
             await self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=media_type)
@@ -145,7 +145,7 @@ class Storage:
             response = await self._client.create_multipart_upload(Bucket=self.bucket, Key=key, ContentType=media_type)
         return str(response["UploadId"])
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, until: float) -> str:
+    async def put_part(self, key: str, upload_id: str, number: int, body: BytesLike, *, until: float) -> str:
         """Store part ``number`` and return its ETag. Parts count from 1; all but the last have at least 5 MiB."""
         _require_hold(until)
         async with self._request("UploadPart"):
@@ -192,7 +192,7 @@ class Storage:
 
     async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """Stream the bytes from ``start`` up to, but not including, ``stop``. Raises ObjectGone."""
-        arguments: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
+        arguments = {"Bucket": self.bucket, "Key": key}
         if start or stop is not None:
             arguments["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         async with self._request("GetObject"):

@@ -41,7 +41,7 @@ class KeyReaped(Unavailable):
 
 
 def hold_until(settings: Settings, *, since: float) -> float:
-    """Until when writes may begin under a row that is committed after ``since``; both are ``time.monotonic()``."""
+    """The last time to begin a write, for a row that is committed after ``since``; both are ``time.monotonic()``."""
     return since + settings.hold_seconds * (1 - HOLD_MARGIN)
 
 

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.05
 ENDED_IMAGES = """
-    -- those that are processed, and those that were deleted meanwhile
+    -- those that are processed, and those that were deleted in the meantime
     SELECT coalesce(array_agg(asked), '{}') AS ids FROM unnest($1::uuid[]) AS asked
     WHERE NOT EXISTS (SELECT FROM images WHERE id = asked AND state = 'pending')
 """
