@@ -23,7 +23,7 @@ from imagesvc.images.shares.service import Shares
 from imagesvc.images.similar.service import Similar
 from imagesvc.jobs import handlers as job_handlers
 from imagesvc.jobs.download_task import DownloadTask
-from imagesvc.jobs.report.service import Visits
+from imagesvc.jobs.report.service import VisitReports
 from imagesvc.jobs.service import Jobs
 from imagesvc.keyring import KeyRing
 from imagesvc.links.service import Links
@@ -97,7 +97,7 @@ class Web:
     webhooks: Webhooks
     stores: Stores
     jobs: Jobs
-    visits: Visits
+    visits: VisitReports
     stats: Statistics
     search: Search
     similar: Similar
@@ -164,7 +164,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             webhooks=Webhooks(settings, database, keys, fetcher),
             stores=Stores(settings, database),
             jobs=Jobs(settings, database),
-            visits=Visits(database),
+            visits=VisitReports(database),
             stats=Statistics(database),
             tasks=TaskOperations(database, servers.queue),
             cursors=Cursors(keys),

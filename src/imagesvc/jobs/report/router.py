@@ -10,24 +10,23 @@ from imagesvc.errors import Forbidden, Invalid, Malformed
 from imagesvc.http.pagination import CursorsPart, fingerprint, link_next
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
-from imagesvc.jobs.report.schemas import Day
-from imagesvc.jobs.report.schemas import Visits as VisitsOut
-from imagesvc.jobs.report.service import VisitFilters, Visits
+from imagesvc.jobs.report.schemas import Day, Visits
+from imagesvc.jobs.report.service import VisitFilters, VisitReports
 from imagesvc.stores.errors import StoreNotFound
 from imagesvc.stores.schemas import Text
 
 router = APIRouter(prefix="/v1/visits", tags=["visits"], dependencies=[needs_bearer])
-VisitsPart = Annotated[Visits, Depends(part(Visits))]
+VisitReportsPart = Annotated[VisitReports, Depends(part(VisitReports))]
 
 PRIVATE = {"Cache-Control": "private, no-cache"}
 
 
-@router.get("", response_model=VisitsOut, responses=problems(Forbidden, Malformed, Invalid, StoreNotFound))
+@router.get("", response_model=Visits, responses=problems(Forbidden, Malformed, Invalid, StoreNotFound))
 async def list_visits(
     request: Request,
     caller: CurrentCaller,
     cursors: CursorsPart,
-    visits: VisitsPart,
+    reports: VisitReportsPart,
     area: Annotated[Text | None, Query(description="only stores of this area")] = None,
     store_id: Annotated[Text | None, Query(description="only this store")] = None,
     start_date: Annotated[Day | None, Query(description="the first day, in the store's time zone")] = None,
@@ -44,7 +43,7 @@ async def list_visits(
         "visits", caller.user_id, {"area": area, "store": store_id, "first": start_date, "last": end_date}
     )
     after = cursors.decode(cursor, query)[0] if cursor else ""
-    page = await visits.report(caller, filters, after=str(after), limit=limit)
+    page = await reports.page(caller, filters, after=str(after), limit=limit)
     next_cursor = cursors.encode(query, [page.last_id]) if page.last_id else None
     body = f'{{"results":{page.results},"next_cursor":{json.dumps(next_cursor)}}}'
     response = Response(body, headers=PRIVATE, media_type="application/json")

@@ -28,13 +28,13 @@ class ReportPage:
     last_id: str | None
 
 
-class Visits:
+class VisitReports:
     """The service behind the report route."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def report(self, caller: Caller, filters: VisitFilters, *, after: str, limit: int) -> ReportPage:
+    async def page(self, caller: Caller, filters: VisitFilters, *, after: str, limit: int) -> ReportPage:
         """A page of stores: images of the caller's jobs, or of all jobs for an admin.
 
         Raises Forbidden, Invalid, StoreNotFound.
