@@ -83,4 +83,4 @@ async def measure(servers: Servers) -> str:
                     *(spread(one.cpu), spread(ratios(one.cpu, form.cpu), 2), spread(one.memory)),
                 ]
                 lines.append(f"| {name} | {way} | {' | '.join(figures)} |")
-    return "\n".join([*lines, "", f"Median (least to most) of {ROUNDS} requests each, one at a time."])
+    return "\n".join([*lines, "", f"Median (min to max) of {ROUNDS} requests each, one at a time."])

@@ -135,5 +135,5 @@ async def measure(servers: Servers) -> str:
     for read in reads:
         figures = f"{spread(rates[read.name], 0)} | {spread(cpu[read.name], 2)}"
         lines.append(f"| {read.name} | {figures} | {asked[read.name]} |")
-    note = f"Median (least to most) of {ROUNDS} rounds of {READS:,} reads, {IN_FLIGHT} at a time, by the owner."
+    note = f"Median (min to max) of {ROUNDS} rounds of {READS:,} reads, {IN_FLIGHT} at a time, by the owner."
     return "\n".join([*lines, "", note])

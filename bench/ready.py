@@ -71,5 +71,5 @@ async def measure(servers: Servers) -> str:
     for name, journey in journeys.items():
         figures = " | ".join(spread(part, 0) for part in (journey.answered, journey.ready, journey.worked))
         lines.append(f"| {name} | {len(bodies[name]):,} | {figures} |")
-    note = f"Median (least to most) of {ROUNDS} photos each. The worker's own CPU is without the sandbox's processes."
+    note = f"Median (min to max) of {ROUNDS} photos each. The worker's own CPU is without the sandbox's processes."
     return "\n".join([*lines, "", f"{note} Wanted: less than {TARGET_SECONDS} s to `ready`."])

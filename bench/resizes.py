@@ -80,7 +80,7 @@ async def measure(servers: Servers) -> str:
         tokens, ends = zip(*measured, strict=True)
         lines.append(f"| {name} | {spread(tokens, 0)} | {spread(ends, 0)} |")
     note = (
-        f"A JPEG of 12 megapixels and {len(body):,} bytes to 100 x 100; median (least to most) of {ROUNDS} each, "
+        f"A JPEG of 12 megapixels and {len(body):,} bytes to 100 x 100; median (min to max) of {ROUNDS} each, "
         f"looked at every {LOOK_SECONDS * 1000:g} ms. The worker's own CPU without the sandbox: {worked:.0f} ms."
     )
     return "\n".join([*lines, "", f"{note} Wanted on an idle machine: less than {TARGET_MILLISECONDS} ms."])

@@ -1,7 +1,7 @@
 """The first page of every single filter among a million images: as anybody, as the owner of two fifths, as an admin.
 
 Asked through the service's own code, so a figure holds the statements (two where few images match), the JSON of fifty
-images and all between. On a busy machine the least of the rounds is the one that tells what a page costs.
+images and all between. On a busy machine the minimum of the rounds is what a page costs.
 """
 
 import re
@@ -134,8 +134,8 @@ async def searches(database: Database, connection: asyncpg.Connection, known: Ma
         lines.append(f"| {title} | {' | '.join(cells)} | {await read_by(connection, wanted)} |")
         log_progress(lines[-1])
     told = (
-        f"Milliseconds, median (least to most) of {ROUNDS} first pages of {PAGE}. The slowest median is"
-        f" {max(medians):.0f}, the slowest least {max(leasts):.0f}; wanted: {WANTED_MS} at the most."
+        f"Milliseconds, median (min to max) of {ROUNDS} first pages of {PAGE}. The slowest median is"
+        f" {max(medians):.0f}, the slowest minimum {max(leasts):.0f}; wanted: {WANTED_MS} or less."
     )
     lines += ["", told]
     return lines

@@ -124,5 +124,5 @@ async def measure(servers: Servers) -> str:
     lines = ["| images | way | ms |", "|---:|---|---:|"]
     for images in IMAGES:
         lines += await measured(servers, images)
-    note = f"Median (least to most); the counts of {UNFOLDED:,} of the images are not folded yet. All ways agree."
+    note = f"Median (min to max); the counts of {UNFOLDED:,} of the images are not folded yet. All ways agree."
     return "\n".join([*lines, "", f"{note} Wanted at a million: {TARGET_MS} ms."])

@@ -85,4 +85,4 @@ async def measure(servers: Servers) -> str:
                 figures = f"{spread(rate)} | {spread(of_direct, 2)} | {spread(used, 2)} | {spread(of_bare, 2)}"
                 lines.append(f"| {name} | {one.name} | {figures} |")
     wanted = f"{MIN_RATE_OF_DIRECT} of direct PUT or more at 1 MB and 5 MB, {MAX_CPU_OF_BARE} of the bare app or less"
-    return "\n".join([*lines, "", f"Median (least to most) of {ROUNDS} rounds. Wanted: {wanted}."])
+    return "\n".join([*lines, "", f"Median (min to max) of {ROUNDS} rounds. Wanted: {wanted}."])

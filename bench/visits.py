@@ -59,7 +59,7 @@ async def the_report(servers: Servers) -> list[str]:
             lines.append(f"| {name} | {size:,} | {spread(times)} |")
     return [
         f"`GET /v1/visits` over HTTP, at {IMAGES:,} visit images of {STORES:,} stores in {AREAS} areas "
-        f"and {DAYS} days, median (least to most) of 20:",
+        f"and {DAYS} days, median (min to max) of 20:",
         "",
         *lines,
         "",
