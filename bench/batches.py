@@ -1,4 +1,4 @@
-"""The same images in one JSON batch and in one form: rate, CPU, and what one request adds to the API's memory."""
+"""The same images in one JSON batch and in one form: rate, CPU, and growth of the API's memory during one request."""
 
 import base64
 from collections import defaultdict
@@ -39,7 +39,7 @@ METHODS: dict[str, Callable[[int, int], tuple[str, str, bytes]]] = {"form": form
 
 
 class Sent:
-    """One way's figures, request by request."""
+    """The figures of one candidate, per request."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []

@@ -1,4 +1,4 @@
-"""A large file by tus and as the body of one PUT, one at a time through a link."""
+"""Large files through a link, by tus and as the body of one PUT, one file at a time."""
 
 import os
 from collections import defaultdict

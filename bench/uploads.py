@@ -1,7 +1,6 @@
-"""Uploads by link beside PUTs straight into the S3 server, and beside an app that only receives, hashes and PUTs.
+"""Uploads by link compared with direct PUTs into the S3 server, and with an app that only receives, hashes and PUTs.
 
-Eight files are under way at a time; every file is another one, so that each is stored. No worker runs: its time is the
-business of other sections.
+Eight files are in flight at a time. All files differ, so each is stored. No worker runs; other sections measure it.
 """
 
 from collections import defaultdict
@@ -35,7 +34,7 @@ class Contestant:
     pid: int | None = None
 
     async def round(self, *, size: int, files: int) -> tuple[float, float]:
-        """(files a second, CPU milliseconds a file)"""
+        """Returns (files per second, CPU milliseconds per file)."""
         before = cpu_seconds(self.pid) if self.pid else 0.0
         sent = await self.send(size=size, files=files, in_flight=IN_FLIGHT)
         used = cpu_seconds(self.pid) - before if self.pid else sent["cpu_seconds"]

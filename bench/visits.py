@@ -1,4 +1,4 @@
-"""The report of visits at a million visit images, and a large file of stores."""
+"""The visits report at a million visit images, and the import of a large file of stores."""
 
 import time
 from collections.abc import Callable
