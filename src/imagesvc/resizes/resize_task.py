@@ -1,4 +1,4 @@
-"""Task handler that makes a resize: derive the file in the sandbox, then write the result in one transaction."""
+"""Task handler that makes a resize: derives the file in the sandbox, then writes the result in one transaction."""
 
 import datetime as dt
 from uuid import UUID

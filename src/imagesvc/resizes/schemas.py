@@ -24,7 +24,7 @@ class NewResize(ResizeParameters):
 
 
 class ResizeTaken(BaseModel):
-    """The work is done once, however often the same is asked for."""
+    """Where to find the status. The same request again gets the same token, and the work is done once."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"success": True, "token": _TOKEN, "status_url": _STATUS_URL}]}
@@ -46,7 +46,7 @@ class ResizeProblem(BaseModel):
 
 
 class ResizeOut(BaseModel):
-    """How far a resize is. `error` says why there is none; `expires_at` is null while the work goes on."""
+    """The status of a resize. `error` is the reason of a failure. `expires_at` is null until the resize has ended."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -80,10 +80,10 @@ class ResizeOut(BaseModel):
 
 
 _DESCRIPTIONS = {
-    "width": "of the box, in pixels",
-    "height": "of the box, in pixels",
-    "fit": "`contain` stays within the box and is never enlarged, `cover` fills it and cuts off what "
-    "stands over, `fill` stretches",
+    "width": "width of the box, in pixels",
+    "height": "height of the box, in pixels",
+    "fit": "`contain` keeps the image within the box and never enlarges it, `cover` fills the box and crops what is "
+    "outside, `fill` stretches the image to the box",
 }
 
 
@@ -101,12 +101,12 @@ def _parameters() -> dict[str, JsonValue]:
 
 _PARAMETERS = _parameters()
 _IMAGE: JsonValue = {"type": "string", "format": "byte", "description": "in base64 (RFC 4648, padded)"}
-_IMAGE_ID: JsonValue = {"type": "string", "format": "uuid", "description": "an image of yours, in the place of a file"}
+_IMAGE_ID: JsonValue = {"type": "string", "format": "uuid", "description": "one of your images, instead of a file"}
 _FILE: JsonValue = {"type": "string", "format": "binary"}
 RESIZE_BODY: dict[str, JsonValue] = {
     "requestBody": {
         "required": True,
-        "description": "One of `image` (or a `file` part) and `image_id`; the order of members and parts is free.",
+        "description": "Either `image` (or a `file` part) or `image_id`, and the parameters, in any order.",
         "content": {
             "application/json": {
                 "schema": {"type": "object", "properties": {"image": _IMAGE, "image_id": _IMAGE_ID, **_PARAMETERS}},
