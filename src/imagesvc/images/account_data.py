@@ -1,4 +1,4 @@
-"""The images of an account, with their uploads and shares; objects that nothing else needs become loose."""
+"""Removes the images of an account with their uploads and shares. Objects that nothing else needs become loose."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Task handlers that process images: derive facts and renditions of a blob, then write them in one transaction.
+"""Task handlers that process images: they derive facts and renditions of a blob, then write them in one transaction.
 
 The sandbox runs before the transaction, and the renditions are stored under held keys (``derive.py``). The transaction
 locks the blob, checks that it is still the one that was read, takes the keys over and ends the task. A check that

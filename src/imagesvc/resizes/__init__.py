@@ -20,7 +20,7 @@ The token is a UUIDv5 of owner, content and parameters, so repeated requests of 
     success, rejected, failed --expiry--> expired (410) --expiry, later--> no row (404)
     expired, failed --same request--> pending
 
-A file that comes with the request is stored under a key that the row names until the work has ended. For an image, the
+A file in the request is stored under a key that the row contains until the work has ended. For an image, the
 unfinished task refers to the blob and so keeps it. ``task_id`` names the one task that may write: an earlier task of
 the same token finds another id there and writes nothing.
 """

@@ -1,4 +1,4 @@
-"""The resizes of an account, with their results and dead letters."""
+"""Removes the resizes of an account with their results and dead letters."""
 
 from uuid import UUID
 
