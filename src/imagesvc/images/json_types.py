@@ -1,8 +1,8 @@
 """The JSON of an image, an upload and a receipt, as types.
 
-This is the one description of these bodies: FastAPI derives the OpenAPI schemas from it, the type checker holds the
-code in `image_json.py` against it, and a test the examples. They are typed dictionaries, not pydantic models, because
-the reads send what the database returned without building and validating objects (docs/performance.md).
+This is the only description of these bodies. FastAPI derives the OpenAPI schemas from it, the type checker compares the
+code in `image_json.py` with it, and a test compares the examples. The types are typed dictionaries and not pydantic
+models: the reads encode what the database returned, and building validated objects would only cost time.
 """
 
 from collections.abc import Mapping
