@@ -184,7 +184,7 @@ async def _end_task(
     The loose objects are last in the lock order.
     """
     await leases.finish(session, lease)
-    await loose_objects.disown(session, await queries.delete_blobs_nobody_needs(session, [blob.id]))
+    await loose_objects.disown(session, await queries.delete_unreferenced_blobs(session, [blob.id]))
     if isinstance(result, Derived) and result.files:
         await (loose_objects.take if is_used else loose_objects.release)(session, result.keys)
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.models import User
 from imagesvc.images.models import ProblemJson
-from imagesvc.images.queries import delete_blobs_nobody_needs
+from imagesvc.images.queries import delete_unreferenced_blobs
 from imagesvc.resizes.models import Resize, State
 from imagesvc.tasks.models import Task
 
@@ -145,4 +145,4 @@ async def delete_some_of(session: AsyncSession, owner_id: UUID, *, max_count: in
     rows = (await session.execute(deleted.returning(Resize.key, Resize.source_key, Resize.task_id))).all()
     await session.execute(delete(Task).where(Task.id.in_([row.task_id for row in rows]), Task.state == "dead"))
     keys = [key for row in rows for key in (row.key, row.source_key) if key is not None]
-    return len(rows), keys + await delete_blobs_nobody_needs(session, blob_ids)
+    return len(rows), keys + await delete_unreferenced_blobs(session, blob_ids)
