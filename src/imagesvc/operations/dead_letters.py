@@ -99,7 +99,7 @@ class TaskOperations:
             await session.delete(locked)
             await session.flush()
             if blob_id is not None:
-                await loose_objects.disown(session, await images.delete_blobs_nobody_needs(session, [blob_id]))
+                await loose_objects.disown(session, await images.delete_unreferenced_blobs(session, [blob_id]))
 
     async def _dead_letter(self, session: AsyncSession, task_id: UUID) -> Task:
         """Read without a lock: the lock on a task follows those on blob and images."""

@@ -7,7 +7,9 @@ from uuid import UUID
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.errors import Unauthenticated
-from imagesvc.images.schemas import image_out
+from imagesvc.images.image_json import image_out
+from imagesvc.images.json_types import ImageOut
+from imagesvc.images.reads import image_row
 from imagesvc.images.search.schemas import ME, ImageSearch
 from imagesvc.images.search.sql import After, Statement, Way, has_order
 from imagesvc.images.search.visibility import Lane, lanes_of
@@ -17,7 +19,7 @@ MAX_LOOKED = 4000
 """How many of the first images are looked through before what matches is gathered by an index: reading so many takes a
 few milliseconds, and what one image in eighty matches is found among them."""
 
-Found = tuple[After, dict[str, Any]]
+Found = tuple[After, ImageOut]
 """An image as the caller may see it, and its place in the list."""
 
 
@@ -48,7 +50,7 @@ class Search:
             if len(found) < rows and found[0]["looked"] == self._max_looked:
                 found = await look("gather")
         return [
-            (After(key=row["key"], id=row["id"]), image_out(row, is_full=sees_all(caller, row["owner_id"])))
+            (After(key=row["key"], id=row["id"]), image_out(image_row(row), is_full=sees_all(caller, row["owner_id"])))
             for row in found
             if row["id"] is not None
         ]

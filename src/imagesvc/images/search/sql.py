@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
-from imagesvc.images.queries import IMAGE
+from imagesvc.images.reads import IMAGE
 from imagesvc.images.search.geo_index import ranges_of
 from imagesvc.images.search.schemas import ImageSearch
 from imagesvc.images.search.visibility import VISIBILITIES, Lane

@@ -1,5 +1,6 @@
 """Statements about shares."""
 
+import dataclasses
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.service import Caller
-from imagesvc.images.models import Image, Share
+from imagesvc.images.models import Image, Share, State, Visibility
 
 SHARED = """
     -- what a share's token shows: the original, or the rendition if it is there
@@ -21,6 +22,25 @@ SHARED = """
     LEFT JOIN renditions r ON r.blob_id = b.id AND r.preset = s.preset AND r.format = s.format AND i.state <> 'pending'
     WHERE s.id = $1
 """
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRow:
+    """A row of SHARED. ``key``, ``sha256`` and ``bytes`` are None when the shared rendition does not exist."""
+
+    expired: bool
+    preset: str | None
+    format: str | None
+    image_id: UUID
+    state: State
+    visibility: Visibility
+    title: str
+    blob_id: UUID
+    media_type: str
+    key: str | None
+    sha256: bytes | None
+    bytes: int | None
+    filename: str | None
 
 
 async def lock_image_to_share(session: AsyncSession, caller: Caller, image_id: UUID) -> bool:

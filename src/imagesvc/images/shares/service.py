@@ -11,7 +11,6 @@ from imagesvc.accounts.service import Caller
 from imagesvc.db import Database, new_id
 from imagesvc.images.errors import ImageNotFound
 from imagesvc.images.models import Share
-from imagesvc.images.schemas import Row
 from imagesvc.images.service import Images
 from imagesvc.images.shares import queries
 from imagesvc.images.shares.errors import BadShareToken, ShareEnded, ShareExpired, ShareLifetime, ShareNotFound
@@ -82,30 +81,33 @@ class Shares:
         """Raises BadShareToken, ShareExpired, ShareEnded; of a rendition also NoRendition, RenditionNotReady."""
         share_id: UUID = self._tokens.verify(token)["jti"]
         row = await self._look(share_id)
-        if row["preset"] is None:
-            name = row["filename"] or f"{row['title']}.{EXTENSION_OF[row['media_type']]}"
-            return Shown(
-                key=row["key"], sha256=row["sha256"], bytes=row["bytes"], media_type=row["media_type"], filename=name
-            )
+        if row.preset is None or row.format is None:
+            return _original(row)
 
-        async def look() -> Row:
+        async def look() -> queries.SharedRow:
             return await self._look(share_id)
 
-        found = await self._images.made(look, row["preset"], row["format"])
-        media_type = MEDIA_TYPE_OF_FORMAT[row["format"]]
+        found = await self._images.made(look, row.preset, row.format)
+        media_type = MEDIA_TYPE_OF_FORMAT[row.format]
         return Shown(key=found.key, sha256=found.sha256, bytes=found.bytes, media_type=media_type, filename=None)
 
-    async def _look(self, share_id: UUID) -> Row:
-        row: Row | None = await self._database.fetch_row(queries.SHARED, share_id)
+    async def _look(self, share_id: UUID) -> queries.SharedRow:
+        row = await self._database.fetch_one_or_none(queries.SHARED, queries.SharedRow, share_id)
         if row is None:
             raise ShareEnded
-        if row["expired"]:
+        if row.expired:
             raise ShareExpired
         return row
 
     def _out(self, share: Share) -> ShareOut:
         token = self._tokens.issue({"jti": share.id}, issued_at=share.created_at, expires_at=share.expires_at)
         return ShareOut.of(share, token=token)
+
+
+def _original(row: queries.SharedRow) -> Shown:
+    assert row.key is not None and row.sha256 is not None and row.bytes is not None  # noqa: S101, PT018 - every blob has them
+    filename = row.filename or f"{row.title}.{EXTENSION_OF[row.media_type]}"
+    return Shown(key=row.key, sha256=row.sha256, bytes=row.bytes, media_type=row.media_type, filename=filename)
 
 
 def _require_rights(caller: Caller) -> None:

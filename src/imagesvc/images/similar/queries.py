@@ -1,7 +1,7 @@
 """Statements about near-duplicates."""
 # ruff: noqa: S608 - what is put together here are our own words
 
-from imagesvc.images.queries import IMAGE, IS_THERE
+from imagesvc.images.reads import IMAGE, IS_THERE
 from imagesvc.processing.hash_bands import BAND_BITS, BANDS
 
 HASH_FOR_READER = """
