@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from imagesvc.images.search.geo_index import MAX_RANGES, Circle, ranges_of
+from imagesvc.images.search.geo_index import MAX_RANGES, Circle, code_ranges
 from imagesvc.settings import Settings
 
 CIRCLES = [
@@ -39,7 +39,7 @@ async def test_every_place_within_a_circle_is_in_its_ranges(settings: Settings) 
     missed = [
         circle
         for circle in CIRCLES
-        for ranges in [ranges_of(circle)]
+        for ranges in [code_ranges(circle)]
         for row in await connection.fetch(
             AROUND, circle.latitude, circle.longitude, min(circle.km / 6371.0088 * 57.29577951308232, 180.0)
         )
@@ -54,20 +54,20 @@ async def test_every_place_within_a_circle_is_in_its_ranges(settings: Settings) 
 
 
 def test_ranges_are_few_apart_and_in_order() -> None:
-    for ranges in map(ranges_of, CIRCLES):
+    for ranges in map(code_ranges, CIRCLES):
         edges = [edge for pair in ranges for edge in pair]
         assert len(ranges) <= MAX_RANGES
         assert edges == sorted(edges)
 
 
-async def test_what_is_far_away_is_mostly_not_in_the_ranges_of_a_small_circle(settings: Settings) -> None:
+async def test_what_is_far_away_is_mostly_not_in_the_code_ranges_a_small_circle(settings: Settings) -> None:
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     codes = await connection.fetch(
         "SELECT place_code(48 + n / 1000 / 500.0, 2 + n % 1000 / 500.0) AS code"
         " FROM generate_series(0, 999999, 37) AS n"
     )
     await connection.close()
-    ranges = ranges_of(Circle(latitude=48.85837, longitude=2.29448, km=5))
+    ranges = code_ranges(Circle(latitude=48.85837, longitude=2.29448, km=5))
 
     inside = sum(is_in(row["code"], ranges) for row in codes)
 

@@ -149,7 +149,7 @@ async def test_each_filter_finds_what_has_it_and_nothing_else(service: Service) 
 
     answers = [await found(service.owner, **wanted) for wanted in requests]
     # the same by the index alone, as among more images than are looked through
-    gathering = Search(service.background.servers.database, max_looked=1)
+    gathering = Search(service.background.servers.database, max_scanned=1)
     gathered = [
         await gathering.page(OPERATOR, ImageSearch.model_validate(wanted), after=None, rows=50) for wanted in requests
     ]
@@ -157,7 +157,7 @@ async def test_each_filter_finds_what_has_it_and_nothing_else(service: Service) 
     assert [
         (wanted, {names[one] for one in answer}) for (wanted, _), answer in zip(FILTERS, answers, strict=True)
     ] == FILTERS
-    assert [[image["id"] for _, image in page] for page in gathered] == answers
+    assert [[image.members["id"] for image in page] for page in gathered] == answers
 
 
 async def test_others_find_by_what_they_see_and_never_by_what_is_hidden(service: Service, people: People) -> None:
