@@ -185,7 +185,7 @@ async def similar(database: Database, connection: asyncpg.Connection) -> list[st
         times = []
         for row in some:
             started = time.perf_counter()
-            await Similar(database).to(None, row["id"], max_distance=max_distance)
+            await Similar(database).find(None, row["id"], max_distance=max_distance)
             times.append((time.perf_counter() - started) * 1000)
         lines.append(f"| within {max_distance} | {statistics.median(times):.0f} | {max(times):.0f} |")
     return lines
