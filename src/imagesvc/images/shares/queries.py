@@ -1,4 +1,4 @@
-"""Statements about shares."""
+"""Statements about shares: asyncpg for the read that opens a share (a hot path), the ORM for the rest."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -10,7 +10,7 @@ from imagesvc.accounts.service import Caller
 from imagesvc.images.models import Image, Share
 
 SHARED = """
-    -- what a share's token shows: the original, or the rendition if it is there
+    -- $1 the share; the file that it shows: the original, or the rendition, NULL when that does not exist yet
     SELECT s.expires_at <= now() AS expired, s.preset, s.format, i.id AS image_id, i.state, i.visibility, i.title,
            i.blob_id, b.media_type, CASE WHEN s.preset IS NULL THEN b.key ELSE r.key END AS key,
            CASE WHEN s.preset IS NULL THEN b.sha256 ELSE r.sha256 END AS sha256,
@@ -24,7 +24,7 @@ SHARED = """
 
 
 async def lock_image_to_share(session: AsyncSession, caller: Caller, image_id: UUID) -> bool:
-    """Whether it is there and the caller's; it stays until the end then."""
+    """Lock an image so that it is not deleted meanwhile. Returns False unless it exists and is the caller's."""
     query = select(Image.id).where(Image.id == image_id).with_for_update(read=True, key_share=True)
     if not caller.is_admin:
         query = query.where(Image.owner_id == caller.user_id)
@@ -40,5 +40,6 @@ async def page_of_shares(session: AsyncSession, image_id: UUID, *, before: UUID 
 
 
 async def delete_share(session: AsyncSession, image_id: UUID, share_id: UUID) -> bool:
-    gone = delete(Share).where(Share.id == share_id, Share.image_id == image_id).returning(Share.id)
-    return (await session.execute(gone)).one_or_none() is not None
+    """Returns False when there is no such share."""
+    deleted = delete(Share).where(Share.id == share_id, Share.image_id == image_id).returning(Share.id)
+    return (await session.execute(deleted)).one_or_none() is not None

@@ -1,4 +1,4 @@
-"""Share an image, list its shares, withdraw one; and what a share's token shows."""
+"""Creates, lists and withdraws shares, and opens a share by its token."""
 
 import dataclasses
 import datetime as dt
@@ -25,7 +25,7 @@ from imagesvc.signed_tokens import Tokens
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What a share shows; an original has the name to save it under."""
+    """The stored file that a share shows. ``filename`` is set for an original, which is a download."""
 
     key: str
     sha256: bytes
@@ -44,10 +44,10 @@ class Shares:
         )
 
     async def create(self, caller: Caller, image_id: UUID, wanted: NewShare) -> ShareOut:
-        """Raises Forbidden, ImageNotFound, ShareLifetime."""
+        """Share an image of the caller. Raises Forbidden, ImageNotFound, ShareLifetime."""
         _require_rights(caller)
         if wanted.expires_in > self._max_seconds:
-            detail = f"At most {self._max_seconds} seconds ahead."
+            detail = f"The maximum is {self._max_seconds} seconds."
             raise ShareLifetime(detail, errors=[{"pointer": "/expires_in", "detail": detail}])
         preset, form = wanted.rendition
         expires_at = func.now() + dt.timedelta(seconds=wanted.expires_in)
@@ -70,7 +70,7 @@ class Shares:
         return [self._out(share) for share in found]
 
     async def withdraw(self, caller: Caller, image_id: UUID, share_id: UUID) -> None:
-        """Stop a share at once. Raises Forbidden, ShareNotFound."""
+        """Withdraw a share at once. Raises Forbidden, ShareNotFound."""
         _require_rights(caller)
         async with self._database.sessions.begin() as session:
             if not await queries.lock_image_to_share(session, caller, image_id):
@@ -79,7 +79,10 @@ class Shares:
                 raise ShareNotFound
 
     async def shown(self, token: str) -> Shown:
-        """Raises BadShareToken, ShareExpired, ShareEnded; of a rendition also NoRendition, RenditionNotReady."""
+        """The file that a token shows. A missing rendition is made first.
+
+        Raises BadShareToken, ShareExpired, ShareEnded; for a rendition also NoRendition, RenditionNotReady.
+        """
         share_id: UUID = self._tokens.verify(token)["jti"]
         row = await self._look(share_id)
         if row["preset"] is None:
@@ -109,6 +112,6 @@ class Shares:
 
 
 def _require_rights(caller: Caller) -> None:
-    """Whoever shares gives others something to read."""
+    """A share lets others read, so it requires the right to read too."""
     caller.require("upload")
     caller.require("read")
