@@ -5,9 +5,10 @@ import gc
 import math
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import uvicorn
+from starlette.datastructures import State
 
 from imagesvc.settings import Settings
 
@@ -18,7 +19,7 @@ ANSWER_SECONDS = 4
 class Application(Protocol):
     """An ASGI application whose ``state.under_way.end()`` cancels the running requests."""
 
-    state: Any  # the attributes of Starlette's State have no types
+    state: State
 
     @property
     def __call__(self) -> Callable[..., Awaitable[None]]: ...
