@@ -11,5 +11,5 @@ A search uses up to two of three plans (``sql.Plan``). Filters whose index has t
 that index, one page of rows (``ordered``). Four filters have no such order: words, distance, score, capture time. For
 them the first few thousand images are scanned, which finds frequent matches at once (``scan``). If the scan does not
 fill the page, matches are rare: the filter's own index collects all of them, and they are sorted (``collect``). Each
-plan reads few rows, and none depends on the planner's estimate of how many rows match (docs/decisions).
+plan reads few rows, and none depends on the planner's estimate of how many rows match (docs/decisions/0008).
 """
