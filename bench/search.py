@@ -21,7 +21,7 @@ from bench.search_data import MANY, fill
 from bench.servers import Servers
 from imagesvc.accounts.service import MEMBER_SCOPES, OPERATOR, Caller
 from imagesvc.db import Database
-from imagesvc.images.schemas import as_json
+from imagesvc.images.image_json import as_json
 from imagesvc.images.search.schemas import ImageSearch
 from imagesvc.images.search.service import MAX_SCANNED, Search
 from imagesvc.images.search.sql import Plan, SearchStatement, has_ordered_plan

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from imagesvc.images.schemas import PUBLIC
+from tests.images.uploads import PUBLIC_VIEW
 from tests.support.contract import openapi_document
 from tests.support.images import exif_jpeg
 from tests.support.people import People, Person
@@ -159,7 +159,7 @@ async def test_the_matrix(service: Service, visibility: str, at: int) -> None:
     assert listed == ([0, 0, 0, 1, 1] if visibility == "private" else [1, 1, 0, 1, 1])
     assert known == {"have": {}}
     for_others, in_full = views[:2], views[3:]
-    assert [{name for name, value in view.items() if value not in (None, [])} - set(PUBLIC) for view in for_others] == [
+    assert [{name for name, value in view.items() if value not in (None, [])} - PUBLIC_VIEW for view in for_others] == [
         set() for _ in for_others
     ]
     assert [(view["location"] is not None, view["uploads"][0]["store_id"]) for view in in_full] == [

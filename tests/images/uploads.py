@@ -5,6 +5,23 @@ from typing import Any
 from tests.support.service import Service
 from tests.support.wire import MULTIPART, field_part, file_part, form
 
+PUBLIC_VIEW = frozenset(
+    {
+        "id",
+        "state",
+        "visibility",
+        "title",
+        "description",
+        "created_at",
+        "media_type",
+        "width",
+        "height",
+        "score",
+        "renditions",
+    }
+)
+"""The members of an image that others see when it is public."""
+
 
 async def send(service: Service, data: bytes, *, name: bytes = b"a.jpg", **fields: str) -> dict[str, Any]:
     """The result of an upload; ``fields`` are its context."""

@@ -5,7 +5,7 @@
     editing.py              title, description, visibility; deletion
     search/                 finds images by filters
     similar/                finds near-duplicates
-    shares/                 shows one image to whoever has the URL
+    shares/                 URLs that show one image to everyone who has them
     processing_tasks.py     task handlers: facts and renditions in the sandbox, then one transaction
     derive.py               runs the sandbox on a stored object and stores the result files; resizes use it too
     handlers.py             the kinds of task, with their retry policies
@@ -13,9 +13,12 @@
     retry.py                makes failed or rejected images pending again
     store_time_zone.py      the offset of a local time in a store's time zone
     account_data.py         what belongs to an account
-    queries.py              statements: asyncpg for reads, which are one round trip each; the ORM for the rest
+    reads.py                statements that read, with their rows: asyncpg, one statement for each answer
+    queries.py              statements that lock or change: the ORM, but for two
     models.py               tables: blobs, images, renditions, perceptual hashes, shares
-    schemas.py              response bodies, written as JSON
+    json_types.py           the JSON of an image, an upload and a receipt, as types
+    image_json.py           builds that JSON from rows
+    schemas.py              the request body of a change
     examples.py             examples for the OpenAPI page
     errors.py               failures of these routes
 

@@ -11,7 +11,7 @@ MAX_IMAGES = 50
 
 
 async def _remove_images(session: AsyncSession, user_id: UUID) -> Removed:
-    image_ids, blob_ids = await queries.lock_some_images_of(session, user_id, most=MAX_IMAGES)
+    image_ids, blob_ids = await queries.lock_some_images_of(session, user_id, max_count=MAX_IMAGES)
     await queries.delete_images(session, image_ids)
     keys = await queries.delete_blobs_nobody_needs(session, blob_ids)
     return Removed(has_more=bool(blob_ids), object_keys=keys)

@@ -1,8 +1,8 @@
-"""What an image, an arrival and a receipt look like, for the OpenAPI page."""
+"""Examples of an image, an upload and a receipt for the OpenAPI page. A test holds them against `json_types.py`."""
 
-from typing import Any
+from pydantic import JsonValue
 
-UPLOAD: dict[str, Any] = {
+UPLOAD: dict[str, JsonValue] = {
     "id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a12",
     "received_at": "2026-11-20T09:15:02.123Z",
     "way": "link",
@@ -17,7 +17,7 @@ UPLOAD: dict[str, Any] = {
     "barcode": None,
 }
 _URL = "/v1/images/01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13"
-IMAGE: dict[str, Any] = {
+IMAGE: dict[str, JsonValue] = {
     "id": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13",
     "state": "ready",
     "problem": None,
@@ -69,7 +69,7 @@ IMAGE: dict[str, Any] = {
     "original_url": f"{_URL}/original",
     "uploads": [UPLOAD],
 }
-RECEIPT: dict[str, Any] = {
+RECEIPT: dict[str, JsonValue] = {
     "id": UPLOAD["id"],
     "filename": "shelf.jpg",
     "bytes": 2931712,

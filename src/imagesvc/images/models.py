@@ -1,7 +1,7 @@
-"""The tables of blobs, images, renditions, perceptual hashes and shares."""
+"""The tables of blobs, images, renditions, perceptual hashes and shares, and the values of their columns."""
 
 import datetime as dt
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, DateTime, ForeignKey, Index, UniqueConstraint, func, text
@@ -10,7 +10,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
 
-STATES = "('pending', 'ready', 'rejected', 'failed')"
+State = Literal["pending", "ready", "rejected", "failed"]
+Visibility = Literal["private", "public"]
+OffsetSource = Literal["exif", "gps", "store", "unknown"]
+"""Where the offset from UTC of a capture time came from."""
+
+
+def _is_one_of(column: str, kind: object) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in get_args(kind))})"
 
 
 class ProblemJson(TypedDict):
@@ -39,7 +46,7 @@ class Blob(Base):
     """
 
     __tablename__ = "blobs"
-    __table_args__ = (UniqueConstraint("sha256", "scope"), CheckConstraint(f"state IN {STATES}", name="state"))
+    __table_args__ = (UniqueConstraint("sha256", "scope"), CheckConstraint(_is_one_of("state", State), name="state"))
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     sha256: Mapped[bytes]
@@ -93,8 +100,8 @@ class Image(Base):
     __tablename__ = "images"
     __table_args__ = (
         UniqueConstraint("owner_id", "blob_id"),
-        CheckConstraint(f"state IN {STATES}", name="state"),
-        CheckConstraint("visibility IN ('private', 'public')", name="visibility"),
+        CheckConstraint(_is_one_of("state", State), name="state"),
+        CheckConstraint(_is_one_of("visibility", Visibility), name="visibility"),
         Index(None, "blob_id"),
         Index(None, "visibility", "created_at", "id"),
         Index(None, "owner_id", "visibility", "created_at", "id"),

@@ -1,7 +1,7 @@
 """Routes: an image, its original, its renditions; an upload; and what a link's uploader sees of a file."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -9,17 +9,19 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from imagesvc.accounts.router import CurrentCaller, OptionalCaller, needs_bearer
 from imagesvc.errors import Forbidden, PreconditionFailed
 from imagesvc.http.conditional import is_unchanged, strong_etag
-from imagesvc.http.file_response import StoredFileResponse
+from imagesvc.http.file_response import OpenBytes, StoredFileResponse
 from imagesvc.http.problems import Responses, problems
 from imagesvc.http.ranges import RangeNotSatisfiable
 from imagesvc.http.web_parts import part, web_part
 from imagesvc.images.editing import ImageEditing
 from imagesvc.images.errors import ImageNotFound, NoRendition, NoSuchRendition, RenditionNotReady, UploadNotFound
-from imagesvc.images.schemas import ImageChanges, ImageOut, Receipt, UploadWithImage, as_json, etag_of
+from imagesvc.images.image_json import as_json, etag_of
+from imagesvc.images.json_types import ImageOut, Receipt, UploadWithImage
+from imagesvc.images.schemas import ImageChanges
 from imagesvc.images.service import MAX_WAIT_SECONDS, Images, StoredRendition
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
 from imagesvc.links.router import CurrentLink
-from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
+from imagesvc.processing.contract import FORMATS, LONG_SIDE, MEDIA_TYPE_OF_FORMAT
 from imagesvc.processing.sniff import EXTENSION_OF
 from imagesvc.storage.bucket import ObjectGone, Storage, StorageAway
 
@@ -41,6 +43,9 @@ BINARY: Responses = {
     304: {"description": "`If-None-Match` names what there is"},
 }
 UNCHANGED: Responses = {304: BINARY[304]}
+_SIZES = ", ".join(f"`{preset}` {side}" for preset, side in LONG_SIDE.items() if side is not None)
+PRESETS_TEXT = f"{_SIZES} px on the long side, or `full`"
+FORMATS_TEXT = " or ".join((", ".join(f"`{form}`" for form in FORMATS[:-1]), f"`{FORMATS[-1]}`"))
 
 
 @router.get(
@@ -103,15 +108,14 @@ async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller, 
 async def original(request: Request, image_id: UUID, caller: CurrentCaller, images: ImagesPart) -> Response:
     """The bytes as they were sent. The ETag is their SHA-256; ranges and conditions work."""
     found = await images.original(caller, image_id)
-    filename = found["filename"] or f"{found['title']}.{EXTENSION_OF[found['media_type']]}"
     return StoredFileResponse(
-        opener(request, found["key"]),
-        size=found["bytes"],
-        media_type=found["media_type"],
-        etag=strong_etag(found["sha256"].hex()),
+        opener(request, found.key),
+        size=found.bytes,
+        media_type=found.media_type,
+        etag=strong_etag(found.sha256.hex()),
         cache_control=PRIVATE,
-        sha256=found["sha256"],
-        filename=filename,
+        sha256=found.sha256,
+        filename=found.filename or f"{found.title}.{EXTENSION_OF[found.media_type]}",
         headers=ORIGINAL_HEADERS,
     )
 
@@ -129,8 +133,8 @@ async def original(request: Request, image_id: UUID, caller: CurrentCaller, imag
 async def rendition(
     request: Request,
     image_id: UUID,
-    preset: Annotated[str, Path(description="`thumb` 320, `medium` 1024, `large` 2048 px on the long side, or `full`")],
-    form: Annotated[str, Path(description="`webp`, `jpg` or `avif`")],
+    preset: Annotated[str, Path(description=PRESETS_TEXT)],
+    form: Annotated[str, Path(description=FORMATS_TEXT)],
     caller: OptionalCaller,
     images: ImagesPart,
 ) -> Response:
@@ -164,10 +168,10 @@ async def receipt_thumb(
     request: Request, token: str, upload_id: UUID, link: CurrentLink, images: ImagesPart
 ) -> Response:
     """A small picture of a file that was sent through this link."""
-    return _rendition(request, await images.receipt_thumb(link.id, upload_id), "image/webp")
+    return _rendition(request, await images.receipt_thumb(link.id, upload_id), MEDIA_TYPE_OF_FORMAT["webp"])
 
 
-def opener(request: Request, key: str) -> Any:
+def opener(request: Request, key: str) -> OpenBytes:
     storage = web_part(request, Storage)
 
     def open_bytes(start: int, stop: int) -> AsyncIterator[bytes]:
@@ -186,7 +190,7 @@ def _rendition(request: Request, found: StoredRendition, media_type: str) -> Sto
     )
 
 
-def _json(request: Request, content: dict[str, Any]) -> Response:
+def _json(request: Request, content: Mapping[str, object]) -> Response:
     body = as_json(content)
     headers = {"ETag": etag_of(body), "Cache-Control": PRIVATE}
     if request.method == "GET" and is_unchanged(request.headers, headers["ETag"]):

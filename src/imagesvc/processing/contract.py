@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -10,7 +10,11 @@ from imagesvc.processing.facts import Facts, storable_or_error
 
 Preset = Literal["thumb", "medium", "large", "full"]
 Format = Literal["webp", "jpg", "avif"]
+ResizeFormat = Literal[Format, "png"]
+Fit = Literal["contain", "cover", "fill"]
 
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""The formats of renditions. A resize can also be a PNG."""
 LONG_SIDE: dict[Preset, int | None] = {"thumb": 320, "medium": 1024, "large": 2048, "full": None}
 MEDIA_TYPE_OF_FORMAT = {"webp": "image/webp", "jpg": "image/jpeg", "avif": "image/avif", "png": "image/png"}
 EAGER_RENDITIONS: tuple[tuple[Preset, Format], ...] = (("thumb", "webp"), ("medium", "webp"), ("large", "webp"))
@@ -32,16 +36,24 @@ class Work(_Data):
     renditions: tuple[tuple[Preset, Format], ...] = EAGER_RENDITIONS
 
 
-class Resize(_Data):
-    """A one-off size. ``contain`` stays within the box and is never enlarged; ``cover`` fills it and cuts off what
-    stands over; ``fill`` stretches."""
+class ResizeParameters(_Data):
+    """The box, in pixels, and how the image fits into it.
 
-    kind: Literal["resize"] = "resize"
+    ``contain`` keeps the image within the box and never enlarges it. ``cover`` fills the box and crops what is outside.
+    ``fill`` stretches the image to the box.
+    """
+
     width: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = 100
     height: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = 100
-    fit: Literal["contain", "cover", "fill"] = "contain"
-    format: Literal["webp", "jpg", "avif", "png"] = "jpg"
+    fit: Fit = "contain"
+    format: ResizeFormat = "jpg"
     quality: Annotated[int, Field(ge=1, le=100)] = 80
+
+
+class Resize(ResizeParameters):
+    """A request for one file of any size."""
+
+    kind: Literal["resize"] = "resize"
 
 
 Request = Annotated[Work | Resize, Field(discriminator="kind")]

@@ -11,7 +11,8 @@ from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.pagination import Cursors, CursorsPart, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
-from imagesvc.images.schemas import ImageOut, as_json
+from imagesvc.images.image_json import as_json
+from imagesvc.images.json_types import ImageOut
 from imagesvc.images.search.schemas import ImageSearch
 from imagesvc.images.search.service import Search
 from imagesvc.images.search.sql import SortPosition

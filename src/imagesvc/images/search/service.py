@@ -1,12 +1,13 @@
 """Searches the images that a caller may see, with the plan that fits the filters."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.errors import Unauthenticated
-from imagesvc.images.schemas import image_out
+from imagesvc.images.image_json import image_out
+from imagesvc.images.json_types import ImageOut
 from imagesvc.images.search.schemas import ME, ImageSearch
 from imagesvc.images.search.sql import Plan, SearchResult, SearchStatement, SortPosition, has_ordered_plan
 from imagesvc.images.search.visibility import VisibleSet, visible_sets
@@ -19,10 +20,10 @@ eighty matches."""
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FoundImage:
-    """``members`` are those of ``ImageOut`` that the caller may see."""
+    """An image as the caller may see it."""
 
     position: SortPosition
-    members: Mapping[str, object]
+    members: ImageOut
 
 
 class Search:
@@ -50,11 +51,13 @@ class Search:
         else:
             found = await result_of("scan")
             is_list_longer = found.scanned == self._max_scanned
-            if len(found.images) < rows and is_list_longer:
+            if len(found.matches) < rows and is_list_longer:
                 found = await result_of("collect")
         return [
-            FoundImage(position=image.position, members=image_out(image.row, is_full=sees_all(caller, image.owner_id)))
-            for image in found.images
+            FoundImage(
+                position=match.position, members=image_out(match.image, is_full=sees_all(caller, match.image.owner_id))
+            )
+            for match in found.matches
         ]
 
     async def _run(

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 from uuid import UUID
 
-from imagesvc.images.queries import IMAGE
-from imagesvc.images.schemas import Row
+import asyncpg
+
+from imagesvc.images.reads import IMAGE, ImageRow, image_row
 from imagesvc.images.search.geo_index import code_ranges
 from imagesvc.images.search.schemas import ImageSearch
 from imagesvc.images.search.visibility import VISIBILITIES, VisibleSet
@@ -38,12 +39,11 @@ class SortPosition:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class MatchingImage:
-    """``row`` has the columns of ``IMAGE``."""
+class Match:
+    """One image of a result."""
 
     position: SortPosition
-    owner_id: UUID
-    row: Row
+    image: ImageRow
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +51,17 @@ class SearchResult:
     """``scanned`` is the number of images that the plan ``scan`` tested, 0 for the other plans."""
 
     scanned: int
-    images: Sequence[MatchingImage]
+    matches: Sequence[Match]
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> "SearchResult":
+    def of(cls, records: Sequence[asyncpg.Record]) -> "SearchResult":
         """Reads the rows of a statement: at least one, whose image is NULL when nothing matched."""
         return cls(
-            scanned=rows[0]["scanned"],
-            images=[
-                MatchingImage(position=SortPosition(key=row["key"], id=row["id"]), owner_id=row["owner_id"], row=row)
-                for row in rows
-                if row["id"] is not None
+            scanned=records[0]["scanned"],
+            matches=[
+                Match(position=SortPosition(key=record["key"], id=record["id"]), image=image_row(record))
+                for record in records
+                if record["id"] is not None
             ],
         )
 

@@ -1,5 +1,6 @@
 """Statements about shares: asyncpg for the read that opens a share (a hot path), the ORM for the rest."""
 
+import dataclasses
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -7,9 +8,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.service import Caller
-from imagesvc.images.models import Image, Share
+from imagesvc.images.models import Image, Share, State, Visibility
 
-SHARED = """
+SHARED_FILE = """
     -- $1 the share; the file that it shows: the original, or the rendition, NULL when that does not exist yet
     SELECT s.expires_at <= now() AS expired, s.preset, s.format, i.id AS image_id, i.state, i.visibility, i.title,
            i.blob_id, b.media_type, CASE WHEN s.preset IS NULL THEN b.key ELSE r.key END AS key,
@@ -23,8 +24,27 @@ SHARED = """
 """
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRow:
+    """A row of SHARED_FILE. ``key``, ``sha256`` and ``bytes`` are None when the shared rendition does not exist."""
+
+    expired: bool
+    preset: str | None
+    format: str | None
+    image_id: UUID
+    state: State
+    visibility: Visibility
+    title: str
+    blob_id: UUID
+    media_type: str
+    key: str | None
+    sha256: bytes | None
+    bytes: int | None
+    filename: str | None
+
+
 async def lock_image_to_share(session: AsyncSession, caller: Caller, image_id: UUID) -> bool:
-    """Lock an image so that it is not deleted meanwhile. Returns False unless it exists and is the caller's."""
+    """Lock an image so that it is not deleted meanwhile. Returns False unless the caller owns it or is an admin."""
     query = select(Image.id).where(Image.id == image_id).with_for_update(read=True, key_share=True)
     if not caller.is_admin:
         query = query.where(Image.owner_id == caller.user_id)

@@ -82,14 +82,14 @@ async def withdraw_share(
 )
 async def shared_image(request: Request, token: str, shares: SharesPart) -> Response:
     """The rendition, or the original as a download. Caches must revalidate it, so a withdrawn share stops at once."""
-    found = await shares.shown(token)
+    file = await shares.open(token)
     return StoredFileResponse(
-        opener(request, found.key),
-        size=found.bytes,
-        media_type=found.media_type,
-        etag=strong_etag(found.sha256.hex()),
+        opener(request, file.key),
+        size=file.bytes,
+        media_type=file.media_type,
+        etag=strong_etag(file.sha256.hex()),
         cache_control=PRIVATE,
-        sha256=found.sha256,
-        filename=found.filename,
+        sha256=file.sha256,
+        filename=file.filename,
         headers=ORIGINAL_HEADERS,
     )

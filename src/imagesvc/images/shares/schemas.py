@@ -7,8 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imagesvc.images.models import Share
-from imagesvc.images.service import FORMATS
-from imagesvc.processing.contract import LONG_SIDE
+from imagesvc.processing.contract import FORMATS, LONG_SIDE
 
 ORIGINAL = "original"
 DEFAULT_FORMAT = "webp"

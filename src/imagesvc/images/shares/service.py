@@ -11,10 +11,10 @@ from imagesvc.accounts.service import Caller
 from imagesvc.db import Database, new_id
 from imagesvc.images.errors import ImageNotFound
 from imagesvc.images.models import Share
-from imagesvc.images.schemas import Row
 from imagesvc.images.service import Images
 from imagesvc.images.shares import queries
 from imagesvc.images.shares.errors import BadShareToken, ShareEnded, ShareExpired, ShareLifetime, ShareNotFound
+from imagesvc.images.shares.queries import SharedRow
 from imagesvc.images.shares.schemas import NewShare, ShareOut
 from imagesvc.keyring import KeyRing
 from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
@@ -24,7 +24,7 @@ from imagesvc.signed_tokens import Tokens
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class SharedFile:
     """The stored file that a share shows. ``filename`` is set for an original, which is a download."""
 
     key: str
@@ -78,37 +78,40 @@ class Shares:
             if not await queries.delete_share(session, image_id, share_id):
                 raise ShareNotFound
 
-    async def shown(self, token: str) -> Shown:
+    async def open(self, token: str) -> SharedFile:
         """The file that a token shows. A missing rendition is made first.
 
         Raises BadShareToken, ShareExpired, ShareEnded; for a rendition also NoRendition, RenditionNotReady.
         """
         share_id: UUID = self._tokens.verify(token)["jti"]
-        row = await self._look(share_id)
-        if row["preset"] is None:
-            name = row["filename"] or f"{row['title']}.{EXTENSION_OF[row['media_type']]}"
-            return Shown(
-                key=row["key"], sha256=row["sha256"], bytes=row["bytes"], media_type=row["media_type"], filename=name
-            )
+        row = await self._read(share_id)
+        if row.preset is None or row.format is None:
+            return _original(row)
 
-        async def look() -> Row:
-            return await self._look(share_id)
+        async def read_again() -> SharedRow:
+            return await self._read(share_id)
 
-        found = await self._images.made(look, row["preset"], row["format"])
-        media_type = MEDIA_TYPE_OF_FORMAT[row["format"]]
-        return Shown(key=found.key, sha256=found.sha256, bytes=found.bytes, media_type=media_type, filename=None)
+        found = await self._images.made(read_again, row.preset, row.format)
+        media_type = MEDIA_TYPE_OF_FORMAT[row.format]
+        return SharedFile(key=found.key, sha256=found.sha256, bytes=found.bytes, media_type=media_type, filename=None)
 
-    async def _look(self, share_id: UUID) -> Row:
-        row: Row | None = await self._database.fetch_row(queries.SHARED, share_id)
+    async def _read(self, share_id: UUID) -> SharedRow:
+        row = await self._database.fetch_one_or_none(queries.SHARED_FILE, SharedRow, share_id)
         if row is None:
             raise ShareEnded
-        if row["expired"]:
+        if row.expired:
             raise ShareExpired
         return row
 
     def _out(self, share: Share) -> ShareOut:
         token = self._tokens.issue({"jti": share.id}, issued_at=share.created_at, expires_at=share.expires_at)
         return ShareOut.of(share, token=token)
+
+
+def _original(row: SharedRow) -> SharedFile:
+    assert row.key is not None and row.sha256 is not None and row.bytes is not None  # noqa: S101, PT018 - every blob has them
+    filename = row.filename or f"{row.title}.{EXTENSION_OF[row.media_type]}"
+    return SharedFile(key=row.key, sha256=row.sha256, bytes=row.bytes, media_type=row.media_type, filename=filename)
 
 
 def _require_rights(caller: Caller) -> None:

@@ -3,10 +3,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from uuid import UUID
 
-from imagesvc.images.queries import IMAGE, IS_THERE
-from imagesvc.images.schemas import Row
+import asyncpg
+
+from imagesvc.images.reads import IMAGE, IS_THERE, ImageRow, image_row
 from imagesvc.processing.hash_bands import BAND_BITS, BANDS
 
 MAX_SIMILAR = 12
@@ -54,13 +54,12 @@ class HashRow:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SimilarRow:
-    """A row of SIMILAR. ``image`` has the columns of ``IMAGE``."""
+    """A row of SIMILAR."""
 
     distance: int
-    owner_id: UUID
-    image: Row
+    image: ImageRow
 
 
-def similar_rows(records: Sequence[Row]) -> list[SimilarRow]:
+def similar_rows(records: Sequence[asyncpg.Record]) -> list[SimilarRow]:
     """Reads the rows of SIMILAR."""
-    return [SimilarRow(distance=record["distance"], owner_id=record["owner_id"], image=record) for record in records]
+    return [SimilarRow(distance=record["distance"], image=image_row(record)) for record in records]

@@ -9,8 +9,8 @@ from imagesvc.accounts.router import OptionalCaller, needs_bearer
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
 from imagesvc.images.errors import ImageNotFound
+from imagesvc.images.image_json import as_json
 from imagesvc.images.router import PRIVATE
-from imagesvc.images.schemas import as_json
 from imagesvc.images.similar.schemas import MAX_DISTANCE, SimilarImages
 from imagesvc.images.similar.service import Similar
 from imagesvc.processing.hash_bands import DEFAULT_MAX_DISTANCE
