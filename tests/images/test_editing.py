@@ -1,4 +1,4 @@
-"""Changing an image: what may be changed, by whom, and on the condition that it still is what was read."""
+"""Changes of an image: which members, by whom, and under the condition that it has not changed."""
 
 import asyncio
 from collections import Counter
@@ -12,7 +12,7 @@ from tests.support.service import Service
 SMALL = (48, 48)
 
 
-async def test_title_description_and_visibility_change_and_all_else_stays(idle_service: Service) -> None:
+async def test_a_change_affects_only_title_description_and_visibility(idle_service: Service) -> None:
     sent = await send(idle_service, jpeg(seed=1, size=SMALL), description="old")
     before = (await idle_service.owner.get(sent["url"])).json()
 
@@ -27,7 +27,7 @@ async def test_title_description_and_visibility_change_and_all_else_stays(idle_s
     assert changed.headers["etag"] == read.headers["etag"]
 
 
-BAD: list[tuple[dict[str, Any], str]] = [
+INVALID_CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"title": ""}, "/title"),
     ({"title": "   "}, "/title"),
     ({"title": None}, "/title"),
@@ -43,24 +43,24 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_a_change_that_is_none_is_refused_by_name_and_changes_nothing(idle_service: Service) -> None:
+async def test_an_invalid_change_is_422_with_a_pointer_and_changes_nothing(idle_service: Service) -> None:
     sent = await send(idle_service, jpeg(seed=1, size=SMALL))
     before = (await idle_service.owner.get(sent["url"])).json()
 
-    answers = [await idle_service.owner.patch(sent["url"], json=wanted) for wanted, _ in BAD]
+    answers = [await idle_service.owner.patch(sent["url"], json=wanted) for wanted, _ in INVALID_CHANGES]
     longest = await idle_service.owner.patch(sent["url"], json={"title": "ä" * 300, "description": "ä" * 5000})
     surrogate = await idle_service.owner.patch(
         sent["url"], content=b'{"title": "\\ud800"}', headers={"Content-Type": "application/json"}
     )
 
     assert [(answer.status_code, answer.json()["errors"][0]["pointer"]) for answer in answers] == [
-        (422, pointer) for _, pointer in BAD
+        (422, pointer) for _, pointer in INVALID_CHANGES
     ]
     assert surrogate.status_code in (400, 422)
     assert longest.json() == before | {"title": "ä" * 300, "description": "ä" * 5000}
 
 
-async def test_of_many_changes_of_what_was_read_one_is_made(idle_service: Service) -> None:
+async def test_of_concurrent_changes_with_the_same_tag_one_succeeds(idle_service: Service) -> None:
     sent = await send(idle_service, jpeg(seed=1, size=SMALL))
     etag = (await idle_service.owner.get(sent["url"])).headers["etag"]
 
@@ -73,14 +73,14 @@ async def test_of_many_changes_of_what_was_read_one_is_made(idle_service: Servic
     stale = await idle_service.owner.delete(sent["url"], headers={"If-Match": etag})
     fresh = (await idle_service.owner.get(sent["url"])).headers["etag"]
     any_version = await idle_service.owner.patch(sent["url"], json={"title": "any"}, headers={"If-Match": "*"})
-    gone = await idle_service.owner.delete(sent["url"], headers={"If-Match": any_version.headers["etag"]})
+    deleted = await idle_service.owner.delete(sent["url"], headers={"If-Match": any_version.headers["etag"]})
 
     assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 7}
     assert (stale.status_code, stale.headers["etag"]) == (412, fresh)
-    assert (any_version.status_code, gone.status_code) == (200, 204)
+    assert (any_version.status_code, deleted.status_code) == (200, 204)
 
 
-async def test_a_change_needs_the_right_to_read_and_to_upload(idle_service: Service) -> None:
+async def test_a_change_requires_the_scopes_read_and_upload(idle_service: Service) -> None:
     async with People(idle_service) as people:
         ann = await people.new("ann")
         sent = (await ann.client.post("/v1/images", files=[("file", ("a.jpg", jpeg(seed=1, size=SMALL)))])).json()[

@@ -1,4 +1,4 @@
-"""An image as JSON: every member for its owner, the public view for anyone, and waiting for processing to end."""
+"""The JSON of an image: all members for its owner, the public view for others, and waiting for processing."""
 
 import asyncio
 import datetime as dt
@@ -14,7 +14,7 @@ from tests.support.images import encode, exif, exif_jpeg, jpeg, picture, png
 from tests.support.service import Service
 
 
-def camera_picture() -> bytes:
+def camera_photo() -> bytes:
     tags = exif(
         make="Canon",
         model="Canon EOS 80D",
@@ -29,8 +29,8 @@ def camera_picture() -> bytes:
     return encode(picture(seed=1, size=(400, 300)), "JPEG", quality=85, exif=tags)
 
 
-async def test_the_owner_sees_everything_that_the_file_shows(service: Service) -> None:
-    data = camera_picture()
+async def test_the_owner_sees_all_facts_of_the_file(service: Service) -> None:
+    data = camera_photo()
     link = await service.new_link()
     sent = (await service.anyone.put(f"{link['path']}/a.jpg", content=data)).json()
     upload_id = sent["results"][0]["upload_id"]
@@ -111,7 +111,7 @@ async def test_the_owner_sees_everything_that_the_file_shows(service: Service) -
     assert len((await service.owner.get(thumb["url"])).content) == thumb["bytes"]
 
 
-async def test_what_is_not_known_is_null_and_never_made_up(service: Service) -> None:
+async def test_unknown_facts_are_null(service: Service) -> None:
     plain = await service.image_of(await send(service, png(seed=1)))
     without_offset = await service.image_of(await send(service, exif_jpeg(seed=2, offset=None)))
 
@@ -125,8 +125,8 @@ async def test_what_is_not_known_is_null_and_never_made_up(service: Service) -> 
     }
 
 
-async def test_a_pending_image_has_all_members_and_knows_only_what_the_upload_told(idle_service: Service) -> None:
-    sent = await send(idle_service, camera_picture())
+async def test_a_pending_image_has_all_members_but_only_facts_of_the_upload(idle_service: Service) -> None:
+    sent = await send(idle_service, camera_photo())
 
     image = (await idle_service.owner.get(sent["url"])).json()
 
@@ -148,7 +148,7 @@ async def test_a_pending_image_has_all_members_and_knows_only_what_the_upload_to
 
 
 async def test_others_see_exactly_the_public_view_of_a_public_image(service: Service) -> None:
-    sent = await send(service, camera_picture(), visibility="public")
+    sent = await send(service, camera_photo(), visibility="public")
     full = await service.image_of(sent)
 
     seen = (await service.anyone.get(sent["url"])).json()
@@ -164,21 +164,21 @@ async def test_a_private_image_is_404_to_others_on_every_route(service: Service)
     unknown = image["id"][:-4] + "0000"
     below = ["", "/original", "/renditions/thumb.webp", "/renditions/thumb.avif", "/renditions/huge.webp"]
 
-    theirs = [await service.anyone.get(f"/v1/images/{image['id']}{path}") for path in below]
-    nobodys = [await service.anyone.get(f"/v1/images/{unknown}{path}") for path in below]
+    of_private = [await service.anyone.get(f"/v1/images/{image['id']}{path}") for path in below]
+    of_unknown = [await service.anyone.get(f"/v1/images/{unknown}{path}") for path in below]
 
-    assert [answer.status_code for answer in theirs] == [404, 401, 404, 404, 404]
-    assert [told(answer) for answer in theirs] == [told(answer) for answer in nobodys]
+    assert [answer.status_code for answer in of_private] == [404, 401, 404, 404, 404]
+    assert [content_of(answer) for answer in of_private] == [content_of(answer) for answer in of_unknown]
     assert (await service.anyone.get(f"/v1/uploads/{sent['upload_id']}")).status_code == 401
     assert (await service.anyone.delete(sent["url"])).status_code == 401
 
 
-def told(answer: httpx.Response) -> tuple[int, dict[str, Any]]:
-    """All that an answer says, but for the request's own id."""
+def content_of(answer: httpx.Response) -> tuple[int, dict[str, Any]]:
+    """Status and body of an answer, without the request id."""
     return answer.status_code, {name: value for name, value in answer.json().items() if name != "instance"}
 
 
-async def test_what_is_not_there_is_404_also_for_an_admin(idle_service: Service) -> None:
+async def test_an_unknown_id_is_404_also_for_an_admin(idle_service: Service) -> None:
     unknown = "0199a000-0000-7000-8000-000000000000"
     paths = [f"/v1/images/{unknown}", "/v1/images/nonsense", f"/v1/uploads/{unknown}", f"/v1/images/{unknown}/original"]
 
@@ -212,7 +212,7 @@ async def test_waiting_ends_as_soon_as_the_image_is_processed(idle_service: Serv
     assert (image["state"], upload_with_image["image"]["state"]) == ("ready", "ready")
 
 
-async def test_waiting_ends_with_a_pending_image_when_the_time_is_over(idle_service: Service) -> None:
+async def test_waiting_returns_a_pending_image_when_the_time_is_over(idle_service: Service) -> None:
     sent = await send(idle_service, jpeg(seed=1))
     begun = time.monotonic()
 
@@ -222,7 +222,7 @@ async def test_waiting_ends_with_a_pending_image_when_the_time_is_over(idle_serv
     assert time.monotonic() - begun >= 0.3
 
 
-async def test_a_wait_is_between_0_and_30_seconds(service: Service) -> None:
+async def test_a_wait_must_be_between_0_and_30_seconds(service: Service) -> None:
     sent = await send(service, jpeg(seed=1))
     await service.image_of(sent)
     waits = ["0", "30", "29.9", "-0.1", "30.1", "nan", "inf", "-inf", "soon", ""]
@@ -233,7 +233,7 @@ async def test_a_wait_is_between_0_and_30_seconds(service: Service) -> None:
     assert {answer.json()["errors"][0]["pointer"] for answer in answers[3:]} == {"/query/wait"}
 
 
-async def test_an_image_that_did_not_change_is_304(idle_service: Service) -> None:
+async def test_an_unchanged_image_is_304(idle_service: Service) -> None:
     sent = await send(idle_service, jpeg(seed=1))
     first = await idle_service.owner.get(sent["url"])
     known = {"If-None-Match": first.headers["etag"]}
@@ -248,7 +248,7 @@ async def test_an_image_that_did_not_change_is_304(idle_service: Service) -> Non
     assert first.headers["cache-control"] == "private, no-cache"
 
 
-async def test_an_image_shows_all_its_arrivals_each_with_its_own_context(idle_service: Service) -> None:
+async def test_an_image_lists_all_its_uploads_each_with_its_own_context(idle_service: Service) -> None:
     data = jpeg(seed=1)
     first = await send(idle_service, data, name=b"one.jpg", store_id="S1")
     again = await send(idle_service, data, name=b"two.jpg", store_id="S2", visibility="public")

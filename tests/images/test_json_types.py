@@ -16,5 +16,5 @@ EXAMPLES: list[tuple[type, dict[str, JsonValue]]] = [
 
 @pytest.mark.parametrize(("kind", "example"), EXAMPLES)
 def test_an_example_has_exactly_the_members_of_its_type(kind: type, example: dict[str, JsonValue]) -> None:
-    # validation drops unknown members, so that equality also finds those
+    # Validation drops unknown members, so the comparison finds those too.
     assert TypeAdapter(kind).validate_python(example, strict=True) == example

@@ -1,4 +1,4 @@
-"""The bytes as they were sent: whole, in part, or not at all when the client has them."""
+"""The original: the uploaded bytes, whole or in ranges, and conditional requests."""
 
 import base64
 from email.message import Message
@@ -48,8 +48,8 @@ async def original(service: Service, data: bytes = DATA) -> str:
     return f"/v1/images/{(await send(service, data))['image_id']}/original"
 
 
-def names_of(answer: httpx.Response) -> tuple[str, str | None]:
-    """The plain name and the extended one, as a client reads them."""
+def filenames_of(answer: httpx.Response) -> tuple[str, str | None]:
+    """The parameters `filename` and `filename*`, as a client decodes them."""
     kind, _, rest = answer.headers["content-disposition"].partition("; ")
     assert kind == "attachment"
     plain, _, extended = rest.partition("; filename*=UTF-8''")
@@ -58,7 +58,7 @@ def names_of(answer: httpx.Response) -> tuple[str, str | None]:
     return str(message.get_filename()), unquote(extended) or None
 
 
-async def test_the_original_comes_back_byte_for_byte_with_its_headers(idle_service: Service) -> None:
+async def test_the_original_is_returned_unchanged_with_its_headers(idle_service: Service) -> None:
     path = await original(idle_service)
 
     got = await idle_service.owner.get(path)
@@ -85,23 +85,23 @@ async def test_the_original_comes_back_byte_for_byte_with_its_headers(idle_servi
     }
 
 
-async def test_the_type_is_what_the_bytes_are_and_not_what_they_were_called(idle_service: Service) -> None:
+async def test_the_content_type_comes_from_the_bytes_and_not_from_the_filename(idle_service: Service) -> None:
     sent = await send(idle_service, png(seed=1), name=b"page.html")
 
     answer = await idle_service.owner.get(f"{sent['url']}/original")
 
     assert answer.headers["content-type"] == "image/png"
-    assert names_of(answer) == ("page.html", None)
+    assert filenames_of(answer) == ("page.html", None)
 
 
-async def test_a_part_of_the_original_is_206_and_a_range_without_bytes_is_416(idle_service: Service) -> None:
+async def test_a_range_of_the_original_is_206_and_an_unsatisfiable_range_is_416(idle_service: Service) -> None:
     path = await original(idle_service)
 
     answers = {wanted: await idle_service.owner.get(path, headers={"Range": wanted}) for wanted in RANGES}
 
     assert {
         wanted: (answer.status_code, answer.headers.get("content-range")) for wanted, answer in answers.items()
-    } == {wanted: (status, told) for wanted, (status, _, told) in RANGES.items()}
+    } == {wanted: (status, content_range) for wanted, (status, _, content_range) in RANGES.items()}
     assert [
         wanted for wanted, (_, data, _) in RANGES.items() if data is not None and answers[wanted].content != data
     ] == []
@@ -109,7 +109,7 @@ async def test_a_part_of_the_original_is_206_and_a_range_without_bytes_is_416(id
     assert answers["bytes=-0"].json()["type"] == "/problems/range-not-satisfiable"
 
 
-async def test_a_range_counts_only_while_the_file_is_the_one_that_the_client_began_with(idle_service: Service) -> None:
+async def test_if_range_returns_the_whole_file_unless_the_tag_matches(idle_service: Service) -> None:
     path = await original(idle_service)
     conditions = {f'"{HASH}"': 206, '"another"': 200, f'W/"{HASH}"': 200, "Sat, 21 Nov 2026 00:00:00 GMT": 200}
 
@@ -121,24 +121,24 @@ async def test_a_range_counts_only_while_the_file_is_the_one_that_the_client_beg
     assert {condition: answer.status_code for condition, answer in answers.items()} == conditions
 
 
-async def test_what_the_client_has_is_304_without_a_look_into_the_store(idle_service: Service) -> None:
+async def test_an_unchanged_original_is_304_without_reading_the_stored_object(idle_service: Service) -> None:
     path, storage = await original(idle_service), idle_service.background.servers.storage
     (key,) = await stored_keys(idle_service.background.servers)
     await storage.delete(key)
-    known = [f'"{HASH}"', f'W/"{HASH}"', "*", f'"other", "{HASH}"']
+    matching_tags = [f'"{HASH}"', f'W/"{HASH}"', "*", f'"other", "{HASH}"']
 
-    answers = [await idle_service.owner.get(path, headers={"If-None-Match": tags}) for tags in known]
+    answers = [await idle_service.owner.get(path, headers={"If-None-Match": tags}) for tags in matching_tags]
     head = await idle_service.owner.head(path)
-    gone = await idle_service.owner.get(path, headers={"If-None-Match": '"other"'})
+    missing = await idle_service.owner.get(path, headers={"If-None-Match": '"other"'})
 
     assert [(answer.status_code, answer.content) for answer in answers] == [(304, b"")] * 4
     assert {answer.headers["etag"] for answer in answers} == {f'"{HASH}"'}
     assert head.status_code == 200
-    assert gone.status_code == 503
-    assert "retry-after" in gone.headers
+    assert missing.status_code == 503
+    assert "retry-after" in missing.headers
 
 
-async def test_the_original_of_another_file_than_the_expected_one_is_412(idle_service: Service) -> None:
+async def test_an_original_that_does_not_match_if_match_is_412(idle_service: Service) -> None:
     path = await original(idle_service)
 
     answers = [
@@ -148,7 +148,7 @@ async def test_the_original_of_another_file_than_the_expected_one_is_412(idle_se
     assert [answer.status_code for answer in answers] == [200, 200, 412]
 
 
-async def test_a_large_original_is_read_in_part_across_its_stored_parts(idle_service: Service) -> None:
+async def test_a_range_of_a_large_original_may_span_its_stored_parts(idle_service: Service) -> None:
     data = DATA + bytes(range(256)) * 4 * 9000
     path, middle = await original(idle_service, data), 8 * 1024 * 1024
 
@@ -157,16 +157,16 @@ async def test_a_large_original_is_read_in_part_across_its_stored_parts(idle_ser
     assert answer.content == data[middle - 10 : middle + 10]
 
 
-async def test_a_terrible_name_makes_a_harmless_header(idle_service: Service) -> None:
+async def test_a_hostile_filename_becomes_a_harmless_header(idle_service: Service) -> None:
     sent = [await send(idle_service, jpeg(seed=seed, size=(16, 16)), name=name) for seed, name in enumerate(NAMES)]
 
     answers = [await idle_service.owner.head(f"{result['url']}/original") for result in sent]
 
-    assert [names_of(answer) for answer in answers] == list(NAMES.values())
+    assert [filenames_of(answer) for answer in answers] == list(NAMES.values())
     assert not [answer for answer in answers if "set-cookie" in answer.headers]
 
 
-async def test_the_original_is_for_its_owner_and_not_for_the_public(idle_service: Service) -> None:
+async def test_the_original_of_a_public_image_is_only_for_its_owner(idle_service: Service) -> None:
     sent = await send(idle_service, DATA, visibility="public")
 
     anyone = await idle_service.anyone.get(f"{sent['url']}/original")

@@ -1,4 +1,4 @@
-"""What failed or was lost comes back with the next upload of the same content; what was rejected stays rejected."""
+"""Failed and lost content is restored by the next upload of it; rejected content stays rejected."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from tests.support.processes import until
 from tests.support.service import Service, running_service
 
 
-async def change(servers: Servers, statement: str) -> None:
+async def execute(servers: Servers, statement: str) -> None:
     async with servers.database.sessions.begin() as session:
         await session.execute(text(statement))
 
@@ -26,12 +26,12 @@ async def send(service: Service, data: bytes, filename: str = "a.jpg") -> dict[s
     return result
 
 
-async def test_content_that_failed_is_processed_anew_when_it_is_sent_again(idle_service: Service) -> None:
+async def test_failed_content_is_processed_again_when_it_is_uploaded_again(idle_service: Service) -> None:
     service, servers, data = idle_service, idle_service.background.servers, jpeg(seed=1)
     first = await send(service, data)
-    await change(servers, "DELETE FROM tasks")
-    await change(servers, "UPDATE blobs SET state = 'failed', problem = '{}'")
-    await change(servers, "UPDATE images SET state = 'failed', problem = '{}'")
+    await execute(servers, "DELETE FROM tasks")
+    await execute(servers, "UPDATE blobs SET state = 'failed', problem = '{}'")
+    await execute(servers, "UPDATE images SET state = 'failed', problem = '{}'")
     before = await owned_keys(servers)
 
     again = await send(service, data)
@@ -45,7 +45,7 @@ async def test_content_that_failed_is_processed_anew_when_it_is_sent_again(idle_
     assert not before & await stored_keys(servers)
 
 
-async def test_a_lost_object_fails_its_image_with_the_reason_and_the_next_upload_brings_it_back(
+async def test_an_image_fails_for_a_lost_object_until_the_next_upload_of_the_file(
     idle_service: Service,
 ) -> None:
     service, servers, data = idle_service, idle_service.background.servers, jpeg(seed=2)
@@ -55,11 +55,11 @@ async def test_a_lost_object_fails_its_image_with_the_reason_and_the_next_upload
     service.start_worker()
     lost = await service.image_of(sent)
 
-    found = await service.image_of(await send(service, data))
+    restored = await service.image_of(await send(service, data))
 
     assert (lost["state"], lost["problem"]["type"]) == ("failed", "/problems/object-lost")
-    assert (found["id"], found["state"]) == (lost["id"], "ready")
-    assert (await service.owner.get(found["original_url"])).content == data
+    assert (restored["id"], restored["state"]) == (lost["id"], "ready")
+    assert (await service.owner.get(restored["original_url"])).content == data
 
 
 async def test_rejected_content_is_rejected_again_and_never_counted(service: Service) -> None:
@@ -83,9 +83,9 @@ async def test_two_owners_share_one_stored_file_unless_deduplication_is_by_owner
     data = jpeg(seed=4)
     async with running_service(settings_with(dedupe_scope=scope), sandbox, with_worker=False) as service:
         servers = service.background.servers
-        await change(servers, "INSERT INTO users (id, account, role) VALUES (gen_random_uuid(), 'bob', 'member')")
+        await execute(servers, "INSERT INTO users (id, account, role) VALUES (gen_random_uuid(), 'bob', 'member')")
         bobs = await service.new_link()
-        await change(servers, "UPDATE links SET owner_id = (SELECT id FROM users WHERE account = 'bob')")
+        await execute(servers, "UPDATE links SET owner_id = (SELECT id FROM users WHERE account = 'bob')")
 
         mine = await send(service, data)
         theirs = await service.anyone.put(f"{bobs['path']}/b.jpg", content=data)
@@ -94,7 +94,7 @@ async def test_two_owners_share_one_stored_file_unless_deduplication_is_by_owner
         assert len(await owned_keys(servers)) == objects
 
 
-async def test_an_image_deleted_before_its_turn_leaves_nothing(idle_service: Service) -> None:
+async def test_a_blob_deleted_before_its_task_ran_leaves_nothing(idle_service: Service) -> None:
     service, servers = idle_service, idle_service.background.servers
     sent = await send(service, jpeg(seed=5))
 

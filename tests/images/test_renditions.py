@@ -1,4 +1,4 @@
-"""Derived pictures through the HTTP door: made eagerly, or once on the first request, however many ask."""
+"""Renditions over HTTP: made eagerly, or once on the first request."""
 
 import asyncio
 import io
@@ -14,9 +14,9 @@ from tests.support.bookkeeping import loose_states, owned_keys, stored_keys
 from tests.support.images import jpeg, png, truncated_jpeg
 from tests.support.service import Service
 
-SIZES = {"thumb": (320, 213), "medium": (1024, 683), "large": (2048, 1365), "full": (2400, 1600)}
-FORMATS = {"webp": "WEBP", "jpg": "JPEG", "avif": "AVIF"}
-TYPES = {"webp": "image/webp", "jpg": "image/jpeg", "avif": "image/avif"}
+SIZE_OF_PRESET = {"thumb": (320, 213), "medium": (1024, 683), "large": (2048, 1365), "full": (2400, 1600)}
+PILLOW_FORMAT = {"webp": "WEBP", "jpg": "JPEG", "avif": "AVIF"}
+MEDIA_TYPE = {"webp": "image/webp", "jpg": "image/jpeg", "avif": "image/avif"}
 
 
 async def count(service: Service, table: str) -> int:
@@ -31,26 +31,28 @@ async def ready_image(service: Service, data: bytes, *, visibility: str = "priva
     return str(sent["url"])
 
 
-def shown(answer: httpx.Response) -> tuple[str | None, tuple[int, int]]:
+def format_and_size(answer: httpx.Response) -> tuple[str | None, tuple[int, int]]:
     picture = Image.open(io.BytesIO(answer.content))
     return picture.format, picture.size
 
 
-async def test_every_preset_comes_in_every_format(service: Service) -> None:
+async def test_every_preset_exists_in_every_format(service: Service) -> None:
     path = await ready_image(service, jpeg(seed=1, size=(2400, 1600)))
-    names = [(preset, form) for preset in SIZES for form in FORMATS if (preset, form) != ("full", "avif")]
+    names = [
+        (preset, form) for preset in SIZE_OF_PRESET for form in PILLOW_FORMAT if (preset, form) != ("full", "avif")
+    ]
 
     answers = {name: await service.owner.get(f"{path}/renditions/{name[0]}.{name[1]}") for name in names}
 
     assert {name: (answer.status_code, answer.headers["content-type"]) for name, answer in answers.items()} == {
-        name: (200, TYPES[name[1]]) for name in names
+        name: (200, MEDIA_TYPE[name[1]]) for name in names
     }
-    assert {name: shown(answer) for name, answer in answers.items()} == {
-        name: (FORMATS[name[1]], SIZES[name[0]]) for name in names
+    assert {name: format_and_size(answer) for name, answer in answers.items()} == {
+        name: (PILLOW_FORMAT[name[1]], SIZE_OF_PRESET[name[0]]) for name in names
     }
 
 
-async def test_a_rendition_has_the_tag_of_its_own_bytes_and_is_not_sent_twice(service: Service) -> None:
+async def test_a_rendition_has_the_hash_of_its_bytes_as_tag_and_can_be_304(service: Service) -> None:
     path = await ready_image(service, jpeg(seed=1))
     url = f"{path}/renditions/thumb.webp"
     got = await service.owner.get(url)
@@ -75,7 +77,7 @@ async def key_of(service: Service, preset: str, form: str) -> str:
         return str((await connection.execute(query, {"preset": preset, "form": form})).scalar_one())
 
 
-async def test_a_part_of_a_rendition_can_be_asked_for(service: Service) -> None:
+async def test_a_range_of_a_rendition_is_206(service: Service) -> None:
     path = await ready_image(service, jpeg(seed=1))
     whole = await service.owner.get(f"{path}/renditions/thumb.webp")
 
@@ -102,19 +104,19 @@ async def test_only_renditions_of_public_images_may_be_kept_by_caches(service: S
     assert [answer.headers["cache-control"] for answer in answers] == ["private, no-cache", kept, kept, kept]
 
 
-async def test_a_rendition_that_many_ask_for_at_once_is_made_once(service: Service) -> None:
+async def test_a_rendition_is_made_once_for_many_concurrent_requests(service: Service) -> None:
     path = await ready_image(service, jpeg(seed=1))
     await service.stop_worker()
-    asking = [asyncio.create_task(service.owner.get(f"{path}/renditions/medium.jpg")) for _ in range(20)]
+    requests = [asyncio.create_task(service.owner.get(f"{path}/renditions/medium.jpg")) for _ in range(20)]
     while await count(service, "tasks") == 0:
         await asyncio.sleep(0.01)
     await service.owner.get(path)
-    asked = await count(service, "tasks")
+    task_count = await count(service, "tasks")
 
     service.start_worker()
-    answers = await asyncio.gather(*asking)
+    answers = await asyncio.gather(*requests)
 
-    assert asked == 1
+    assert task_count == 1
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
     assert (await count(service, "renditions"), await count(service, "tasks")) == (4, 0)
@@ -122,15 +124,15 @@ async def test_a_rendition_that_many_ask_for_at_once_is_made_once(service: Servi
     assert (await stored_keys(servers), await loose_states(servers)) == (await owned_keys(servers), [])
 
 
-async def test_a_picture_is_never_enlarged(service: Service) -> None:
+async def test_an_image_is_never_enlarged(service: Service) -> None:
     path = await ready_image(service, jpeg(seed=1, size=(200, 100)))
 
     answers = [await service.owner.get(f"{path}/renditions/{name}") for name in ("large.webp", "thumb.jpg", "full.jpg")]
 
-    assert [shown(answer)[1] for answer in answers] == [(200, 100)] * 3
+    assert [format_and_size(answer)[1] for answer in answers] == [(200, 100)] * 3
 
 
-async def test_a_transparent_picture_stays_so_where_the_format_can(service: Service) -> None:
+async def test_a_transparent_image_stays_transparent_if_the_format_supports_it(service: Service) -> None:
     path = await ready_image(service, png(seed=1, mode="RGBA"))
 
     answers = [await service.owner.get(f"{path}/renditions/thumb.{form}") for form in ("webp", "avif", "jpg")]
@@ -138,7 +140,7 @@ async def test_a_transparent_picture_stays_so_where_the_format_can(service: Serv
     assert [Image.open(io.BytesIO(answer.content)).mode for answer in answers] == ["RGBA", "RGBA", "RGB"]
 
 
-async def test_what_is_no_rendition_is_404(service: Service) -> None:
+async def test_an_unknown_rendition_is_404(service: Service) -> None:
     path = await ready_image(service, jpeg(seed=1))
     names = [
         "huge.webp",
@@ -153,27 +155,27 @@ async def test_what_is_no_rendition_is_404(service: Service) -> None:
     ]
 
     answers = [await service.owner.get(f"{path}/renditions/{name}") for name in names]
-    nobody = await service.owner.get(f"/v1/images/{uuid.uuid4()}/renditions/thumb.webp")
+    of_unknown = await service.owner.get(f"/v1/images/{uuid.uuid4()}/renditions/thumb.webp")
 
-    assert [answer.status_code for answer in (*answers, nobody)] == [404] * (len(names) + 1)
+    assert [answer.status_code for answer in (*answers, of_unknown)] == [404] * (len(names) + 1)
     assert await count(service, "tasks") == 0
 
 
-async def test_a_rendition_of_a_pending_image_is_waited_for(idle_service: Service) -> None:
+async def test_a_request_for_a_rendition_waits_for_a_pending_image(idle_service: Service) -> None:
     sent = await send(idle_service, jpeg(seed=1))
     names = ["thumb.webp", "thumb.jpg"]
-    asking = [asyncio.create_task(idle_service.owner.get(f"{sent['url']}/renditions/{name}")) for name in names]
+    requests = [asyncio.create_task(idle_service.owner.get(f"{sent['url']}/renditions/{name}")) for name in names]
     await idle_service.owner.get(sent["url"])
-    waiting = [not task.done() for task in asking]
+    waiting = [not task.done() for task in requests]
 
     idle_service.start_worker()
-    answers = await asyncio.gather(*asking)
+    answers = await asyncio.gather(*requests)
 
     assert waiting == [True, True]
-    assert [shown(answer) for answer in answers] == [("WEBP", (320, 240)), ("JPEG", (320, 240))]
+    assert [format_and_size(answer) for answer in answers] == [("WEBP", (320, 240)), ("JPEG", (320, 240))]
 
 
-async def test_a_rejected_image_has_no_renditions_and_says_so(service: Service) -> None:
+async def test_a_rendition_of_a_rejected_image_is_409(service: Service) -> None:
     sent = await send(service, truncated_jpeg(seed=1))
     await service.image_of(sent)
 

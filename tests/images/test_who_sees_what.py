@@ -1,6 +1,6 @@
-"""Who may do what with another's image: every route that takes an id of something of an image, every kind of caller.
+"""Who may access an image: every route with an id of an image or of something that belongs to it, for each caller.
 
-A route that is added later has to be put into this matrix, or among those that have nothing to do with images.
+A new route must be added to the matrix, or to the routes that have nothing to do with images.
 """
 
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from tests.support.service import Service
 from tests.support.wire import MULTIPART, field_part, file_part, form
 
 CALLERS = ("anyone", "another", "link", "owner", "admin")
-"""Of these, ``link`` has the token of a link of the owner, through which the image came."""
-HIDDEN = (401, 404, 401, 200, 200)
-SEEN = (200, 200, 401, 200, 200)
-OWN = (404, 404, 401, 200, 200)
+"""``link`` holds the token of the owner's link through which the image was uploaded."""
+OWNER_AND_ADMIN = (401, 404, 401, 200, 200)
+EVERYONE_BUT_LINKS = (200, 200, 401, 200, 200)
+OWNER_AND_ADMIN_ELSE_404 = (404, 404, 401, 200, 200)
 
 READS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    # what is answered to whom: of a private image, of a public one
-    "GET /v1/images/{image_id}": (OWN, SEEN),
-    "GET /v1/images/{image_id}/similar": (OWN, SEEN),
-    "GET /v1/images/{image_id}/renditions/{preset}.{form}": (OWN, SEEN),
-    "GET /v1/images/{image_id}/original": (HIDDEN, HIDDEN),
-    "GET /v1/images/{image_id}/shares": (HIDDEN, HIDDEN),
-    "GET /v1/uploads/{upload_id}": (HIDDEN, HIDDEN),
-    "GET /v1/batches/{batch_id}": (HIDDEN, HIDDEN),
+    # the statuses for CALLERS: for a private image, for a public image
+    "GET /v1/images/{image_id}": (OWNER_AND_ADMIN_ELSE_404, EVERYONE_BUT_LINKS),
+    "GET /v1/images/{image_id}/similar": (OWNER_AND_ADMIN_ELSE_404, EVERYONE_BUT_LINKS),
+    "GET /v1/images/{image_id}/renditions/{preset}.{form}": (OWNER_AND_ADMIN_ELSE_404, EVERYONE_BUT_LINKS),
+    "GET /v1/images/{image_id}/original": (OWNER_AND_ADMIN, OWNER_AND_ADMIN),
+    "GET /v1/images/{image_id}/shares": (OWNER_AND_ADMIN, OWNER_AND_ADMIN),
+    "GET /v1/uploads/{upload_id}": (OWNER_AND_ADMIN, OWNER_AND_ADMIN),
+    "GET /v1/batches/{batch_id}": (OWNER_AND_ADMIN, OWNER_AND_ADMIN),
     "GET /v1/resizes/{token}": ((401, 404, 401, 200, 404), (401, 404, 401, 200, 404)),
     "GET /v1/resizes/{token}/result": ((401, 404, 401, 200, 404), (401, 404, 401, 200, 404)),
     "GET /u/{token}/uploads/{upload_id}": ((401, 401, 200, 401, 401), (401, 401, 200, 401, 401)),
@@ -38,18 +38,18 @@ READS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "GET /s/{token}": ((200,) * 5, (200,) * 5),
 }
 CHANGES: dict[str, tuple[int, ...]] = {
-    # the same of a private image and of a public one; the last two one after the other
-    "PATCH /v1/images/{image_id}": HIDDEN,
+    # the same for private and public images; the owner and the admin follow each other
+    "PATCH /v1/images/{image_id}": OWNER_AND_ADMIN,
     "POST /v1/images/{image_id}/shares": (401, 404, 401, 201, 201),
     "DELETE /v1/images/{image_id}/shares/{share_id}": (401, 404, 401, 204, 404),
     "DELETE /v1/images/{image_id}": (401, 404, 401, 204, 404),
 }
-ELSEWHERE = (
-    # nothing of an image is behind these ids; each has tests of its own
+WITHOUT_IMAGE = (
+    # these ids belong to nothing of an image; their routes have their own tests
     *("/v1/users/", "/v1/api-keys/", "/v1/links/", "/v1/stores/", "/v1/webhooks/", "/v1/ops/", "/problems/"),
-    # an upload that is not complete is no image; jobs are their owner's
+    # an incomplete upload has no image; jobs belong to their owner
     *("/v1/tus/", "/u/{token}/tus", "/v1/jobs/"),
-    # ways in
+    # routes that upload
     *("/u/{token}/check", "/u/{token}/{filename}"),
 )
 
@@ -59,7 +59,7 @@ def test_every_route_with_an_id_is_in_the_matrix() -> None:
         f"{method.upper()} {path}"
         for path, methods in openapi_document()["paths"].items()
         for method in methods
-        if "{" in path and path != "/u/{token}" and not path.startswith(ELSEWHERE)
+        if "{" in path and path != "/u/{token}" and not path.startswith(WITHOUT_IMAGE)
     }
 
     assert with_id == READS.keys() | CHANGES.keys()
@@ -67,7 +67,7 @@ def test_every_route_with_an_id_is_in_the_matrix() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """An image with all that hangs on it. ``clients`` are in the order of ``CALLERS``."""
+    """An image with everything that belongs to it. ``clients`` are in the order of ``CALLERS``."""
 
     clients: list[httpx.AsyncClient]
     ids: dict[str, str]
@@ -78,7 +78,7 @@ class Stage:
     async def ask(self, route: str, **body: Any) -> list[int]:
         method, template = route.split()
         if template.startswith("/u/{token}"):
-            # in the header, so that each sends what it has
+            # the token is in the header, so that each client sends its own
             template = template.replace("{token}", "-")
         if template.startswith("/s/{token}"):
             template = template.replace("{token}", self.ids["share_token"])
@@ -121,7 +121,7 @@ async def staged(
 
 
 @pytest.mark.parametrize(("visibility", "at"), [("private", 0), ("public", 1)])
-async def test_the_matrix(service: Service, visibility: str, at: int) -> None:
+async def test_each_caller_gets_the_status_of_the_matrix(service: Service, visibility: str, at: int) -> None:
     async with People(service) as people:
         owner, another = await people.new("ann"), await people.new("bob")
         stage = await staged(service, people, owner, another, seed=at, visibility=visibility)
@@ -150,7 +150,7 @@ async def test_the_matrix(service: Service, visibility: str, at: int) -> None:
     assert reads == {route: statuses[at] for route, statuses in READS.items()}
     assert heads == {route: READS[route][at] for route in heads}
     assert changes == CHANGES
-    # with the image all that hung on it is gone, but for what was made of it on request
+    # everything that belonged to the image is deleted with it, except for the batch and the resize
     assert {route for route, statuses in afterwards.items() if 200 in statuses} <= {
         "GET /v1/batches/{batch_id}",
         "GET /v1/resizes/{token}",
@@ -167,7 +167,7 @@ async def test_the_matrix(service: Service, visibility: str, at: int) -> None:
     ]
 
 
-async def test_another_link_of_the_same_owner_knows_nothing_of_what_came_through_this_one(service: Service) -> None:
+async def test_another_link_of_the_same_owner_cannot_see_the_receipt(service: Service) -> None:
     async with People(service) as people:
         owner, another = await people.new("ann"), await people.new("bob")
         stage = await staged(service, people, owner, another, seed=7, visibility="public")

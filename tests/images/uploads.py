@@ -1,4 +1,4 @@
-"""Pictures sent in by the owner, for tests of what becomes of them."""
+"""Uploads files as the owner of the service, and names the members of the public view."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ PUBLIC_VIEW = frozenset(
 
 
 async def send(service: Service, data: bytes, *, name: bytes = b"a.jpg", **fields: str) -> dict[str, Any]:
-    """The result of an upload; ``fields`` are its context."""
+    """Upload a file with the context ``fields``. Returns its entry in the results."""
     parts = [field_part(field, value.encode()) for field, value in fields.items()]
     answer = await service.owner.post("/v1/images", content=form(*parts, file_part(data, name)), headers=MULTIPART)
     assert answer.status_code in (200, 201), answer.text

@@ -1,4 +1,4 @@
-"""People who have accounts, while a worker runs."""
+"""Accounts of a service whose worker runs."""
 
 from collections.abc import AsyncIterator
 

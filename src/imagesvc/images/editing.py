@@ -67,7 +67,7 @@ class ImageEditing:
             if version is not None and await queries.version_of_image(session, image_id) != version:
                 return False
             await queries.delete_images(session, [image_id])
-            await loose_objects.disown(session, await queries.delete_blobs_nobody_needs(session, [blob_id]))
+            await loose_objects.disown(session, await queries.delete_unreferenced_blobs(session, [blob_id]))
         return True
 
     async def _matching_version(self, caller: Caller, image_id: UUID, headers: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""What can be wrong with asking for an image."""
+"""Errors of the image routes."""
 
 from imagesvc.errors import Conflict, NotFound, Unavailable
 
@@ -12,15 +12,15 @@ class UploadNotFound(NotFound):
 
 
 class NoSuchRendition(NotFound):
-    slug, title = "rendition-not-found", "There is no such rendition"
+    slug, title = "rendition-not-found", "The rendition does not exist"
 
 
 class NoRendition(Conflict):
-    """The image was rejected or has failed: there is nothing to render."""
+    """The image is `rejected` or `failed`, so no rendition can be made."""
 
     slug, title = "no-rendition", "This image has no renditions"
 
 
 class RenditionNotReady(Unavailable):
-    slug, title = "rendition-not-ready", "The rendition is still being made"
+    slug, title = "rendition-not-ready", "The rendition is not ready yet"
     retry_after_seconds = 2

@@ -11,53 +11,53 @@ from imagesvc.images.json_types import Camera, Captured, Exposure, ImageOut, Loc
 from imagesvc.images.reads import ImageRow, ReceiptRow
 
 _BLANK = cast(ImageOut, {**dict.fromkeys(ImageOut.__annotations__), "notes": [], "renditions": [], "uploads": []})
-"""All members in the order of the schema. What nothing is written to stays hidden."""
+"""All members, in the order of the schema. A member that no code below sets is never shown."""
 
 
 def image_out(row: ImageRow, *, is_full: bool) -> ImageOut:
     """Return the members of an image; without ``is_full`` the public view, in which the others are null or empty."""
     if row.state == "pending":
         row = _without_facts(row)
-    url = f"/v1/images/{row.id}"
-    image: ImageOut = {
-        **_BLANK,
-        "id": str(row.id),
-        "state": row.state,
-        "visibility": row.visibility,
-        "title": row.title,
-        "description": row.description,
-        "created_at": timestamp(row.created_at),
-        "media_type": row.media_type,
-        "width": row.width,
-        "height": row.height,
-        "score": row.score,
-        "renditions": _renditions(row, url),
-    }
+    image = _BLANK.copy()
+    image["id"] = str(row.id)
+    image["state"] = row.state
+    image["visibility"] = row.visibility
+    image["title"] = row.title
+    image["description"] = row.description
+    image["created_at"] = timestamp(row.created_at)
+    image["media_type"] = row.media_type
+    image["width"] = row.width
+    image["height"] = row.height
+    image["score"] = row.score
+    image["renditions"] = _renditions(row)
     if is_full:
-        image.update(
-            {
-                "problem": row.problem,
-                "owner_id": str(row.owner_id),
-                "sha256": row.sha256.hex(),
-                "bytes": row.bytes,
-                "stored_width": row.stored_width,
-                "stored_height": row.stored_height,
-                "orientation": row.orientation,
-                "frames": row.frames,
-                "color_mode": row.color_mode,
-                "has_icc_profile": row.has_icc_profile,
-                "camera": _camera(row),
-                "exposure": _exposure(row),
-                "captured": _captured(row),
-                "location": _location(row),
-                "perimeter": None if row.width is None or row.height is None else 2 * (row.width + row.height),
-                "perceptual_hash": None if row.perceptual_hash is None else f"{row.perceptual_hash & (2**64 - 1):016x}",
-                "notes": row.notes or [],
-                "original_url": f"{url}/original",
-                "uploads": row.uploads or [],
-            }
-        )
+        _add_hidden_members(image, row)
     return image
+
+
+def _add_hidden_members(image: ImageOut, row: ImageRow) -> None:
+    """Add what only the owner and admins see."""
+    image["problem"] = row.problem
+    image["owner_id"] = str(row.owner_id)
+    image["sha256"] = row.sha256.hex()
+    image["bytes"] = row.bytes
+    image["stored_width"] = row.stored_width
+    image["stored_height"] = row.stored_height
+    image["orientation"] = row.orientation
+    image["frames"] = row.frames
+    image["color_mode"] = row.color_mode
+    image["has_icc_profile"] = row.has_icc_profile
+    image["camera"] = _camera(row)
+    image["exposure"] = _exposure(row)
+    image["captured"] = _captured(row)
+    image["location"] = _location(row)
+    if row.width is not None and row.height is not None:
+        image["perimeter"] = 2 * (row.width + row.height)
+    if row.perceptual_hash is not None:
+        image["perceptual_hash"] = f"{row.perceptual_hash & (2**64 - 1):016x}"
+    image["notes"] = row.notes or []
+    image["original_url"] = f"/v1/images/{row.id}/original"
+    image["uploads"] = row.uploads or []
 
 
 def _without_facts(row: ImageRow) -> ImageRow:
@@ -93,7 +93,8 @@ def _without_facts(row: ImageRow) -> ImageRow:
     )
 
 
-def _renditions(row: ImageRow, url: str) -> list[RenditionOut]:
+def _renditions(row: ImageRow) -> list[RenditionOut]:
+    url = f"/v1/images/{row.id}/renditions"
     return [
         {
             "preset": preset,
@@ -101,7 +102,7 @@ def _renditions(row: ImageRow, url: str) -> list[RenditionOut]:
             "width": width,
             "height": height,
             "bytes": size,
-            "url": f"{url}/renditions/{preset}.{form}",
+            "url": f"{url}/{preset}.{form}",
         }
         for preset, form, width, height, size in row.renditions or ()
     ]

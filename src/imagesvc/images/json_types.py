@@ -1,8 +1,8 @@
 """The JSON of an image, an upload and a receipt, as types.
 
-This is the one description of these bodies: FastAPI derives the OpenAPI schemas from it, the type checker holds the
-code in `image_json.py` against it, and a test the examples. They are typed dictionaries, not pydantic models, because
-the reads send what the database returned without building and validating objects (docs/performance.md).
+This is the only description of these bodies. FastAPI derives the OpenAPI schemas from it, the type checker compares the
+code in `image_json.py` with it, and a test compares the examples. The types are typed dictionaries and not pydantic
+models: the reads encode what the database returned, and building validated objects would only cost time.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Exposure(TypedDict):
 
 
 class Captured(TypedDict):
-    """`local` is the camera's clock; with `offset_source` `unknown`, offset and UTC are null: never silently UTC."""
+    """`local` is the camera's clock. If `offset_source` is `unknown`, `offset_minutes` and `utc` are null."""
 
     local: str
     offset_minutes: int | None
@@ -59,7 +59,7 @@ class RenditionOut(TypedDict):
 
 
 class UploadOut(TypedDict):
-    """A file arrived."""
+    """One upload of a file."""
 
     id: Id
     received_at: Time
@@ -77,7 +77,7 @@ class UploadOut(TypedDict):
 
 @with_config(ConfigDict(json_schema_extra={"examples": [examples.IMAGE]}))
 class ImageOut(TypedDict):
-    """Absent knowledge is null. To others than the owner and admins all but the public view is null or empty."""
+    """Unknown values are null. For others than the owner and admins, all but the public view is null or empty."""
 
     id: Id
     state: State
@@ -118,7 +118,7 @@ class UploadWithImage(UploadOut):
 
 @with_config(ConfigDict(json_schema_extra={"examples": [examples.RECEIPT]}))
 class Receipt(TypedDict):
-    """What a link's uploader may know about a file: how it fared, never whose image it became or where it was taken."""
+    """What a link's uploader may know about a file: the state of its processing, but neither owner nor location."""
 
     id: Id
     filename: str

@@ -13,7 +13,7 @@ from imagesvc.db import Base
 State = Literal["pending", "ready", "rejected", "failed"]
 Visibility = Literal["private", "public"]
 OffsetSource = Literal["exif", "gps", "store", "unknown"]
-"""Where the offset from UTC of a capture time came from."""
+"""The source of the offset from UTC of a capture time."""
 
 
 def _is_one_of(column: str, kind: object) -> str:
@@ -29,7 +29,7 @@ class ProblemJson(TypedDict):
 
 
 class ScoreJson(TypedDict):
-    """How usable a picture is, as stored. ``value`` is 0 to 100, each component 0 to 1."""
+    """The quality of an image, as stored. ``value`` is 0 to 100, each component 0 to 1."""
 
     value: int
     version: str
@@ -90,7 +90,7 @@ class Blob(Base):
 
 
 class Image(Base):
-    """One owner's picture of a blob. Media type and camera are copied from the blob: statistics count images by them.
+    """One owner's image of a blob. Media type and camera are copied from the blob: statistics count images by them.
 
     The columns from ``filenames`` on serve the search: copies of the blob's facts (``score`` is -1 while there is
     none), and columns that the database computes from them. Each index lists the filtered column first and the sort
@@ -175,7 +175,7 @@ class Image(Base):
 
 
 class Rendition(Base):
-    """A derived picture. ``sha256`` is the hash of the rendition's own bytes and becomes its ETag."""
+    """A derived image. ``sha256`` is the hash of the rendition's own bytes and becomes its ETag."""
 
     __tablename__ = "renditions"
 

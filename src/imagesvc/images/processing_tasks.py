@@ -1,4 +1,4 @@
-"""Task handlers that process images: derive facts and renditions of a blob, then write them in one transaction.
+"""Task handlers that process images: they derive facts and renditions of a blob, then write them in one transaction.
 
 The sandbox runs before the transaction, and the renditions are stored under held keys (``derive.py``). The transaction
 locks the blob, checks that it is still the one that was read, takes the keys over and ends the task. A check that
@@ -184,7 +184,7 @@ async def _end_task(
     The loose objects are last in the lock order.
     """
     await leases.finish(session, lease)
-    await loose_objects.disown(session, await queries.delete_blobs_nobody_needs(session, [blob.id]))
+    await loose_objects.disown(session, await queries.delete_unreferenced_blobs(session, [blob.id]))
     if isinstance(result, Derived) and result.files:
         await (loose_objects.take if is_used else loose_objects.release)(session, result.keys)
 

@@ -34,7 +34,7 @@ class ChangedImage:
     id: UUID
 
 
-ASK_FOR_RENDITION = """
+REQUEST_RENDITION = """
     -- $1 id of the task, $2 blob, $3 preset, $4 format, $5 dedupe key
     -- One unfinished task per rendition. No row when there is one already, or when the blob was deleted meanwhile.
     INSERT INTO tasks (id, kind, blob_id, payload, dedupe_key)
@@ -46,7 +46,7 @@ ASK_FOR_RENDITION = """
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class NewTaskRow:
-    """A row of ASK_FOR_RENDITION."""
+    """A row of REQUEST_RENDITION."""
 
     id: UUID
 
@@ -131,7 +131,7 @@ def _is_referenced(blob_id: ColumnElement[UUID]) -> ColumnElement[bool]:
     return exists().where(Image.blob_id == blob_id) | exists().where(Task.blob_id == blob_id)
 
 
-async def delete_blobs_nobody_needs(session: AsyncSession, blob_ids: Sequence[UUID]) -> list[str]:
+async def delete_unreferenced_blobs(session: AsyncSession, blob_ids: Sequence[UUID]) -> list[str]:
     """Delete those of the locked blobs that nothing refers to. Returns the keys that nothing owns anymore.
 
     The check is a statement of its own, so that it sees what was committed while this transaction waited for the locks.

@@ -107,7 +107,7 @@ def image_row(record: asyncpg.Record) -> ImageRow:
     return ImageRow._make(_image_columns(record))
 
 
-IS_THERE = "NOT EXISTS (SELECT FROM users gone WHERE gone.id = i.owner_id AND gone.deleted_at IS NOT NULL)"
+IS_THERE = "NOT EXISTS (SELECT FROM users o WHERE o.id = i.owner_id AND o.deleted_at IS NOT NULL)"
 """False for the images of an account that is being removed: they are hidden at once and deleted in the background."""
 
 IMAGE_FOR_READER = IMAGE + f"WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {IS_THERE}"

@@ -1,7 +1,7 @@
-"""Take up again what processing has ended with: the blob and its images are `pending` once more, each with a task.
+"""Starts processing again: the blob and its images become `pending` again, each image with a task.
 
-For an operator who retries a dead letter or has images processed again. All images of the blob that ended so come
-along: what is said of one owner's picture holds for the same picture of another.
+For an operator who retries a dead letter or has images reprocessed. It applies to all images of the blob that ended in
+the same state, because processing depends on the content alone and not on the owner.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,10 @@ FAILED = ("failed",)
 
 
 async def retry_processing(session: AsyncSession, blob_id: UUID, *, states: Sequence[str] = FAILED) -> list[UUID]:
-    """Locks blob, images and tasks, in that order. Returns the tasks that are due now."""
+    """Reset a blob and its images that are in one of ``states``. Locks blob, images and tasks, in that order.
+
+    Returns the ids of the tasks that are due now.
+    """
     blob = await queries.lock_blob(session, blob_id)
     if blob is None:
         return []
@@ -32,17 +35,17 @@ async def retry_processing(session: AsyncSession, blob_id: UUID, *, states: Sequ
 
 
 async def _tasks_for(session: AsyncSession, blob_id: UUID, image_ids: Sequence[UUID]) -> list[UUID]:
-    """A dead letter is revived, where there is none a task is made; one that is under way is left alone."""
-    theirs = select(Task).where(Task.image_id.in_(image_ids), Task.kind == "process_image")
-    found = (await session.execute(theirs.order_by(Task.id).with_for_update())).scalars().all()
+    """Retry the dead letters of the images, and add a task for each image without one. Other tasks stay as they are."""
+    of_images = select(Task).where(Task.image_id.in_(image_ids), Task.kind == "process_image")
+    found = (await session.execute(of_images.order_by(Task.id).with_for_update())).scalars().all()
     dead = [task for task in found if task.state == "dead"]
     await retry(session, [task.id for task in dead])
-    covered = {task.image_id for task in found}
-    fresh = [
+    with_task = {task.image_id for task in found}
+    added = [
         new_task(kind="process_image", blob_id=blob_id, image_id=image_id)
         for image_id in image_ids
-        if image_id not in covered
+        if image_id not in with_task
     ]
-    session.add_all(fresh)
+    session.add_all(added)
     await session.flush()
-    return [task.id for task in (*dead, *fresh)]
+    return [task.id for task in (*dead, *added)]

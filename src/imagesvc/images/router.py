@@ -1,4 +1,4 @@
-"""Routes: an image, its original, its renditions; an upload; and what a link's uploader sees of a file."""
+"""Routes: an image, its original and renditions; an upload; and the receipt that a link's uploader sees."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated
@@ -31,7 +31,7 @@ ChangesPart = Annotated[ImageEditing, Depends(part(ImageEditing))]
 
 Wait = Annotated[
     float,
-    Query(ge=0, le=MAX_WAIT_SECONDS, description="answer when processing has ended, or after so many seconds"),
+    Query(ge=0, le=MAX_WAIT_SECONDS, description="wait up to this many seconds for processing to end"),
 ]
 PRIVATE = "private, no-cache"
 PUBLIC = "public, max-age=60, must-revalidate"
@@ -39,8 +39,8 @@ ORIGINAL_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 CONDITIONS = (PreconditionFailed, RangeNotSatisfiable)
 BINARY: Responses = {
     200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "The bytes"},
-    206: {"description": "The part that `Range` asked for"},
-    304: {"description": "`If-None-Match` names what there is"},
+    206: {"description": "The requested range"},
+    304: {"description": "`If-None-Match` contains the current entity tag"},
 }
 UNCHANGED: Responses = {304: BINARY[304]}
 _SIZES = ", ".join(f"`{preset}` {side}" for preset, side in LONG_SIDE.items() if side is not None)
@@ -57,7 +57,7 @@ FORMATS_TEXT = " or ".join((", ".join(f"`{form}`" for form in FORMATS[:-1]), f"`
 async def image(
     request: Request, image_id: UUID, caller: OptionalCaller, images: ImagesPart, wait: Wait = 0
 ) -> Response:
-    """Everything about one image for its owner and admins; the public view of a public image for anyone."""
+    """One image: all members for its owner and admins, the public view of a public image for anyone else."""
     return _json(request, await images.image(caller, image_id, wait_seconds=wait))
 
 
@@ -70,7 +70,7 @@ async def image(
 async def upload(
     request: Request, upload_id: UUID, caller: CurrentCaller, images: ImagesPart, wait: Wait = 0
 ) -> Response:
-    """An arrival and the image that it led to; this is how a link's owner gets from a receipt to the image."""
+    """One upload and its image. With the id of a receipt, the link's owner finds the image."""
     return _json(request, await images.upload(caller, upload_id, wait_seconds=wait))
 
 
@@ -83,7 +83,7 @@ async def upload(
 async def change_image(
     request: Request, image_id: UUID, body: ImageChanges, caller: CurrentCaller, changes: ChangesPart
 ) -> Response:
-    """Change title, description or visibility. With `If-Match`, only if it still is as the `GET` with that tag said."""
+    """Change title, description or visibility. With `If-Match`, only if the image has not changed since that `GET`."""
     return _json(request, await changes.change(caller, image_id, body, request.headers))
 
 
@@ -94,7 +94,7 @@ async def change_image(
     dependencies=[needs_bearer],
 )
 async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller, changes: ChangesPart) -> None:
-    """Delete an image, its uploads and shares. The stored file goes when no other image needs it. `If-Match` counts."""
+    """Delete an image, its uploads and shares, and the stored file if no other image needs it. Supports `If-Match`."""
     await changes.delete(caller, image_id, request.headers)
 
 
@@ -106,7 +106,7 @@ async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller, 
     dependencies=[needs_bearer],
 )
 async def original(request: Request, image_id: UUID, caller: CurrentCaller, images: ImagesPart) -> Response:
-    """The bytes as they were sent. The ETag is their SHA-256; ranges and conditions work."""
+    """The file as it was uploaded. The entity tag is its SHA-256. Supports ranges and conditional requests."""
     found = await images.original(caller, image_id)
     return StoredFileResponse(
         opener(request, found.key),
@@ -138,7 +138,7 @@ async def rendition(
     caller: OptionalCaller,
     images: ImagesPart,
 ) -> Response:
-    """A derived picture: upright, sRGB, without metadata, never enlarged. Made on the first request if need be."""
+    """A derived image: upright, sRGB, without metadata, never enlarged. The first request makes it if necessary."""
     found = await images.rendition(caller, image_id, preset, form)
     return _rendition(request, found, MEDIA_TYPE_OF_FORMAT[form])
 
@@ -150,7 +150,7 @@ async def rendition(
     response_model=Receipt,
 )
 async def receipt(request: Request, token: str, upload_id: UUID, link: CurrentLink, images: ImagesPart) -> Response:
-    """How a file fared that was sent through this link."""
+    """The receipt of a file that was uploaded through this link: the state of its processing."""
     return _json(request, await images.receipt(link.id, upload_id, link_path=f"/u/{token}"))
 
 
@@ -167,11 +167,12 @@ async def receipt(request: Request, token: str, upload_id: UUID, link: CurrentLi
 async def receipt_thumb(
     request: Request, token: str, upload_id: UUID, link: CurrentLink, images: ImagesPart
 ) -> Response:
-    """A small picture of a file that was sent through this link."""
+    """The thumbnail of a file that was uploaded through this link."""
     return _rendition(request, await images.receipt_thumb(link.id, upload_id), MEDIA_TYPE_OF_FORMAT["webp"])
 
 
 def opener(request: Request, key: str) -> OpenBytes:
+    """Return a function that reads a range of the stored object."""
     storage = web_part(request, Storage)
 
     def open_bytes(start: int, stop: int) -> AsyncIterator[bytes]:
@@ -191,6 +192,7 @@ def _rendition(request: Request, found: StoredRendition, media_type: str) -> Sto
 
 
 def _json(request: Request, content: Mapping[str, object]) -> Response:
+    """Encode the body and compare its entity tag with the condition of a ``GET``: 200 or 304."""
     body = as_json(content)
     headers = {"ETag": etag_of(body), "Cache-Control": PRIVATE}
     if request.method == "GET" and is_unchanged(request.headers, headers["ETag"]):

@@ -8,7 +8,7 @@ from imagesvc.images.models import Visibility
 
 
 class ImageChanges(BaseModel):
-    """What may be changed. What is absent stays as it is; an empty description or null takes it away."""
+    """The members to change. Absent members stay as they are. An empty or null `description` removes it."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"visibility": "public"}]})
 
@@ -20,7 +20,7 @@ class ImageChanges(BaseModel):
     @classmethod
     def _not_null(cls, value: object) -> object:
         if value is None:
-            raise ValueError("Give a value or leave it out")
+            raise ValueError("A value is required; leave the member out to keep it")
         return value
 
     @field_validator("title", "description")

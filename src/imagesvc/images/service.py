@@ -140,7 +140,7 @@ class Images:
         """Add a task that makes the rendition, unless there is one, and wait for it."""
         dedupe_key = f"rendition:{blob_id}:{preset}:{form}"
         task = await self._database.fetch_one_or_none(
-            queries.ASK_FOR_RENDITION, queries.NewTaskRow, new_id(), blob_id, preset, form, dedupe_key
+            queries.REQUEST_RENDITION, queries.NewTaskRow, new_id(), blob_id, preset, form, dedupe_key
         )
         if task is not None:
             await self._queue.wake(task.id, is_urgent=True)

@@ -1,13 +1,14 @@
-"""What a camera's clock was off from UTC, where all that is known is the shop it stood in."""
+"""The offset from UTC of a local time in a store's time zone, for cameras that do not record their own."""
 
 import datetime as dt
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 def offset_minutes(zone: str, local: dt.datetime) -> int | None:
-    """Of the first of the two moments, when clocks were set back and showed this time twice.
+    """Return the offset of ``local`` in an IANA time zone. Of an ambiguous time, that of the first occurrence.
 
-    None when this machine does not know the zone, or had it off by a fraction of a minute (before there were zones).
+    Returns None when the zone is unknown on this machine, or when the offset is no whole number of minutes, as for
+    dates before the zone was introduced.
     """
     try:
         offset = ZoneInfo(zone).utcoffset(local)

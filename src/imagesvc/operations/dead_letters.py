@@ -98,7 +98,7 @@ class TaskOperations:
             await session.delete(locked)
             await session.flush()
             if blob_id is not None:
-                await loose_objects.disown(session, await images.delete_blobs_nobody_needs(session, [blob_id]))
+                await loose_objects.disown(session, await images.delete_unreferenced_blobs(session, [blob_id]))
 
     async def _dead_letter(self, session: AsyncSession, task_id: UUID) -> Task:
         """Only looked at: the lock on a task comes after others."""

@@ -1,4 +1,4 @@
-"""The resizes of an account, with their results and dead letters."""
+"""Removes the resizes of an account with their results and dead letters."""
 
 from uuid import UUID
 
@@ -11,7 +11,7 @@ MAX_RESIZES = 50
 
 
 async def _remove_resizes(session: AsyncSession, user_id: UUID) -> Removed:
-    count, keys = await queries.delete_some_of(session, user_id, most=MAX_RESIZES)
+    count, keys = await queries.delete_some_of(session, user_id, max_count=MAX_RESIZES)
     return Removed(has_more=bool(count), object_keys=keys)
 
 

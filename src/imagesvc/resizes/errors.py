@@ -1,10 +1,10 @@
-"""What can be wrong with asking for a resize, or for its result."""
+"""Errors of the resize routes."""
 
 from imagesvc.errors import Conflict, ImagesvcError, Invalid, NotFound
 
 
 class NotAResize(Invalid):
-    slug, title = "not-a-resize", "The request asks for no possible resize"
+    slug, title = "not-a-resize", "The resize request is not valid"
 
 
 class UnknownBody(ImagesvcError):
@@ -12,9 +12,9 @@ class UnknownBody(ImagesvcError):
 
 
 class TooManyResizes(ImagesvcError):
-    """So many of this account wait for a worker. The same request may go through later."""
+    """Too many resizes of this account are waiting for a worker. The same request may succeed later."""
 
-    status, slug, title = 429, "too-many-resizes", "Too many resizes are under way"
+    status, slug, title = 429, "too-many-resizes", "Too many unfinished resizes"
     retry_after_seconds = 5
 
 
@@ -23,12 +23,12 @@ class ResizeNotFound(NotFound):
 
 
 class ResizeExpired(ImagesvcError):
-    """Asking for it again, as the first time, makes it anew under the same token."""
+    """The same request as the first time makes the result again, under the same token."""
 
-    status, slug, title = 410, "resize-expired", "The result was kept for its time and is gone"
+    status, slug, title = 410, "resize-expired", "The result has expired"
 
 
 class NoResult(Conflict):
-    """The work goes on, or it has failed; `GET /v1/resizes/{token}` says which."""
+    """The resize is not finished, or it has failed; `GET /v1/resizes/{token}` says which."""
 
-    slug, title = "no-result", "There is no resized image"
+    slug, title = "no-result", "The resize has no result"

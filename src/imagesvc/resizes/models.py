@@ -1,14 +1,18 @@
 """The table of resizes."""
 
 import datetime as dt
+from typing import Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
 from imagesvc.images.models import ProblemJson
+
+State = Literal["pending", "started", "success", "rejected", "failed", "expired"]
+_STATES = ", ".join(repr(state) for state in get_args(State))
 
 
 class Resize(Base):
@@ -20,7 +24,7 @@ class Resize(Base):
 
     __tablename__ = "resizes"
     __table_args__ = (
-        CheckConstraint("state IN ('pending', 'started', 'success', 'rejected', 'failed', 'expired')", name="state"),
+        CheckConstraint(f"state IN ({_STATES})", name="state"),
         CheckConstraint("(state = 'success') = (key IS NOT NULL)", name="result"),
         CheckConstraint("(state IN ('pending', 'started')) = (expires_at IS NULL)", name="expiry"),
         Index(None, "owner_id", postgresql_include=["state"]),
@@ -30,7 +34,7 @@ class Resize(Base):
     token: Mapped[UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     task_id: Mapped[UUID]
-    state: Mapped[str] = mapped_column(server_default="pending")
+    state: Mapped[State] = mapped_column(Text, server_default="pending")
     source_key: Mapped[str | None] = mapped_column(unique=True)
     key: Mapped[str | None] = mapped_column(unique=True)
     format: Mapped[str]

@@ -1,36 +1,76 @@
-"""Statements about resizes. On behalf of a caller they match the caller's own; nobody else has any business there."""
+"""Statements about resizes. Those on behalf of a caller match the caller's own resizes, also for an admin.
 
+asyncpg (SQL text, frozen row classes) for the status and the deletion of old rows; the ORM, and SQL text in its
+sessions, for everything else.
+"""
+
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.models import User
-from imagesvc.images.queries import delete_blobs_nobody_needs
-from imagesvc.resizes.models import Resize
+from imagesvc.images.models import ProblemJson
+from imagesvc.images.queries import delete_unreferenced_blobs
+from imagesvc.resizes.models import Resize, State
 from imagesvc.tasks.models import Task
 
 UNFINISHED = ("pending", "started")
 
 RESIZE_OF = """
     -- $1 caller, $2 token
-    SELECT token, state, key, format, width, height, sha256, bytes, problem, created_at, expires_at,
-           state = 'expired' OR expires_at <= now() AS expired
+    SELECT state, key, format, width, height, sha256, bytes, problem, created_at, expires_at,
+           coalesce(state = 'expired' OR expires_at <= now(), false) AS expired
     FROM resizes WHERE owner_id = $1 AND token = $2
 """
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeRow:
+    """A row of RESIZE_OF. ``key``, ``sha256``, ``bytes``, ``width`` and ``height`` are None without a result."""
+
+    state: State
+    key: str | None
+    format: str
+    width: int | None
+    height: int | None
+    sha256: bytes | None
+    bytes: int | None
+    problem: ProblemJson | None
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    expired: bool
+
+
+FORGET = """
+    -- $1 limit
+    WITH gone AS (DELETE FROM resizes WHERE token IN (
+        SELECT token FROM resizes WHERE state = 'expired' AND expires_at <= now() LIMIT $1
+        FOR UPDATE SKIP LOCKED) RETURNING 1)
+    SELECT count(*) AS count FROM gone
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """A row of FORGET: how many rows were deleted."""
+
+    count: int
+
 
 BLOB_OF_IMAGE = text("""
     SELECT b.id, b.sha256 FROM images i JOIN blobs b ON b.id = i.blob_id JOIN users o ON o.id = i.owner_id
     WHERE i.id = :image AND (:is_admin OR i.owner_id = :caller) AND o.deleted_at IS NULL
     FOR KEY SHARE OF b
 """)
+LOCK_BLOBS = text("SELECT id FROM blobs WHERE id = ANY(:blobs) ORDER BY id FOR UPDATE")
 
 
 async def lock_account(session: AsyncSession, user_id: UUID) -> bool:
-    """One request of an account at a time gets past here; False when the account is gone or disabled."""
+    """Make the requests of one account wait for each other. False when the account is deleted or disabled."""
     query = select(User.id).where(User.id == user_id, User.disabled_at.is_(None)).with_for_update(key_share=True)
     return (await session.execute(query)).one_or_none() is not None
 
@@ -38,16 +78,16 @@ async def lock_account(session: AsyncSession, user_id: UUID) -> bool:
 async def lock_blob_of_image(
     session: AsyncSession, caller_id: UUID, image_id: UUID, *, is_admin: bool
 ) -> tuple[UUID, bytes] | None:
-    """Id and hash of the blob, which stays until the end."""
+    """Return id and hash of the image's blob, which cannot be deleted until the transaction ends."""
     found = await session.execute(BLOB_OF_IMAGE, {"image": image_id, "caller": caller_id, "is_admin": is_admin})
     row = found.one_or_none()
     return None if row is None else (row.id, bytes(row.sha256))
 
 
 async def lock_resize(session: AsyncSession, token: UUID) -> tuple[Resize, bool] | None:
-    """The row, and whether its time is over."""
-    is_over = func.coalesce(Resize.expires_at <= func.now(), False)
-    found = await session.execute(select(Resize, is_over).where(Resize.token == token).with_for_update())
+    """Return the row, and whether ``expires_at`` has passed."""
+    has_expired = func.coalesce(Resize.expires_at <= func.now(), False)
+    found = await session.execute(select(Resize, has_expired).where(Resize.token == token).with_for_update())
     row = found.one_or_none()
     return None if row is None else (row[0], row[1])
 
@@ -63,53 +103,46 @@ async def count_unfinished(session: AsyncSession, owner_id: UUID) -> int:
 
 
 async def drop_dead_letter(session: AsyncSession, task_id: UUID, *, blob_id: UUID | None) -> None:
-    """Of a resize that starts anew. One that refers to another blob stays: whoever drops it sees to that blob."""
-    its_blob = or_(Task.blob_id.is_(None), Task.blob_id == blob_id)
-    await session.execute(delete(Task).where(Task.id == task_id, Task.state == "dead", its_blob))
+    """Delete the dead letter of a resize that starts again.
+
+    A dead letter that refers to another blob stays: deleting it may also require deleting that blob, which is not
+    locked here.
+    """
+    is_same_blob = or_(Task.blob_id.is_(None), Task.blob_id == blob_id)
+    await session.execute(delete(Task).where(Task.id == task_id, Task.state == "dead", is_same_blob))
 
 
-async def expire_some(session: AsyncSession, *, most: int, remembered_seconds: float) -> tuple[int, list[str]]:
-    """Those whose time is over: how many, and the keys that nothing owns any more."""
-    over = (
+async def expire_some(session: AsyncSession, *, max_count: int, remembered_seconds: float) -> tuple[int, list[str]]:
+    """Set rows whose ``expires_at`` has passed to `expired`. Returns their count and the keys that nothing owns now."""
+    due = (
         select(Resize)
         .where(Resize.expires_at <= func.now(), Resize.state != "expired")
         .order_by(Resize.expires_at)
-        .limit(most)
+        .limit(max_count)
         .with_for_update(skip_locked=True)
     )
-    found = (await session.execute(over)).scalars().all()
+    found = (await session.execute(due)).scalars().all()
     keys = [key for resize in found for key in (resize.key, resize.source_key) if key is not None]
-    until = func.now() + dt.timedelta(seconds=remembered_seconds)
-    values: dict[str, Any] = {"state": "expired", "key": None, "source_key": None, "expires_at": until}
+    expired = update(Resize).where(Resize.token.in_([resize.token for resize in found]))
+    deleted_at = func.now() + dt.timedelta(seconds=remembered_seconds)
     await session.execute(
-        update(Resize).where(Resize.token.in_([resize.token for resize in found])).values(**values),
+        expired.values(state="expired", key=None, source_key=None, expires_at=deleted_at),
         execution_options={"synchronize_session": False},
     )
     return len(found), keys
 
 
-FORGET = """
-    WITH gone AS (DELETE FROM resizes WHERE token IN (
-        SELECT token FROM resizes WHERE state = 'expired' AND expires_at <= now() LIMIT $1
-        FOR UPDATE SKIP LOCKED) RETURNING 1)
-    SELECT count(*) AS count FROM gone
-"""
+async def delete_some_of(session: AsyncSession, owner_id: UUID, *, max_count: int) -> tuple[int, list[str]]:
+    """Delete an owner's resizes and their dead letters. Returns their count and the keys that nothing owns now.
 
-
-async def delete_some_of(session: AsyncSession, owner_id: UUID, *, most: int) -> tuple[int, list[str]]:
-    """An owner's resizes, with their dead letters: how many, and the keys that nothing owns any more.
-
-    Unfinished tasks end by themselves, and keep their blobs until then.
+    Unfinished tasks keep their blobs until they end.
     """
     some = select(Resize.token, Task.blob_id).outerjoin(Task, Task.id == Resize.task_id)
-    found = (await session.execute(some.where(Resize.owner_id == owner_id).limit(most))).all()
+    found = (await session.execute(some.where(Resize.owner_id == owner_id).limit(max_count))).all()
     blob_ids: Sequence[UUID] = sorted({row.blob_id for row in found if row.blob_id is not None})
     await session.execute(LOCK_BLOBS, {"blobs": list(blob_ids)})
-    gone = delete(Resize).where(Resize.token.in_([row.token for row in found]))
-    rows = (await session.execute(gone.returning(Resize.key, Resize.source_key, Resize.task_id))).all()
+    deleted = delete(Resize).where(Resize.token.in_([row.token for row in found]))
+    rows = (await session.execute(deleted.returning(Resize.key, Resize.source_key, Resize.task_id))).all()
     await session.execute(delete(Task).where(Task.id.in_([row.task_id for row in rows]), Task.state == "dead"))
     keys = [key for row in rows for key in (row.key, row.source_key) if key is not None]
-    return len(rows), keys + await delete_blobs_nobody_needs(session, blob_ids)
-
-
-LOCK_BLOBS = text("SELECT id FROM blobs WHERE id = ANY(:blobs) ORDER BY id FOR UPDATE")
+    return len(rows), keys + await delete_unreferenced_blobs(session, blob_ids)

@@ -1,4 +1,4 @@
-"""Task handler that makes a resize: derive the file in the sandbox, then write the result in one transaction."""
+"""Task handler that makes a resize: derives the file in the sandbox, then writes the result in one transaction."""
 
 import datetime as dt
 from uuid import UUID
@@ -69,7 +69,7 @@ class ResizeTask:
                 await session.flush()
             await leases.finish(session, lease)
             if lease.blob_id is not None:
-                freed += await image_queries.delete_blobs_nobody_needs(session, [lease.blob_id])
+                freed += await image_queries.delete_unreferenced_blobs(session, [lease.blob_id])
             await loose_objects.disown(session, freed)
             if isinstance(result, Derived):
                 await (loose_objects.release if row is None else loose_objects.take)(session, result.keys)

@@ -1,4 +1,4 @@
-"""Routes: ask for a resize, see how far it is, get it."""
+"""Routes: request a resize, get its status, get its result."""
 
 from typing import Annotated
 from uuid import UUID
@@ -26,7 +26,7 @@ from imagesvc.resizes.errors import (
     TooManyResizes,
     UnknownBody,
 )
-from imagesvc.resizes.request_reader import reader
+from imagesvc.resizes.request_reader import request_reader
 from imagesvc.resizes.schemas import RESIZE_BODY, ResizeOut, ResizeTaken
 from imagesvc.resizes.service import Resizes
 from imagesvc.storage.bucket import ObjectGone, StorageAway
@@ -60,14 +60,13 @@ BUSY = (TooManyResizes, TooManyUploads, NoRoom, StorageAway)
 async def ask_for_resize(
     request: Request, caller: CurrentCaller, settings: SettingsPart, resizes: ResizesPart
 ) -> ResizeTaken:
-    """One size of a picture that comes along, or of an image of yours. The same request again does no work again."""
+    """Resize the image in the request, or one of your images. The same request again returns the same result."""
     accept_large_body(request)
-    read = reader(settings, request.headers.get("content-type"), timed_body(request))
+    read = request_reader(settings, request.headers.get("content-type"), timed_body(request))
     try:
-        token = await resizes.ask(caller, read, declared_bytes=declared_bytes(request))
+        token = await resizes.request(caller, read, declared_bytes=declared_bytes(request))
     except ValidationError as error:
-        found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors()]
-        raise RequestValidationError(found) from error
+        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in error.errors()]) from error
     return ResizeTaken.of(token)
 
 
@@ -75,7 +74,7 @@ async def ask_for_resize(
 async def resize_status(
     request: Request, response: Response, token: UUID, caller: CurrentCaller, resizes: ResizesPart
 ) -> ResizeOut:
-    """How far it is, and where the result is."""
+    """The status of a resize, and the URL of its result."""
     response.headers["Cache-Control"] = "no-store"
     return await resizes.status(caller, token)
 
@@ -90,13 +89,13 @@ async def resize_status(
     },
 )
 async def resized_image(request: Request, token: UUID, caller: CurrentCaller, resizes: ResizesPart) -> Response:
-    """The resized picture, until it expires."""
+    """The resized image, until it expires."""
     found = await resizes.result(caller, token)
     return StoredFileResponse(
-        opener(request, found["key"]),
-        size=found["bytes"],
-        media_type=MEDIA_TYPE_OF_FORMAT[found["format"]],
-        etag=strong_etag(found["sha256"].hex()),
+        opener(request, found.key),
+        size=found.bytes,
+        media_type=MEDIA_TYPE_OF_FORMAT[found.format],
+        etag=strong_etag(found.sha256.hex()),
         cache_control=PRIVATE,
-        sha256=found["sha256"],
+        sha256=found.sha256,
     )

@@ -1,37 +1,30 @@
-"""What goes in and out of the resize routes."""
+"""Request and response bodies of the resize routes."""
 
 import datetime as dt
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, JsonValue
 
-from imagesvc.processing.contract import MAX_RESIZE_SIDE, Resize
+from imagesvc.processing.contract import Resize, ResizeParameters
 
 _TOKEN = "8f14e45f-ceea-5a67-8a36-dedd4bea2543"  # noqa: S105 - an example
 _STATUS_URL = f"/v1/resizes/{_TOKEN}"
 
 
-class NewResize(BaseModel):
-    """What is wanted beside the file. ``image_id`` names an image of the caller's in the file's place."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class NewResize(ResizeParameters):
+    """What a request contains beside the file. ``image_id`` names an image to resize instead of a file."""
 
     image_id: UUID | None = None
-    width: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = 100
-    height: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = 100
-    fit: Literal["contain", "cover", "fill"] = "contain"
-    format: Literal["webp", "jpg", "avif", "png"] = "jpg"
-    quality: Annotated[int, Field(ge=1, le=100)] = 80
 
     @property
     def work(self) -> Resize:
-        """For the sandbox."""
+        """The request to the sandbox."""
         return Resize.model_validate(self.model_dump(exclude={"image_id"}))
 
 
 class ResizeTaken(BaseModel):
-    """The work is done once, however often the same is asked for."""
+    """Where to find the status. The same request again gets the same token, and the work is done once."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"success": True, "token": _TOKEN, "status_url": _STATUS_URL}]}
@@ -53,7 +46,7 @@ class ResizeProblem(BaseModel):
 
 
 class ResizeOut(BaseModel):
-    """How far a resize is. `error` says why there is none; `expires_at` is null while the work goes on."""
+    """The status of a resize. `error` is the reason of a failure. `expires_at` is null until the resize has ended."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -86,43 +79,41 @@ class ResizeOut(BaseModel):
     expires_at: dt.datetime | None
 
 
-_SIZE = {"type": "integer", "minimum": 1, "maximum": MAX_RESIZE_SIDE, "default": 100}
-_PARAMETERS: dict[str, Any] = {
-    "width": {**_SIZE, "description": "of the box, in pixels"},
-    "height": {**_SIZE, "description": "of the box, in pixels"},
-    "fit": {
-        "type": "string",
-        "enum": ["contain", "cover", "fill"],
-        "default": "contain",
-        "description": "`contain` stays within the box and is never enlarged, `cover` fills it and cuts off what "
-        "stands over, `fill` stretches",
-    },
-    "format": {"type": "string", "enum": ["jpg", "webp", "avif", "png"], "default": "jpg"},
-    "quality": {"type": "integer", "minimum": 1, "maximum": 100, "default": 80},
+_DESCRIPTIONS = {
+    "width": "width of the box, in pixels",
+    "height": "height of the box, in pixels",
+    "fit": "`contain` keeps the image within the box and never enlarges it, `cover` fills the box and crops what is "
+    "outside, `fill` stretches the image to the box",
 }
-_IMAGE_ID = {"type": "string", "format": "uuid", "description": "an image of yours, in the place of a file"}
-RESIZE_BODY: dict[str, Any] = {
+
+
+def _parameters() -> dict[str, JsonValue]:
+    """The OpenAPI schemas of the parameters. Their types, limits and defaults come from ``ResizeParameters``."""
+    properties: dict[str, dict[str, JsonValue]] = ResizeParameters.model_json_schema()["properties"]
+    for name, schema in properties.items():
+        del schema["title"]
+        if isinstance(values := schema.get("enum"), list):
+            schema["enum"] = sorted(values, key=lambda value: value != schema["default"])  # the default first
+        if name in _DESCRIPTIONS:
+            schema["description"] = _DESCRIPTIONS[name]
+    return dict(properties)
+
+
+_PARAMETERS = _parameters()
+_IMAGE: JsonValue = {"type": "string", "format": "byte", "description": "in base64 (RFC 4648, padded)"}
+_IMAGE_ID: JsonValue = {"type": "string", "format": "uuid", "description": "one of your images, instead of a file"}
+_FILE: JsonValue = {"type": "string", "format": "binary"}
+RESIZE_BODY: dict[str, JsonValue] = {
     "requestBody": {
         "required": True,
-        "description": "One of `image` (or a `file` part) and `image_id`; the order of members and parts is free.",
+        "description": "Either `image` (or a `file` part) or `image_id`, and the parameters, in any order.",
         "content": {
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "image": {"type": "string", "format": "byte", "description": "in base64 (RFC 4648, padded)"},
-                        "image_id": _IMAGE_ID,
-                        **_PARAMETERS,
-                    },
-                },
+                "schema": {"type": "object", "properties": {"image": _IMAGE, "image_id": _IMAGE_ID, **_PARAMETERS}},
                 "example": {"image": "/9j/4AAQSkZJRgABAQ…", "width": 100, "height": 100, "fit": "cover"},
             },
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {**_PARAMETERS, "file": {"type": "string", "format": "binary"}},
-                }
-            },
+            "multipart/form-data": {"schema": {"type": "object", "properties": {**_PARAMETERS, "file": _FILE}}},
         },
     }
 }
+"""The part of the OpenAPI operation that describes the request body, which the route reads as a stream."""

@@ -1,8 +1,10 @@
-"""Take a request for a resize, and answer for it."""
+"""Accepts requests for resizes, and returns their status and results."""
 
 import asyncio
+import dataclasses
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Literal
 from uuid import UUID, uuid5
 
 from sqlalchemy import func
@@ -15,8 +17,9 @@ from imagesvc.images.errors import ImageNotFound
 from imagesvc.processing.contract import as_json
 from imagesvc.resizes import queries
 from imagesvc.resizes.errors import NoResult, NotAResize, ResizeExpired, ResizeNotFound, TooManyResizes
-from imagesvc.resizes.models import Resize
-from imagesvc.resizes.request_reader import Read
+from imagesvc.resizes.models import Resize, State
+from imagesvc.resizes.queries import ResizeRow
+from imagesvc.resizes.request_reader import ReadRequest
 from imagesvc.resizes.schemas import NewResize, ResizeOut, ResizeProblem
 from imagesvc.settings import Settings
 from imagesvc.storage import loose_objects
@@ -30,14 +33,22 @@ from imagesvc.uploads.source import UploadSource
 
 KIND = "resize"
 NAMESPACE = UUID("3f1b6f0a-5a0e-5f6e-9d6b-2f1c1f1a7c55")
-STATUS = {
+STATUS: Mapping[State, Literal["PENDING", "STARTED", "SUCCESS", "FAILURE"]] = {
     "pending": "PENDING",
     "started": "STARTED",
     "success": "SUCCESS",
     "rejected": "FAILURE",
     "failed": "FAILURE",
 }
-Row = Any
+"""What the API calls the states; a resize that is `expired` is an error instead (410)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResult:
+    key: str
+    sha256: bytes
+    bytes: int
+    format: str
 
 
 class Resizes:
@@ -51,65 +62,70 @@ class Resizes:
         self._concurrency = concurrency
         self._keys = StoredKeys(settings, database, storage)
 
-    async def ask(self, caller: Caller, read: Read, *, declared_bytes: int | None) -> UUID:
-        """The token under which the result will be found; the work begins unless it is known already.
+    async def request(self, caller: Caller, read: ReadRequest, *, declared_bytes: int | None) -> UUID:
+        """Start a resize, unless the same one is started or done already. Returns its token.
 
-        Raises what ``read`` raises, NotAResize, NoFile, TooManyResizes, and of the file or image what is wrong with it.
+        Raises what ``read`` raises, Forbidden, NotAResize, NoFile, TooManyResizes, ImageNotFound, AccountGone, and the
+        errors of receiving a file.
         """
         caller.require("upload")
-        most = min(self._settings.resize_max_bytes, self._settings.max_file_bytes)
-        source = UploadSource(owner_id=caller.user_id, way="user", max_file_bytes=most, batch_id=None)
+        max_file_bytes = min(self._settings.resize_max_bytes, self._settings.max_file_bytes)
+        source = UploadSource(owner_id=caller.user_id, way="user", max_file_bytes=max_file_bytes, batch_id=None)
         async with self._concurrency.enter(source, declared_bytes=declared_bytes):
-            body = IncomingFile(self._keys, source, declared_bytes=None, max_bytes=declared_bytes)
+            file = IncomingFile(self._keys, source, declared_bytes=None, max_bytes=declared_bytes)
             key: str | None = None
             try:
-                wanted = await read(body.receive)
-                self._require_possible(wanted, has_file=bool(body.sha256))
+                wanted = await read(file.receive)
+                self._require_valid(wanted, has_file=bool(file.sha256))
                 if wanted.image_id is not None:
-                    return await self._begin(caller, wanted, wanted.image_id, key=None)
-                token = token_of(caller.user_id, body.sha256, wanted)
+                    return await self._start(caller, wanted, wanted.image_id, key=None)
+                token = token_of(caller.user_id, file.sha256, wanted)
                 if await self._is_known(caller, token):
-                    key = body.key
-                    await self._keys.release(key) if key else None
+                    if file.key is not None:
+                        await self._keys.release(file.key)
                     return token
-                key = body.key or await self._store(body)
-                return await self._begin(caller, wanted, body.sha256, key=key)
+                key = file.key or await self._store(file)
+                return await self._start(caller, wanted, file.sha256, key=key)
             except BaseException:
-                if abandoned := key or body.key:
+                if abandoned := key or file.key:
                     await asyncio.shield(self._keys.release(abandoned))
                 raise
 
-    def _require_possible(self, wanted: NewResize, *, has_file: bool) -> None:
+    def _require_valid(self, wanted: NewResize, *, has_file: bool) -> None:
         if has_file and wanted.image_id is not None:
             detail = "Send a file or `image_id`, not both."
             raise NotAResize(detail, errors=[{"pointer": "/image_id", "detail": detail}])
         if not has_file and wanted.image_id is None:
-            missing = {"pointer": "/image", "detail": "A picture in base64, a `file` part or `image_id` is needed."}
-            raise NoFile("There is no picture in the request.", errors=[missing])
-        most, sides = self._settings.resize_max_side, {"width": wanted.width, "height": wanted.height}
-        detail = f"At most {most} pixels."
-        if errors := [{"pointer": f"/{name}", "detail": detail} for name, side in sides.items() if side > most]:
+            missing = {"pointer": "/image", "detail": "An image in base64, a `file` part or `image_id` is required."}
+            raise NoFile("The request contains no image.", errors=[missing])
+        max_side, sides = self._settings.resize_max_side, {"width": wanted.width, "height": wanted.height}
+        detail = f"At most {max_side} pixels."
+        if errors := [{"pointer": f"/{name}", "detail": detail} for name, side in sides.items() if side > max_side]:
             raise NotAResize(detail, errors=errors)
 
     async def _is_known(self, caller: Caller, token: UUID) -> bool:
-        """Most repetitions end here, without storing the file once more."""
-        row = await self._database.fetch_row(queries.RESIZE_OF, caller.user_id, token)
-        return row is not None and not row["expired"] and row["state"] != "failed"
+        """Whether the same resize is started or done. Saves storing the file again for most repeated requests."""
+        row = await self._database.fetch_one_or_none(queries.RESIZE_OF, ResizeRow, caller.user_id, token)
+        return row is not None and not row.expired and row.state != "failed"
 
-    async def _store(self, body: IncomingFile) -> str:
-        key, begun = new_key("z"), time.monotonic()
+    async def _store(self, file: IncomingFile) -> str:
+        """Store a small file under a new held key, and return the key."""
+        key, started = new_key("z"), time.monotonic()
         async with self._database.sessions.begin() as session:
             await loose_objects.hold(session, [key], seconds=self._settings.hold_seconds)
-        until = loose_objects.hold_until(self._settings, since=begun)
+        until = loose_objects.hold_until(self._settings, since=started)
         try:
-            await self._storage.put(key, body.tail, media_type=body.media_type, until=until)
+            await self._storage.put(key, file.tail, media_type=file.media_type, until=until)
         except BaseException:
             await asyncio.shield(self._keys.release(key))
             raise
         return key
 
-    async def _begin(self, caller: Caller, wanted: NewResize, source: bytes | UUID, *, key: str | None) -> UUID:
-        """One transaction: row and task, unless somebody was faster. ``source`` is the file's hash, or an image."""
+    async def _start(self, caller: Caller, wanted: NewResize, source: bytes | UUID, *, key: str | None) -> UUID:
+        """Write row and task in one transaction, unless a concurrent request has done so. Returns the token.
+
+        ``source`` is the hash of the stored file, or the id of an image.
+        """
         blob_id: UUID | None = None
         async with self._database.sessions.begin() as session:
             if not await queries.lock_account(session, caller.user_id):
@@ -122,7 +138,7 @@ class Resizes:
                 blob_id, source = blob
             token = token_of(caller.user_id, source, wanted)
             task = new_task(kind=KIND, blob_id=blob_id, payload={"token": str(token), "work": as_json(wanted.work)})
-            row = await self._row_to_start(session, caller, token, wanted, task.id, blob_id=blob_id)
+            row = await self._pending_row(session, caller, token, wanted, task.id, blob_id=blob_id)
             if row is None:
                 await loose_objects.release(session, [key] if key else [])
                 return token
@@ -136,7 +152,7 @@ class Resizes:
         await self._queue.wake(task.id, is_urgent=True)
         return token
 
-    async def _row_to_start(
+    async def _pending_row(
         self,
         session: AsyncSession,
         caller: Caller,
@@ -146,14 +162,18 @@ class Resizes:
         *,
         blob_id: UUID | None,
     ) -> Resize | None:
-        """A row that is `pending` now; None when there is an answer already, or work under way."""
+        """Return a new row, or the existing one reset to `pending`; None when the resize is started or done.
+
+        Raises TooManyResizes.
+        """
         found = await queries.lock_resize(session, token)
         if found is not None:
-            row, is_over = found
-            if row.state in queries.UNFINISHED or (row.state in ("success", "rejected") and not is_over):
+            row, has_expired = found
+            if row.state in queries.UNFINISHED or (row.state in ("success", "rejected") and not has_expired):
                 return None
-        if await queries.count_unfinished(session, caller.user_id) >= self._settings.resize_max_unfinished:
-            raise TooManyResizes(f"{self._settings.resize_max_unfinished} of this account wait: no more at once.")
+        max_unfinished = self._settings.resize_max_unfinished
+        if await queries.count_unfinished(session, caller.user_id) >= max_unfinished:
+            raise TooManyResizes(f"{max_unfinished} resizes of this account are not finished, which is the maximum.")
         if found is None:
             return Resize(token=token, owner_id=caller.user_id, task_id=task_id, state="pending", format=wanted.format)
         await queries.drop_dead_letter(session, row.task_id, blob_id=blob_id)
@@ -162,37 +182,41 @@ class Resizes:
         return row
 
     async def status(self, caller: Caller, token: UUID) -> ResizeOut:
-        """Raises Forbidden, ResizeNotFound, ResizeExpired."""
+        """Return the status of a resize of the caller. Raises Forbidden, ResizeNotFound and ResizeExpired."""
         row = await self._row(caller, token)
         return ResizeOut(
             token=token,
-            status=STATUS[row["state"]],
-            resized_image_url=f"/v1/resizes/{token}/result" if row["key"] else None,
-            error=ResizeProblem(**row["problem"]) if row["problem"] else None,
-            **{name: row[name] for name in ("format", "width", "height", "bytes", "created_at", "expires_at")},
+            status=STATUS[row.state],
+            resized_image_url=f"/v1/resizes/{token}/result" if row.key else None,
+            error=ResizeProblem(**row.problem) if row.problem else None,
+            format=row.format,
+            width=row.width,
+            height=row.height,
+            bytes=row.bytes,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
         )
 
-    async def result(self, caller: Caller, token: UUID) -> Row:
-        """Key, hash, size and format. Raises as ``status`` does, and NoResult."""
+    async def result(self, caller: Caller, token: UUID) -> StoredResult:
+        """Return where the result is stored. Raises as ``status`` does, and NoResult."""
         row = await self._row(caller, token)
-        if row["key"] is None:
-            raise NoResult(f"The resize is `{STATUS[row['state']]}`.")
-        return row
+        if row.key is None or row.sha256 is None or row.bytes is None:
+            raise NoResult(f"The resize is `{STATUS[row.state]}`.")
+        return StoredResult(key=row.key, sha256=row.sha256, bytes=row.bytes, format=row.format)
 
-    async def _row(self, caller: Caller, token: UUID) -> Row:
+    async def _row(self, caller: Caller, token: UUID) -> ResizeRow:
         caller.require("read")
-        row = await self._database.fetch_row(queries.RESIZE_OF, caller.user_id, token)
+        row = await self._database.fetch_one_or_none(queries.RESIZE_OF, ResizeRow, caller.user_id, token)
         if row is None:
             raise ResizeNotFound
-        if row["expired"]:
+        if row.expired:
             raise ResizeExpired
         return row
 
 
 def token_of(owner_id: UUID, sha256: bytes, wanted: NewResize) -> UUID:
-    """The same for the same owner, content and parameters, however they were sent."""
-    asked = wanted.work
+    """Return the token of a resize: a UUIDv5 of owner, content and parameters, however these were sent."""
     return uuid5(
         NAMESPACE,
-        f"{owner_id}:{sha256.hex()}:{asked.width}x{asked.height}:{asked.fit}:{asked.format}:{asked.quality}",
+        f"{owner_id}:{sha256.hex()}:{wanted.width}x{wanted.height}:{wanted.fit}:{wanted.format}:{wanted.quality}",
     )

@@ -1,4 +1,4 @@
-"""Asking for resizes, and waiting for them."""
+"""Requests resizes and waits for their results."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ def encoded(data: bytes) -> str:
 
 
 async def token_for(client: httpx.AsyncClient, **wanted: Any) -> str:
-    """Of a JSON request that is taken."""
+    """Send a JSON request, which must be accepted. Returns its token."""
     answer = await client.post("/v1/resizes", json=wanted)
     assert answer.status_code == 202, answer.text
     token: str = answer.json()["token"]
@@ -25,8 +25,8 @@ async def token_for(client: httpx.AsyncClient, **wanted: Any) -> str:
     return token
 
 
-async def ended(client: httpx.AsyncClient, token: str) -> dict[str, Any]:
-    """The answer once the work has ended."""
+async def wait_until_ended(client: httpx.AsyncClient, token: str) -> dict[str, Any]:
+    """Wait until the resize has ended. Returns its status."""
     found: dict[str, Any] = {}
 
     async def has_ended() -> bool:
@@ -37,9 +37,9 @@ async def ended(client: httpx.AsyncClient, token: str) -> dict[str, Any]:
     return found
 
 
-async def picture_of(client: httpx.AsyncClient, token: str) -> Image.Image:
-    """The result of a resize that has succeeded."""
-    answer = await client.get((await ended(client, token))["resized_image_url"])
+async def result_image(client: httpx.AsyncClient, token: str) -> Image.Image:
+    """Wait for the result of a resize that succeeds."""
+    answer = await client.get((await wait_until_ended(client, token))["resized_image_url"])
     assert answer.status_code == 200, answer.text
     return Image.open(io.BytesIO(answer.content))
 
@@ -49,5 +49,5 @@ async def tasks(service: Service) -> list[dict[str, Any]]:
 
 
 async def let_time_pass(service: Service) -> None:
-    """As if every answer's time were over."""
+    """Make the expiry time of every resize pass."""
     await sql(service, "UPDATE resizes SET expires_at = now() - interval '1 second' WHERE expires_at IS NOT NULL")
