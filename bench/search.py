@@ -23,9 +23,9 @@ from imagesvc.accounts.service import MEMBER_SCOPES, OPERATOR, Caller
 from imagesvc.db import Database
 from imagesvc.images.image_json import as_json
 from imagesvc.images.search.schemas import ImageSearch
-from imagesvc.images.search.service import MAX_LOOKED, Search
-from imagesvc.images.search.sql import Statement, Way, has_order
-from imagesvc.images.search.visibility import lanes_of
+from imagesvc.images.search.service import MAX_SCANNED, Search
+from imagesvc.images.search.sql import Plan, SearchStatement, has_ordered_plan
+from imagesvc.images.search.visibility import visible_sets
 from imagesvc.images.similar.service import Similar
 
 IMAGES, ROUNDS, PAGE = 1_000_000, 7, 50
@@ -123,7 +123,7 @@ async def searches(database: Database, connection: asyncpg.Connection, known: Ma
             for _ in range(ROUNDS + 1):
                 started = time.perf_counter()
                 page = await search.page(caller, wanted, after=None, rows=PAGE + 1)
-                as_json({"items": [image for _, image in page]})
+                as_json({"items": [image.members for image in page]})
                 times.append((time.perf_counter() - started) * 1000)
                 found = len(page)
             times = times[1:]  # the first of a kind is planned and read from disk
@@ -144,28 +144,28 @@ async def searches(database: Database, connection: asyncpg.Connection, known: Ma
 async def read_by(connection: asyncpg.Connection, wanted: ImageSearch) -> str:
     """The indexes that find the page, as EXPLAIN names them, without those that fetch each image's details."""
 
-    async def plan(way: Way) -> tuple[str, int]:
-        statement = Statement(
-            way,
+    async def run(plan: Plan) -> tuple[str, int]:
+        statement = SearchStatement(
+            plan,
             wanted,
-            lanes_of(OPERATOR, wanted),
+            visible_sets(OPERATOR, wanted),
             caller_id=OPERATOR.user_id,
             is_admin=True,
             after=None,
             rows=PAGE + 1,
-            max_looked=MAX_LOOKED,
+            max_scanned=MAX_SCANNED,
         )
         rows = await connection.fetch(f"EXPLAIN {statement.text}", *statement.arguments)
         text = "\n".join(row[0] for row in rows)
         pages = text.partition("InitPlan")[0] if "CTE" not in text else text
         first = await connection.fetchrow(statement.text, *statement.arguments)
         names = {one or other for one, other in INDEX.findall(pages)} - {"uploads_image_id_idx"}
-        return ", ".join(f"`{name}`" for name in sorted(names) if not name.endswith(("pkey", "key"))), first["looked"]
+        return ", ".join(f"`{name}`" for name in sorted(names) if not name.endswith(("pkey", "key"))), first["scanned"]
 
-    if has_order(wanted):
-        return (await plan("list"))[0]
-    looked, count = await plan("look")
-    return looked if count < MAX_LOOKED else f"{looked}; {(await plan('gather'))[0]}"
+    if has_ordered_plan(wanted):
+        return (await run("ordered"))[0]
+    scanned, count = await run("scan")
+    return scanned if count < MAX_SCANNED else f"{scanned}; {(await run('collect'))[0]}"
 
 
 async def similar(database: Database, connection: asyncpg.Connection) -> list[str]:
@@ -185,7 +185,7 @@ async def similar(database: Database, connection: asyncpg.Connection) -> list[st
         times = []
         for row in some:
             started = time.perf_counter()
-            await Similar(database).to(None, row["id"], max_distance=max_distance)
+            await Similar(database).find(None, row["id"], max_distance=max_distance)
             times.append((time.perf_counter() - started) * 1000)
         lines.append(f"| within {max_distance} | {statistics.median(times):.0f} | {max(times):.0f} |")
     return lines

@@ -37,7 +37,7 @@ What they share:
     sql/                 the current text of every database function, trigger and view
     db.py                PostgreSQL: asyncpg for hot paths and database functions, the ORM for everything else
     keyring.py           the signing keys, one derived per purpose
-    signed_tokens.py     JWTs for access tokens and shares
+    signed_tokens.py     JWTs for access tokens, links and shares
     metrics/             Prometheus metrics
     errors.py            the base of every expected failure
     settings.py          the environment, read once

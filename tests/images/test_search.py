@@ -1,4 +1,4 @@
-"""Search: what each filter finds, for whom; pages that stay whole while images arrive; wishes that make no sense."""
+"""Search: the matches of each filter, visibility, paging while images arrive, cursors and invalid parameters."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def found(client: httpx.AsyncClient, **wanted: Any) -> list[str]:
 
 
 async def pictures(service: Service) -> dict[str, str]:
-    """Their ids by name, in the order of sending; all are processed."""
+    """Upload images and wait for their processing. Returns their ids by name, and the ids of a link and a batch."""
     link = await service.new_link(store_id="S9")
     sent = {
         "paris": await send(
@@ -142,25 +142,25 @@ FILTERS: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-async def test_each_filter_finds_what_has_it_and_nothing_else(service: Service) -> None:
+async def test_each_filter_finds_its_matches_and_nothing_else(service: Service) -> None:
     ids = await pictures(service)
     names = {image_id: name for name, image_id in ids.items()}
     requests = [{name: str(value).format(**ids) for name, value in wanted.items()} for wanted, _ in FILTERS]
 
     answers = [await found(service.owner, **wanted) for wanted in requests]
-    # the same by the index alone, as among more images than are looked through
-    gathering = Search(service.background.servers.database, max_looked=1)
-    gathered = [
-        await gathering.page(OPERATOR, ImageSearch.model_validate(wanted), after=None, rows=50) for wanted in requests
+    # the plan `collect`, which is for more images than a scan tests
+    collecting = Search(service.background.servers.database, max_scanned=1)
+    collected = [
+        await collecting.page(OPERATOR, ImageSearch.model_validate(wanted), after=None, rows=50) for wanted in requests
     ]
 
     assert [
         (wanted, {names[one] for one in answer}) for (wanted, _), answer in zip(FILTERS, answers, strict=True)
     ] == FILTERS
-    assert [[image["id"] for _, image in page] for page in gathered] == answers
+    assert [[image.members["id"] for image in page] for page in collected] == answers
 
 
-async def test_others_find_by_what_they_see_and_never_by_what_is_hidden(service: Service, people: People) -> None:
+async def test_other_accounts_cannot_search_by_members_that_they_do_not_see(service: Service, people: People) -> None:
     ids = await pictures(service)
     ann = await people.new("ann")
     paris, plain = ids["paris"], ids["plain"]
@@ -198,7 +198,7 @@ async def test_others_find_by_what_they_see_and_never_by_what_is_hidden(service:
     ]
 
 
-async def test_pages_hold_every_image_once_in_order_while_images_arrive(service: Service, people: People) -> None:
+async def test_pages_contain_every_image_once_in_order_while_images_arrive(service: Service, people: People) -> None:
     ann = await people.new("ann")
     ids = [await send_as(ann, jpeg(seed=seed, size=(48, 48)), store_id=f"S{seed % 2}") for seed in range(9)]
     later: list[str] = []
@@ -236,7 +236,7 @@ async def test_pages_hold_every_image_once_in_order_while_images_arrive(service:
     assert [image["id"] for image in with_words][: len(ids)] == ids
 
 
-async def test_a_cursor_is_good_for_its_own_query_only(idle_service: Service) -> None:
+async def test_a_cursor_is_valid_only_for_its_own_query(idle_service: Service) -> None:
     for seed in range(3):
         await send(idle_service, jpeg(seed=seed, size=(48, 48)), visibility="public")
     first = await idle_service.owner.get("/v1/images", params={"limit": 1, "q": "a"})
@@ -291,7 +291,7 @@ BAD = [
 ]
 
 
-async def test_a_wish_that_makes_no_sense_is_422_and_names_the_field(idle_service: Service) -> None:
+async def test_an_invalid_parameter_is_422_and_is_named(idle_service: Service) -> None:
     answers = [await idle_service.owner.get("/v1/images", params=wanted) for wanted, _ in BAD]
     anyone = await idle_service.anyone.get("/v1/images", params={"owner": "me"})
 
@@ -302,7 +302,7 @@ async def test_a_wish_that_makes_no_sense_is_422_and_names_the_field(idle_servic
     assert anyone.status_code == 401
 
 
-async def test_a_new_title_and_another_filename_are_found_at_once(idle_service: Service) -> None:
+async def test_a_changed_title_and_a_second_filename_are_found_at_once(idle_service: Service) -> None:
     data = jpeg(seed=1, size=(48, 48))
     sent = await send(idle_service, data, name=b"first.jpg")
     await send(idle_service, data, name=b"second.jpg", store_id="S5")
@@ -313,7 +313,7 @@ async def test_a_new_title_and_another_filename_are_found_at_once(idle_service: 
         assert await found(idle_service.owner, **wanted) == [sent["image_id"]]
 
 
-async def test_images_of_an_account_that_is_deleted_are_found_by_nobody_before_they_are_removed(
+async def test_images_of_a_deleted_account_are_hidden_before_they_are_removed(
     idle_service: Service,
 ) -> None:
     async with People(idle_service) as people:

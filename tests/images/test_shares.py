@@ -1,4 +1,4 @@
-"""Shares: one picture for whoever has the URL, until it expires, is withdrawn, or what it shows is gone."""
+"""Shares: a URL that shows one image until the share expires or is withdrawn, or its image or owner is deleted."""
 
 import httpx
 
@@ -14,11 +14,11 @@ SIZE = (96, 72)
 async def share(client: httpx.AsyncClient, url: str, **wanted: object) -> dict[str, str]:
     answer = await client.post(f"{url}/shares", json={"expires_in": 600, **wanted})
     assert answer.status_code == 201, answer.text
-    made: dict[str, str] = answer.json()
-    return made
+    body: dict[str, str] = answer.json()
+    return body
 
 
-async def test_a_share_shows_what_it_is_for_and_nothing_else(service: Service) -> None:
+async def test_a_share_shows_one_rendition_or_the_original_and_nothing_else(service: Service) -> None:
     data = jpeg(seed=1, size=SIZE)
     sent = await send(service, data, name=b"party.jpg")
     await service.image_of(sent)
@@ -47,7 +47,7 @@ async def test_a_share_shows_what_it_is_for_and_nothing_else(service: Service) -
     assert image.status_code == 404
 
 
-async def test_a_share_ends_with_its_time_its_image_its_owner_and_when_it_is_withdrawn(service: Service) -> None:
+async def test_a_share_ends_when_expired_withdrawn_image_deleted_or_owner_disabled(service: Service) -> None:
     async with People(service) as people:
         ann, bob = await people.new("ann"), await people.new("bob")
         images = []
@@ -62,29 +62,29 @@ async def test_a_share_ends_with_its_time_its_image_its_owner_and_when_it_is_wit
         async def shown() -> list[int]:
             return [(await service.anyone.get(one["url"])).status_code for one in shares]
 
-        at_first = await shown()
+        before = await shown()
         await sql(service, f"UPDATE shares SET expires_at = now() WHERE id = '{shares[0]['id']}'")
         await ann.client.delete(images[1])
         withdrawn = await ann.client.delete(f"{images[2]}/shares/{shares[2]['id']}")
         await service.owner.patch(f"/v1/users/{bob.id}", json={"disabled": True})
-        at_last = await shown()
+        after = await shown()
         listed = (await ann.client.get(f"{images[0]}/shares")).json()["items"]
         await service.owner.patch(f"/v1/users/{bob.id}", json={"disabled": False})
         enabled_again = (await shown())[3]
 
-    assert at_first == [200] * 4
+    assert before == [200] * 4
     assert withdrawn.status_code == 204
-    assert at_last == [410] * 4
+    assert after == [410] * 4
     assert enabled_again == 200
     assert [(one["id"], one["state"], one["what"]) for one in listed] == [(shares[0]["id"], "expired", "original")]
 
 
-async def test_a_share_that_cannot_be_is_refused_by_name(idle_service: Service) -> None:
+async def test_invalid_shares_are_422_and_forged_tokens_are_401(idle_service: Service) -> None:
     sent = await send(idle_service, jpeg(seed=1, size=SIZE))
-    longest = idle_service.settings.share_max_seconds
+    max_seconds = idle_service.settings.share_max_seconds
     bad = [
         {"expires_in": 0},
-        {"expires_in": longest + 1},
+        {"expires_in": max_seconds + 1},
         {"expires_in": 60.5},
         {"expires_in": 60, "what": "huge"},
         {"expires_in": 60, "what": "thumb.gif"},
@@ -93,8 +93,8 @@ async def test_a_share_that_cannot_be_is_refused_by_name(idle_service: Service) 
     ]
 
     answers = [await idle_service.owner.post(f"{sent['url']}/shares", json=wanted) for wanted in bad]
-    at_most = await share(idle_service.owner, sent["url"], expires_in=longest)
-    forged = [await idle_service.anyone.get(f"/s/{token}") for token in ("x", at_most["url"][3:-2] + "AA")]
+    longest = await share(idle_service.owner, sent["url"], expires_in=max_seconds)
+    forged = [await idle_service.anyone.get(f"/s/{token}") for token in ("x", longest["url"][3:-2] + "AA")]
 
     assert [(answer.status_code, answer.json()["errors"][0]["pointer"]) for answer in answers] == [
         *[(422, "/expires_in")] * 3,
@@ -104,7 +104,7 @@ async def test_a_share_that_cannot_be_is_refused_by_name(idle_service: Service) 
     assert [answer.status_code for answer in forged] == [401, 401]
 
 
-async def test_a_rejected_image_has_nothing_to_show_but_its_original(service: Service) -> None:
+async def test_a_share_of_a_rejected_image_shows_only_the_original(service: Service) -> None:
     data = jpeg(seed=1, size=(640, 480))[:5000]
     sent = await send(service, data)
     assert (await service.image_of(sent))["state"] == "rejected"

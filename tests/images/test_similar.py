@@ -1,4 +1,4 @@
-"""Near-duplicates: found after what happens to pictures, nearest first, and only among what the caller may see."""
+"""Near-duplicates: altered copies are found, the nearest first, among the images that the caller may see."""
 
 from collections.abc import AsyncIterator
 
@@ -29,7 +29,7 @@ def brighter(seed: int) -> bytes:
     return encode(ImageEnhance.Brightness(picture(seed=seed, size=SIZE)).enhance(1.2), "JPEG", quality=85)
 
 
-async def test_copies_are_found_nearest_first_and_other_pictures_are_not(service: Service) -> None:
+async def test_altered_copies_are_found_nearest_first_and_other_pictures_are_not(service: Service) -> None:
     original = await send(service, png(seed=1, size=SIZE))
     copies = [await send(service, data) for data in (jpeg(seed=1, size=SIZE, quality=30), scaled(1), brighter(1))]
     others = [await send(service, jpeg(seed=seed, size=SIZE)) for seed in range(2, 6)]
@@ -46,7 +46,7 @@ async def test_copies_are_found_nearest_first_and_other_pictures_are_not(service
     assert [item["distance"] for item in exact.json()["items"]] == [0] * len(exact.json()["items"])
 
 
-async def test_what_may_not_be_seen_is_neither_asked_about_nor_found(service: Service, people: People) -> None:
+async def test_images_that_the_caller_may_not_see_are_404_and_not_found(service: Service, people: People) -> None:
     ann, bob = await people.new("ann"), await people.new("bob")
     mine = (
         await ann.client.post("/v1/images", content=form(file_part(png(seed=1, size=SIZE))), headers=MULTIPART)
@@ -70,21 +70,23 @@ async def test_what_may_not_be_seen_is_neither_asked_about_nor_found(service: Se
     assert (of_public.status_code, of_public.json()) == (200, {"items": []})
 
 
-async def test_at_most_12_are_told_and_at_most_16_bits_may_differ(service: Service) -> None:
+async def test_at_most_12_images_are_returned_and_max_distance_is_0_to_16(service: Service) -> None:
     sent = [await send(service, scaled(1, (200 + n, 150 + n))) for n in range(14)]
     for one in sent:
         await service.image_of(one)
     url = f"{sent[0]['url']}/similar"
 
-    most = await service.owner.get(url)
-    distances = [await service.owner.get(url, params={"max_distance": far}) for far in ("16", "17", "-1", "near")]
+    answer = await service.owner.get(url)
+    distances = [await service.owner.get(url, params={"max_distance": value}) for value in ("16", "17", "-1", "near")]
 
-    assert len(most.json()["items"]) == 12
+    assert len(answer.json()["items"]) == 12
     assert [answer.status_code for answer in distances] == [200, 422, 422, 422]
     assert distances[1].json()["errors"][0]["pointer"] == "/query/max_distance"
 
 
-async def test_a_pending_image_is_like_none_even_where_its_content_is_known(service: Service, people: People) -> None:
+async def test_a_pending_image_has_no_near_duplicates_even_if_its_content_is_known(
+    service: Service, people: People
+) -> None:
     data = jpeg(seed=1, size=SIZE)
     known = await send(service, data, visibility="public")
     await service.image_of(known)
@@ -102,7 +104,7 @@ async def test_a_pending_image_is_like_none_even_where_its_content_is_known(serv
     assert shown["renditions"] == []
 
 
-async def test_a_hash_goes_with_its_blob(service: Service) -> None:
+async def test_deleting_an_image_deletes_the_hash_of_its_blob(service: Service) -> None:
     sent = await send(service, jpeg(seed=1, size=SIZE))
     await service.image_of(sent)
     before = await sql(service, "SELECT count(*) AS hashes FROM perceptual_hashes")

@@ -1,4 +1,4 @@
-"""Links for their owners: told, listed, tightened, withdrawn."""
+"""Links as their owners see them: read, listed, changed, revoked."""
 
 import datetime as dt
 import uuid
@@ -27,7 +27,7 @@ REFUSED_CHANGES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_a_link_lives_to_the_end_of_the_time_it_tells(idle_service: Service) -> None:
+async def test_a_link_is_open_until_expires_at(idle_service: Service) -> None:
     link = await idle_service.new_link(expires_in=1)
     expires_at = dt.datetime.fromisoformat(link["expires_at"])
 
@@ -38,22 +38,22 @@ async def test_a_link_lives_to_the_end_of_the_time_it_tells(idle_service: Servic
     assert dt.datetime.now(dt.UTC) >= expires_at
 
 
-async def test_a_link_holder_sees_what_the_link_allows_and_nothing_of_its_owner(idle_service: Service) -> None:
+async def test_a_link_holder_sees_the_limits_and_nothing_about_the_owner(idle_service: Service) -> None:
     link = await idle_service.new_link(label="Stocktaking", max_files=3, max_bytes=10**6, store_id="S1")
     sent = jpeg(seed=1)
     await idle_service.anyone.put(f"{link['path']}/a.jpg", content=sent)
 
     answer = await idle_service.anyone.get(link["path"])
 
-    told = answer.json()
-    assert {name: value for name, value in told.items() if name not in ("accepted", "limits")} == {
+    invitation = answer.json()
+    assert {name: value for name, value in invitation.items() if name not in ("accepted", "limits")} == {
         "label": "Stocktaking",
         "expires_at": link["expires_at"],
         "remaining": {"files": 2, "bytes": 10**6 - len(sent)},
         "max_file_bytes": idle_service.settings.max_file_bytes,
         "max_parts_per_request": idle_service.settings.max_parts,
     }
-    assert {"image/jpeg", "image/heic", "image/avif"} <= set(told["accepted"])
+    assert {"image/jpeg", "image/heic", "image/avif"} <= set(invitation["accepted"])
 
 
 async def test_links_are_listed_newest_first_page_by_page(idle_service: Service) -> None:
@@ -70,15 +70,15 @@ async def test_links_are_listed_newest_first_page_by_page(idle_service: Service)
     assert (third.json()["next_cursor"], third.headers.get("link")) == (None, None)
 
 
-async def test_a_cursor_that_is_not_ours_is_400(idle_service: Service) -> None:
+async def test_a_forged_or_foreign_cursor_is_400(idle_service: Service) -> None:
     await idle_service.new_link()
     await idle_service.new_link()
     cursor = (await idle_service.owner.get("/v1/links", params={"limit": 1})).json()["next_cursor"]
     cursors = Cursors(KeyRing(idle_service.settings.signing_keys))
-    of_another = cursors.encode(fingerprint("links", uuid.uuid4(), {}), [uuid.uuid4()])
+    of_another_caller = cursors.encode(fingerprint("links", uuid.uuid4(), {}), [uuid.uuid4()])
     of_another_list = cursors.encode(fingerprint("images", ADMIN_ID, {}), [uuid.uuid4()])
     tampered = [cursor[:-3], cursor[:10] + "AAAA" + cursor[14:], "x", "a" * 3000, "ü", "%00"]
-    bad = [of_another, of_another_list, *tampered]
+    bad = [of_another_caller, of_another_list, *tampered]
 
     answers = [await idle_service.owner.get("/v1/links", params={"cursor": text}) for text in bad]
 
@@ -96,7 +96,7 @@ async def test_a_page_has_between_1_and_200_links(idle_service: Service) -> None
     assert answers == {0: 422, 1: 200, 200: 200, 201: 422, "x": 422}
 
 
-async def test_a_link_is_tightened_and_never_below_what_it_has_taken(idle_service: Service) -> None:
+async def test_limits_cannot_go_below_use_and_the_lifetime_cannot_grow(idle_service: Service) -> None:
     link = await idle_service.new_link(max_files=10, label="old")
     path = f"/v1/links/{link['id']}"
     files = [jpeg(seed=seed) + bytes(5000 - len(jpeg(seed=seed, size=(64, 48)))) for seed in (1, 2)]
@@ -116,7 +116,7 @@ async def test_a_link_is_tightened_and_never_below_what_it_has_taken(idle_servic
     assert dt.datetime.fromisoformat(shorter.json()["expires_at"]) == dt.datetime.fromisoformat(moment(minutes=20))
 
 
-async def test_a_change_of_nothing_changes_nothing(idle_service: Service) -> None:
+async def test_an_empty_change_changes_nothing(idle_service: Service) -> None:
     link = await idle_service.new_link(max_files=10, label="old")
 
     answer = await idle_service.owner.patch(f"/v1/links/{link['id']}", json={})
@@ -124,7 +124,7 @@ async def test_a_change_of_nothing_changes_nothing(idle_service: Service) -> Non
     assert answer.json() | {"path": link["path"]} == link
 
 
-async def test_a_shortened_link_ends_for_tokens_that_are_out_already(idle_service: Service) -> None:
+async def test_shortening_a_link_also_expires_the_tokens_already_given_out(idle_service: Service) -> None:
     link = await idle_service.new_link()
     soon = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)).isoformat()
 
@@ -135,7 +135,7 @@ async def test_a_shortened_link_ends_for_tokens_that_are_out_already(idle_servic
     assert answer.json()["type"] == "/problems/link-expired"
 
 
-async def test_a_link_tells_in_which_state_it_is(idle_service: Service) -> None:
+async def test_a_link_is_used_up_expired_or_revoked(idle_service: Service) -> None:
     by_files, by_bytes, expired, revoked = [
         await idle_service.new_link(**limits) for limits in ({"max_files": 1}, {"max_bytes": 5000}, {}, {})
     ]
@@ -155,7 +155,7 @@ async def test_a_link_tells_in_which_state_it_is(idle_service: Service) -> None:
     assert links[3]["revoked_at"] is not None
 
 
-async def test_a_link_that_is_not_there_is_404_on_every_route(idle_service: Service) -> None:
+async def test_an_unknown_link_is_404_on_every_route(idle_service: Service) -> None:
     unknown = [f"/v1/links/{name}" for name in (uuid.uuid4(), "nonsense", "0", "..%2Flinks")]
 
     answers = [
@@ -170,7 +170,7 @@ async def test_a_link_that_is_not_there_is_404_on_every_route(idle_service: Serv
     assert [answer.status_code for three in answers for answer in three] == [404] * 12
 
 
-async def test_links_are_only_for_those_who_say_who_they_are(idle_service: Service) -> None:
+async def test_the_routes_of_links_require_a_credential(idle_service: Service) -> None:
     wrong_token = {"Authorization": "Bearer " + "x" * 40}
 
     answers = [

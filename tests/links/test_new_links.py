@@ -1,4 +1,4 @@
-"""Wishes for a new link: what is allowed on both sides of each limit, and every wrong wish named."""
+"""Requests for a new link: values on both sides of each limit, and the member that each error names."""
 
 import datetime as dt
 from typing import Any
@@ -7,7 +7,7 @@ from tests.links.links import moment, wrong_members
 from tests.support.service import Service
 
 MAX_SECONDS = 90 * 86_400
-MOST = 2**40
+MAX_COUNT = 2**40
 ALLOWED: list[dict[str, Any]] = [
     {"expires_in": 1},
     {"expires_in": MAX_SECONDS},
@@ -17,7 +17,7 @@ ALLOWED: list[dict[str, Any]] = [
     {"expires_in": 60, "label": "x" * 200},
     {"expires_in": 60, "label": None, "max_files": None},
     {"expires_in": 60, "max_files": 1, "max_bytes": 1, "max_file_bytes": 1},
-    {"expires_in": 60, "max_files": MOST, "max_bytes": MOST, "max_file_bytes": MOST},
+    {"expires_in": 60, "max_files": MAX_COUNT, "max_bytes": MAX_COUNT, "max_file_bytes": MAX_COUNT},
     {"expires_in": 60, "visibility": "public", "store_id": "s" * 200, "camera_id": "ü"},
 ]
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -47,7 +47,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"expires_in": 60, "label": 7}, "/label"),
     ({"expires_in": 60, "max_files": 0}, "/max_files"),
     ({"expires_in": 60, "max_files": -1}, "/max_files"),
-    ({"expires_in": 60, "max_files": MOST + 1}, "/max_files"),
+    ({"expires_in": 60, "max_files": MAX_COUNT + 1}, "/max_files"),
     ({"expires_in": 60, "max_files": "5"}, "/max_files"),
     ({"expires_in": 60, "max_files": True}, "/max_files"),
     ({"expires_in": 60, "max_bytes": 0}, "/max_bytes"),
@@ -74,22 +74,22 @@ BODIES = {
 }
 
 
-async def test_a_link_is_made_from_any_allowed_wish(idle_service: Service) -> None:
-    answers = [await idle_service.owner.post("/v1/links", json=wish) for wish in ALLOWED]
+async def test_every_allowed_request_creates_a_link(idle_service: Service) -> None:
+    answers = [await idle_service.owner.post("/v1/links", json=body) for body in ALLOWED]
 
     assert [answer.status_code for answer in answers] == [201] * len(ALLOWED)
 
 
-async def test_every_wrong_wish_is_422_and_names_its_member(idle_service: Service) -> None:
-    answers = [(wish, await idle_service.owner.post("/v1/links", json=wish)) for wish, _ in REFUSED]
+async def test_every_invalid_request_is_422_and_names_the_member(idle_service: Service) -> None:
+    answers = [(body, await idle_service.owner.post("/v1/links", json=body)) for body, _ in REFUSED]
 
-    assert [(wish, wrong_members(answer)) for wish, answer in answers] == [
-        (wish, (422, [pointer])) for wish, pointer in REFUSED
+    assert [(body, wrong_members(answer)) for body, answer in answers] == [
+        (body, (422, [pointer])) for body, pointer in REFUSED
     ]
     assert (await idle_service.owner.get("/v1/links")).json()["items"] == []
 
 
-async def test_a_body_that_is_no_wish_is_refused(idle_service: Service) -> None:
+async def test_a_body_that_is_not_a_json_object_is_refused(idle_service: Service) -> None:
     headers = {"Content-Type": "application/json"}
 
     answers = {body: await idle_service.owner.post("/v1/links", content=body, headers=headers) for body in BODIES}
@@ -99,8 +99,8 @@ async def test_a_body_that_is_no_wish_is_refused(idle_service: Service) -> None:
     }
 
 
-async def test_a_link_tells_what_was_wished_and_where_it_is(idle_service: Service) -> None:
-    wish = {
+async def test_a_new_link_shows_the_requested_values_and_its_url(idle_service: Service) -> None:
+    wanted = {
         "expires_at": moment(minutes=30),
         "label": " Stocktaking ",
         "max_files": 5,
@@ -111,11 +111,11 @@ async def test_a_link_tells_what_was_wished_and_where_it_is(idle_service: Servic
         "camera_id": "c1",
     }
 
-    made = (await idle_service.owner.post("/v1/links", json=wish)).json()
+    made = (await idle_service.owner.post("/v1/links", json=wanted)).json()
     read = (await idle_service.owner.get(f"/v1/links/{made['id']}")).json()
 
     assert made == read
     assert made["url"] == f"{idle_service.settings.base_url}/u/{made['token']}"
-    assert dt.datetime.fromisoformat(made["expires_at"]) == dt.datetime.fromisoformat(str(wish["expires_at"]))
+    assert dt.datetime.fromisoformat(made["expires_at"]) == dt.datetime.fromisoformat(str(wanted["expires_at"]))
     assert (made["label"], made["state"], made["used_files"], made["revoked_at"]) == ("Stocktaking", "open", 0, None)
-    assert {name: made[name] for name in list(wish)[2:]} == {name: wish[name] for name in list(wish)[2:]}
+    assert {name: made[name] for name in list(wanted)[2:]} == {name: wanted[name] for name in list(wanted)[2:]}

@@ -1,4 +1,4 @@
-"""Limits of a link under concurrency, and what large uploads reserve on it while they arrive (invariant 4)."""
+"""Limits of a link under concurrency, and what large uploads reserve while they arrive (invariant 4)."""
 
 import asyncio
 from collections import Counter
@@ -21,6 +21,7 @@ def large(seed: int, size: int = 9 * MIB) -> bytes:
 
 
 async def in_pieces(data: bytes) -> AsyncIterator[bytes]:
+    """A body of unknown size: httpx sends it chunked."""
     for start in range(0, len(data), 256 * 1024):
         yield data[start : start + 256 * 1024]
 
@@ -31,7 +32,7 @@ async def use_of(service: Service, link: dict[str, str]) -> dict[str, int]:
 
 
 async def begin_large(service: Service, connection: Connection, path: str, data: bytes) -> None:
-    """All but the last byte, and the reservation stands."""
+    """Send all but the last byte and wait for the reservation."""
     await connection.begin("PUT", f"{path}/large.jpg", f"Content-Length: {len(data)}")
     await connection.send(data[:-1])
 
@@ -42,7 +43,7 @@ async def begin_large(service: Service, connection: Connection, path: str, data:
 
 
 async def begin_form(service: Service, connection: Connection, link: dict[str, str], whole: bytes, rest: bytes) -> None:
-    """A form of which everything but ``rest`` has come and was admitted."""
+    """Send ``whole`` and the first bytes of ``rest``, and wait until the file in ``whole`` is admitted."""
     length = f"Content-Length: {len(whole) + len(rest)}"
     await connection.begin("POST", link["path"], length, *(f"{name}: {value}" for name, value in MULTIPART.items()))
     await connection.send(whole + rest[:30])
@@ -53,7 +54,7 @@ async def begin_form(service: Service, connection: Connection, link: dict[str, s
     await until(is_admitted)
 
 
-async def test_max_bytes_admits_as_many_files_as_fit_however_many_race(idle_service: Service) -> None:
+async def test_max_bytes_admits_exactly_the_files_that_fit_when_uploads_race(idle_service: Service) -> None:
     files = [large(seed, 5000) for seed in range(30)]
     link = await idle_service.new_link(max_bytes=7 * 5000 + 4999)
 
@@ -70,7 +71,7 @@ async def test_max_bytes_admits_as_many_files_as_fit_however_many_race(idle_serv
     }
 
 
-async def test_a_link_is_used_up_at_exactly_its_bytes(idle_service: Service) -> None:
+async def test_a_link_is_used_up_at_exactly_max_bytes(idle_service: Service) -> None:
     link = await idle_service.new_link(max_bytes=10_000)
 
     answers = [
@@ -78,8 +79,8 @@ async def test_a_link_is_used_up_at_exactly_its_bytes(idle_service: Service) -> 
         for seed, size in enumerate([5001, 5000, 4999, 2000])
     ]
 
-    told = [(answer.status_code, answer.json().get("type")) for answer in answers]
-    assert told == [
+    outcomes = [(answer.status_code, answer.json().get("type")) for answer in answers]
+    assert outcomes == [
         (201, None),
         (413, "/problems/link-room-too-small"),
         (201, None),
@@ -87,7 +88,7 @@ async def test_a_link_is_used_up_at_exactly_its_bytes(idle_service: Service) -> 
     ]
 
 
-async def test_one_content_racing_through_a_link_for_one_file_is_charged_once(idle_service: Service) -> None:
+async def test_racing_uploads_of_one_content_are_charged_once(idle_service: Service) -> None:
     data = jpeg(seed=1)
     link = await idle_service.new_link(max_files=1)
 
@@ -99,7 +100,7 @@ async def test_one_content_racing_through_a_link_for_one_file_is_charged_once(id
     assert (await use_of(idle_service, link))["used_files"] == 1
 
 
-async def test_of_large_files_racing_for_one_place_exactly_one_is_admitted(idle_service: Service) -> None:
+async def test_one_of_several_racing_large_files_gets_the_last_place(idle_service: Service) -> None:
     link = await idle_service.new_link(max_files=1)
 
     answers = await asyncio.gather(
@@ -119,7 +120,7 @@ async def test_of_large_files_racing_for_one_place_exactly_one_is_admitted(idle_
     }
 
 
-async def test_large_copies_of_one_file_that_race_end_as_one_charge_and_no_reservation(idle_service: Service) -> None:
+async def test_racing_large_copies_leave_one_charge_and_no_reservation(idle_service: Service) -> None:
     link, data = await idle_service.new_link(max_files=4), large(1)
 
     answers = await asyncio.gather(
@@ -131,7 +132,7 @@ async def test_large_copies_of_one_file_that_race_end_as_one_charge_and_no_reser
     assert (kept["objects"], kept["blobs"], kept["uploads"], kept["charged"], kept["reserved"]) == (1, 1, 4, 1, 0)
 
 
-async def test_a_place_that_is_reserved_is_503_until_it_is_free_again(idle_service: Service) -> None:
+async def test_a_reserved_place_is_503_until_the_reservation_is_released(idle_service: Service) -> None:
     link = await idle_service.new_link(max_files=1)
     small = jpeg(seed=2)
 
@@ -141,10 +142,10 @@ async def test_a_place_that_is_reserved_is_503_until_it_is_free_again(idle_servi
         invitation = (await idle_service.anyone.get(link["path"])).json()
         connection.hang_up()
 
-        async def is_given_up() -> bool:
+        async def is_released() -> bool:
             return "held" not in await loose_states(idle_service.background.servers)
 
-        await until(is_given_up)
+        await until(is_released)
     await idle_service.background.reaper.reap()
     after = await idle_service.anyone.put(f"{link['path']}/small.jpg", content=small)
 
@@ -154,7 +155,7 @@ async def test_a_place_that_is_reserved_is_503_until_it_is_free_again(idle_servi
     assert after.status_code == 201
 
 
-async def test_a_large_file_of_unknown_size_fits_a_link_that_has_room_for_it(idle_service: Service) -> None:
+async def test_a_large_file_of_unknown_size_is_admitted_if_it_fits(idle_service: Service) -> None:
     link = await idle_service.new_link(max_bytes=40 * MIB)
     body = form(file_part(large(1)), file_part(large(2)))
 
@@ -182,7 +183,7 @@ async def test_a_large_file_of_unknown_size_fits_a_link_that_has_room_for_it(idl
     assert (await traces(idle_service))["objects"] == 4
 
 
-async def test_a_link_revoked_in_the_middle_of_a_request_admits_no_further_file(idle_service: Service) -> None:
+async def test_revoking_a_link_during_a_request_refuses_its_further_files(idle_service: Service) -> None:
     link, whole, half = await idle_service.new_link(), file_part(jpeg(seed=1)), form(file_part(jpeg(seed=2)))
 
     async with connected(idle_service.url) as connection:
@@ -198,7 +199,7 @@ async def test_a_link_revoked_in_the_middle_of_a_request_admits_no_further_file(
     assert (await traces(idle_service))["uploads"] == 1
 
 
-async def test_a_link_revoked_while_a_large_file_arrives_admits_nothing(idle_service: Service) -> None:
+async def test_revoking_a_link_while_a_large_file_arrives_refuses_it(idle_service: Service) -> None:
     link, data = await idle_service.new_link(max_files=2), large(1)
 
     async with connected(idle_service.url) as connection:
@@ -211,7 +212,7 @@ async def test_a_link_revoked_while_a_large_file_arrives_admits_nothing(idle_ser
     assert await traces(idle_service) == NOTHING
 
 
-async def test_a_link_that_expires_in_the_middle_of_a_request_takes_it_to_its_end(idle_service: Service) -> None:
+async def test_a_request_that_began_before_the_link_expired_completes(idle_service: Service) -> None:
     link, whole, half = await idle_service.new_link(), file_part(jpeg(seed=1)), form(file_part(jpeg(seed=2)))
 
     async with connected(idle_service.url) as connection:

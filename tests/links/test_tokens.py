@@ -1,4 +1,4 @@
-"""Links that do not open: each way of being no good has its own answer, and nothing that was sent is kept."""
+"""Tokens that do not open a link: the status of each kind, and that nothing of the upload is kept."""
 
 import base64
 import datetime as dt
@@ -22,9 +22,9 @@ TAMPERED = [
     "header",
     "payload",
     "signature",
-    "cut",
+    "truncated",
     "without signature",
-    "one part more",
+    "extra part",
     "alg none",
     "alg none, signed",
     "alg HS512",
@@ -38,7 +38,7 @@ TAMPERED = [
     "no kid",
     "no expiry",
     "no id",
-    "id that is none",
+    "id that is not a uuid",
     "garbage",
     "dots",
     "deep json",
@@ -52,13 +52,13 @@ def _base64(data: bytes) -> str:
 
 
 def _changed(part: str) -> str:
-    """The middle character of a part of a token is another one."""
+    """The part of a token with its middle character replaced."""
     at = len(part) // 2
     return part[:at] + ("A" if part[at] != "A" else "B") + part[at + 1 :]
 
 
 def forgeries(service: Service, token: str) -> dict[str, str]:
-    """What is made of a good token, by what is wrong with it."""
+    """Invalid variants of a valid token, by what is wrong with each."""
     keys = KeyRing(service.settings.signing_keys)
     kid, key = keys.signing("link")
     header, payload, signature = token.split(".")
@@ -71,7 +71,7 @@ def forgeries(service: Service, token: str) -> dict[str, str]:
         return jwt.encode(body, by, algorithm=algorithm, headers={"kid": kid, "typ": "link+jwt", **headers})
 
     none = _base64(json.dumps({"alg": "none", "typ": "link+jwt", "kid": kid}).encode())
-    made = [
+    tokens = [
         f"{_changed(header)}.{payload}.{signature}",
         f"{header}.{_changed(payload)}.{signature}",
         f"{header}.{payload}.{_changed(signature)}",
@@ -98,11 +98,11 @@ def forgeries(service: Service, token: str) -> dict[str, str]:
         "%C3%BC" * 20,
         "x" * 20_000,
     ]
-    return dict(zip(TAMPERED, made, strict=True))
+    return dict(zip(TAMPERED, tokens, strict=True))
 
 
-async def every_way_in(service: Service, token: str) -> list[httpx.Response]:
-    """What a link is good for, asked with this token."""
+async def use_everywhere(service: Service, token: str) -> list[httpx.Response]:
+    """One request to each route that takes a link's token."""
     anyone, body = service.anyone, form(file_part(PICTURE))
     return [
         await anyone.get(f"/u/{token}"),
@@ -113,34 +113,35 @@ async def every_way_in(service: Service, token: str) -> list[httpx.Response]:
     ]
 
 
-def told(answers: list[httpx.Response]) -> list[tuple[int, str]]:
+def problems_of(answers: list[httpx.Response]) -> list[tuple[int, str]]:
     return [(answer.status_code, answer.json()["type"]) for answer in answers]
 
 
 @pytest.mark.filterwarnings("ignore:The HMAC key")
-async def test_a_token_that_we_did_not_make_is_401_whatever_is_wrong_with_it(idle_service: Service) -> None:
+async def test_every_forged_token_is_401_and_nothing_is_kept(idle_service: Service) -> None:
     link = await idle_service.new_link()
 
     answers = {
-        name: await every_way_in(idle_service, token) for name, token in forgeries(idle_service, link["token"]).items()
+        name: await use_everywhere(idle_service, token)
+        for name, token in forgeries(idle_service, link["token"]).items()
     }
 
-    assert {name: told(found) for name, found in answers.items()} == dict.fromkeys(
+    assert {name: problems_of(found) for name, found in answers.items()} == dict.fromkeys(
         TAMPERED, [(401, "/problems/bad-link-token")] * 5
     )
     assert all("www-authenticate" in answer.headers for found in answers.values() for answer in found)
     assert await traces(idle_service) == NOTHING
 
 
-async def test_the_token_that_was_tampered_with_was_good_before(idle_service: Service) -> None:
+async def test_the_token_that_the_forgeries_are_made_from_is_valid(idle_service: Service) -> None:
     link = await idle_service.new_link()
 
-    answers = await every_way_in(idle_service, link["token"])
+    answers = await use_everywhere(idle_service, link["token"])
 
     assert [answer.status_code for answer in answers] == [200, 201, 200, 404, 404]
 
 
-async def test_a_token_signed_with_an_older_secret_is_still_good(idle_service: Service) -> None:
+async def test_a_token_signed_with_an_older_secret_is_valid(idle_service: Service) -> None:
     link = await idle_service.new_link()
     kid, secret = idle_service.settings.signing_keys[1]
     claims = jwt.decode(link["token"], options={"verify_signature": False})
@@ -152,15 +153,15 @@ async def test_a_token_signed_with_an_older_secret_is_still_good(idle_service: S
     assert answer.status_code == 200
 
 
-async def test_a_link_that_was_never_made_is_410_although_its_token_is_signed(idle_service: Service) -> None:
+async def test_a_signed_token_without_a_row_is_410(idle_service: Service) -> None:
     link = await idle_service.new_link()
     kid, key = KeyRing(idle_service.settings.signing_keys).signing("link")
     claims = jwt.decode(link["token"], options={"verify_signature": False}) | {"jti": str(uuid.uuid4())}
     token = jwt.encode(claims, key, algorithm="HS256", headers={"kid": kid, "typ": "link+jwt"})
 
-    answers = await every_way_in(idle_service, token)
+    answers = await use_everywhere(idle_service, token)
 
-    assert told(answers) == [(410, "/problems/link-revoked")] * 5
+    assert problems_of(answers) == [(410, "/problems/link-revoked")] * 5
 
 
 async def test_an_expired_link_is_410(idle_service: Service) -> None:
@@ -169,21 +170,21 @@ async def test_an_expired_link_is_410(idle_service: Service) -> None:
     past = int(dt.datetime.now(dt.UTC).timestamp()) - 1
     claims = jwt.decode(by_token["token"], options={"verify_signature": False}) | {"exp": past}
     token = jwt.encode(claims, key, algorithm="HS256", headers={"kid": kid, "typ": "link+jwt"})
-    await every_way_in(idle_service, by_row["token"])
+    await use_everywhere(idle_service, by_row["token"])
     await expire(idle_service, by_row)
 
-    answers = await every_way_in(idle_service, by_row["token"]) + await every_way_in(idle_service, token)
+    answers = await use_everywhere(idle_service, by_row["token"]) + await use_everywhere(idle_service, token)
 
-    assert told(answers) == [(410, "/problems/link-expired")] * 10
+    assert problems_of(answers) == [(410, "/problems/link-expired")] * 10
 
 
 async def test_a_revoked_link_is_410(idle_service: Service) -> None:
     link = await idle_service.new_link()
     await idle_service.owner.delete(f"/v1/links/{link['id']}")
 
-    answers = await every_way_in(idle_service, link["token"])
+    answers = await use_everywhere(idle_service, link["token"])
 
-    assert told(answers) == [(410, "/problems/link-revoked")] * 5
+    assert problems_of(answers) == [(410, "/problems/link-revoked")] * 5
     assert await traces(idle_service) == NOTHING
 
 
@@ -191,12 +192,12 @@ async def test_a_link_of_a_disabled_account_is_410(idle_service: Service) -> Non
     link = await idle_service.new_link()
     await disable_owner(idle_service)
 
-    answers = await every_way_in(idle_service, link["token"])
+    answers = await use_everywhere(idle_service, link["token"])
 
-    assert told(answers) == [(410, "/problems/link-revoked")] * 5
+    assert problems_of(answers) == [(410, "/problems/link-revoked")] * 5
 
 
-async def test_a_used_up_link_takes_nothing_and_still_tells_what_it_was(idle_service: Service) -> None:
+async def test_a_used_up_link_refuses_files_and_still_shows_its_receipts(idle_service: Service) -> None:
     link = await idle_service.new_link(max_files=1)
     first = await idle_service.anyone.put(f"{link['path']}/a.jpg", content=jpeg(seed=2))
     before = await traces(idle_service)
@@ -208,13 +209,13 @@ async def test_a_used_up_link_takes_nothing_and_still_tells_what_it_was(idle_ser
     invitation = await idle_service.anyone.get(link["path"])
     receipt = await idle_service.anyone.get(first.json()["results"][0]["url"])
 
-    assert told(refused) == [(410, "/problems/link-used-up")] * 2
+    assert problems_of(refused) == [(410, "/problems/link-used-up")] * 2
     assert invitation.json()["remaining"]["files"] == 0
     assert receipt.status_code == 200
     assert await traces(idle_service) == before
 
 
-async def test_the_token_may_come_in_the_header_with_a_dash_in_its_place(idle_service: Service) -> None:
+async def test_the_token_may_be_in_the_header_with_a_dash_in_the_path(idle_service: Service) -> None:
     link = await idle_service.new_link()
     bearer = {"Authorization": f"Bearer {link['token']}"}
 
@@ -232,14 +233,16 @@ BAD_HEADERS = [{}, {"Authorization": "Bearer"}, {"Authorization": "Basic YTpi"},
 
 
 @pytest.mark.parametrize("headers", BAD_HEADERS)
-async def test_a_dash_without_a_good_token_in_the_header_is_401(idle_service: Service, headers: dict[str, str]) -> None:
+async def test_a_dash_without_a_valid_token_in_the_header_is_401(
+    idle_service: Service, headers: dict[str, str]
+) -> None:
     answer = await idle_service.anyone.put("/u/-/a.jpg", content=PICTURE, headers=headers)
 
     assert answer.status_code == 401
     assert "www-authenticate" in answer.headers
 
 
-async def test_a_link_is_no_credential_and_a_credential_is_no_link(idle_service: Service) -> None:
+async def test_link_tokens_and_access_tokens_are_not_interchangeable(idle_service: Service) -> None:
     link = await idle_service.new_link()
     bearer = {"Authorization": f"Bearer {link['token']}"}
 
@@ -249,7 +252,7 @@ async def test_a_link_is_no_credential_and_a_credential_is_no_link(idle_service:
     assert [as_user.status_code, as_link.status_code] == [401, 401]
 
 
-async def test_a_token_made_by_a_clock_ahead_of_ours_is_good(idle_service: Service) -> None:
+async def test_a_token_issued_in_the_future_is_valid(idle_service: Service) -> None:
     link = await idle_service.new_link()
     kid, key = KeyRing(idle_service.settings.signing_keys).signing("link")
     claims = jwt.decode(link["token"], options={"verify_signature": False})

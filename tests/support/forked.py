@@ -20,7 +20,8 @@ def _serve(given: dict[str, Any], port: int) -> None:
     from imagesvc.main import create_app
 
     settings = Settings(**given)
-    WebServer(create_app(settings), settings).run(sockets=[bound_socket("127.0.0.1", port)])
+    app = create_app(settings)
+    WebServer(app, settings, cancel_requests=app.state.under_way.end).run(sockets=[bound_socket("127.0.0.1", port)])
 
 
 def _work(given: dict[str, Any]) -> None:

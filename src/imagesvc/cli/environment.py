@@ -1,7 +1,7 @@
 """Settings of a command, read from the environment; mistakes in them become one line each."""
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -26,10 +26,10 @@ def unless_set(values: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if variable_of(name) not in os.environ}
 
 
-def settings_from(**changes: Any) -> Settings:  # values for pydantic to validate
+def settings_from(**changes: object) -> Settings:
     """The environment's settings, overridden by the ``changes`` that are not None. Raises InvalidSettings."""
     try:
-        return Settings(**{name: value for name, value in changes.items() if value is not None})
+        return Settings.model_validate({name: value for name, value in changes.items() if value is not None})
     except ValidationError as error:
         # without input and context, which contain the values: they may be secrets
         found = error.errors(include_input=False, include_context=False, include_url=False)

@@ -5,7 +5,6 @@ import gc
 import math
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
 
 import uvicorn
 
@@ -15,18 +14,13 @@ ANSWER_SECONDS = 4
 """Time after the shutdown timeout for requests to answer 503 and to undo what they had started."""
 
 
-class Application(Protocol):
-    """An ASGI application whose ``state.under_way.end()`` cancels the running requests."""
-
-    state: Any  # the attributes of Starlette's State have no types
-
-    @property
-    def __call__(self) -> Callable[..., Awaitable[None]]: ...
-
-
 class WebServer(uvicorn.Server):
-    def __init__(self, app: Application, settings: Settings) -> None:
-        self._cancel_requests: Callable[[], None] = app.state.under_way.end
+    """``cancel_requests`` is called when running requests have not finished within the shutdown timeout."""
+
+    def __init__(
+        self, app: Callable[..., Awaitable[None]], settings: Settings, *, cancel_requests: Callable[[], None]
+    ) -> None:
+        self._cancel_requests = cancel_requests
         self._shutdown_seconds = settings.shutdown_seconds
         super().__init__(
             uvicorn.Config(

@@ -53,7 +53,8 @@ def run_api(*, host: str | None, port: int | None) -> int:
     from imagesvc.cli.http_server import WebServer
     from imagesvc.main import create_app
 
-    server = WebServer(create_app(settings), settings)
+    app = create_app(settings)
+    server = WebServer(app, settings, cancel_requests=app.state.under_way.end)
     server.run(sockets=[listener])
     return 0 if server.started else EXIT_FAILED
 

@@ -157,7 +157,7 @@ class _LocalInstance:
                 write_private(path, value + "\n")
 
     def _environment(self) -> dict[str, str]:
-        """The environment of the API and the worker: ours, the servers' addresses, and secrets kept between runs."""
+        """This process's environment, the servers' addresses, and secrets that are kept between runs."""
         environment = dict(os.environ) | self._servers.environment()
         if "IMAGESVC_ADMIN_TOKEN" not in environment:
             environment["IMAGESVC_ADMIN_TOKEN"] = self._data.get_or_create_secret(

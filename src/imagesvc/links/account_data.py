@@ -1,4 +1,4 @@
-"""The links of an account, with the contents that they have charged."""
+"""Removes the links of an account, with the contents that they have charged."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from imagesvc.accounts.account_data import AccountData, Removed, rows_of
 MAX_LINKS = 50
 
 LOCK_LINKS = text("SELECT id FROM links WHERE owner_id = :user ORDER BY id LIMIT :max FOR UPDATE")
-# Keys of uploads that are still under way stay held until their writer or the reaper ends them.
+# Keys of uploads in progress stay held until their writer or the reaper releases them.
 DROP_RESERVATIONS = text("""
     UPDATE loose_objects SET link_id = NULL, reserved_files = 0, reserved_bytes = 0 WHERE link_id = ANY(:links)
 """)

@@ -1,8 +1,8 @@
-"""What a link looks like to its owner and to whoever holds it, for the OpenAPI page."""
+"""Examples for the OpenAPI document: a link as its owner sees it, and as its holder sees it."""
 
-from typing import Any
+from pydantic import JsonValue
 
-LINK: dict[str, Any] = {
+LINK: dict[str, JsonValue] = {
     "id": "01995f4e-1111-7c3e-9a8d-0f8e5b7f1a10",
     "url": "https://images.example.org/u/<token>",
     "token": "<token>",
@@ -22,7 +22,7 @@ LINK: dict[str, Any] = {
     "store_id": "S1",
     "camera_id": None,
 }
-INVITATION: dict[str, Any] = {
+INVITATION: dict[str, JsonValue] = {
     "label": "Stocktaking",
     "expires_at": "2026-11-20T10:00:00Z",
     "remaining": {"files": 17, "bytes": None},

@@ -1,4 +1,4 @@
-"""The tables of links: what each may take, has taken, and holds in reserve."""
+"""Tables: links with their limits, use and reservations, and the contents that each link has charged."""
 
 import datetime as dt
 from uuid import UUID
@@ -10,7 +10,7 @@ from imagesvc.db import Base
 
 
 class Link(Base):
-    """An invitation. ``used + reserved <= max`` holds at every commit (invariant 4)."""
+    """A right to upload. ``used + reserved <= max`` holds at every commit (invariant 4)."""
 
     __tablename__ = "links"
     __table_args__ = (
@@ -39,7 +39,7 @@ class Link(Base):
 
 
 class LinkContent(Base):
-    """What a link was ever charged for: each different file once, kept when images go."""
+    """A content that a link was charged for, once per link. The row stays when the image is deleted."""
 
     __tablename__ = "link_contents"
 

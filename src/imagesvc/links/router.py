@@ -1,4 +1,4 @@
-"""Routes: links for their owners, and a link as its holder sees it."""
+"""Routes of links for their owners, and the dependency that opens the link of a request."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def _out(request: Request, link: Link) -> LinkOut:
 async def create_link(
     request: Request, body: NewLink, caller: CurrentCaller, links: LinksPart, key: IdempotencyKey = None
 ) -> Response:
-    """Invite somebody to upload without an account. The URL is the secret: whoever has it may upload."""
+    """Invite people to upload without an account. The URL is a secret: everyone who has it can upload."""
 
     async def create(link_id: UUID) -> LinkOut:
         return _out(request, await links.create(caller, body, link_id=link_id))
@@ -57,7 +57,7 @@ async def list_links(request: Request, caller: CurrentCaller, links: LinksPart, 
 
 @router.get("/{link_id}", responses=problems(Forbidden, LinkNotFound))
 async def get_link(request: Request, link_id: UUID, caller: CurrentCaller, links: LinksPart) -> LinkOut:
-    """One link with what it has taken so far."""
+    """One link with its limits and its use."""
     return _out(request, await links.get(caller, link_id))
 
 
@@ -65,22 +65,26 @@ async def get_link(request: Request, link_id: UUID, caller: CurrentCaller, links
 async def change_link(
     request: Request, link_id: UUID, body: LinkChanges, caller: CurrentCaller, links: LinksPart
 ) -> LinkOut:
-    """Shorten a link's life or change its limits, never below what it has already taken."""
+    """Shorten a link's lifetime or change its limits, never below what the link has already used."""
     return _out(request, await links.change(caller, link_id, body))
 
 
 @router.delete("/{link_id}", status_code=204, responses=problems(Forbidden, LinkNotFound))
 async def revoke_link(request: Request, link_id: UUID, caller: CurrentCaller, links: LinksPart) -> None:
-    """Stop a link at once. What was uploaded stays."""
+    """Revoke a link at once. The images uploaded through it stay."""
     await links.revoke(caller, link_id)
 
 
 async def open_link(request: Request, token: str) -> OpenLink:
-    """The link of the path, or of the Authorization header when the path has `-` in the token's place."""
-    return await link_behind(request, token, is_expired_allowed=False)
+    """The link of a request; see ``link_of_request``."""
+    return await link_of_request(request, token, is_expired_allowed=False)
 
 
-async def link_behind(request: Request, token: str, *, is_expired_allowed: bool) -> OpenLink:
+async def link_of_request(request: Request, token: str, *, is_expired_allowed: bool) -> OpenLink:
+    """The link of the path's token, or of the Authorization header when the path has `-` in the token's place.
+
+    Raises Unauthenticated, BadLinkToken, LinkExpired, LinkRevoked.
+    """
     links = web_part(request, Links)
     if token == "-":  # noqa: S105 - a placeholder
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

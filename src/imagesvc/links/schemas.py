@@ -1,4 +1,4 @@
-"""What goes in and out of the link routes."""
+"""Request and response bodies of the link routes."""
 
 import datetime as dt
 from typing import Annotated, Literal, Self
@@ -14,6 +14,7 @@ ShortText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")
 ]
 Visibility = Literal["private", "public"]
+LinkState = Literal["open", "expired", "revoked", "used-up"]
 Count = Annotated[int, Field(gt=0, le=2**40, strict=True)]
 
 
@@ -37,7 +38,7 @@ class NewLink(BaseModel):
 
 
 class LinkChanges(BaseModel):
-    """What may be tightened; members that are absent stay as they are."""
+    """Members that are absent stay as they are. A link can be shortened, not extended."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"expires_at": "2026-11-20T18:00:00+01:00", "max_files": 10}]}
@@ -51,7 +52,7 @@ class LinkChanges(BaseModel):
 
 
 class LinkOut(BaseModel):
-    """A link as its owner sees it; ``url`` and ``token`` are the secret to hand out."""
+    """A link as its owner sees it. ``url`` and ``token`` are secrets: everyone who has one can upload."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.LINK]})
 
@@ -62,7 +63,7 @@ class LinkOut(BaseModel):
     created_at: dt.datetime
     expires_at: dt.datetime
     revoked_at: dt.datetime | None
-    state: Literal["open", "expired", "revoked", "used-up"]
+    state: LinkState
     max_files: int | None
     max_bytes: int | None
     max_file_bytes: int | None
@@ -80,7 +81,7 @@ class LinkOut(BaseModel):
         return cls(url=f"{base_url}/u/{token}", token=token, state=link_state(link, now), **columns)
 
 
-def link_state(link: Link, now: dt.datetime) -> Literal["open", "expired", "revoked", "used-up"]:
+def link_state(link: Link, now: dt.datetime) -> LinkState:
     if link.revoked_at is not None:
         return "revoked"
     if link.expires_at <= now:
@@ -92,8 +93,8 @@ def link_state(link: Link, now: dt.datetime) -> Literal["open", "expired", "revo
     return "open"
 
 
-class Room(BaseModel):
-    """What is left; null where the link sets no limit."""
+class RemainingLimit(BaseModel):
+    """What the link still accepts; null where the link has no limit."""
 
     files: int | None
     bytes: int | None

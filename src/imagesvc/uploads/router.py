@@ -70,7 +70,7 @@ async def invitation(request: Request, link: CurrentLink, settings: SettingsPart
     return LinkInvitation(
         label=link.label,
         expires_at=link.expires_at,
-        remaining=link.room,
+        remaining=link.remaining,
         max_file_bytes=link.max_file_bytes,
         max_parts_per_request=settings.max_parts,
         limits=UploadLimits.of_link(settings, max_file_bytes=link.max_file_bytes),

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from imagesvc.links import examples
-from imagesvc.links.schemas import Room
+from imagesvc.links.schemas import RemainingLimit
 from imagesvc.uploads.limits import UploadLimits
 
 
@@ -80,7 +80,7 @@ class LinkInvitation(BaseModel):
 
     label: str | None
     expires_at: dt.datetime
-    remaining: Room
+    remaining: RemainingLimit
     max_file_bytes: int
     max_parts_per_request: int
     limits: UploadLimits

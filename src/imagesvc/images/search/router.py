@@ -15,7 +15,7 @@ from imagesvc.images.image_json import as_json
 from imagesvc.images.json_types import ImageOut
 from imagesvc.images.search.schemas import ImageSearch
 from imagesvc.images.search.service import Search
-from imagesvc.images.search.sql import After
+from imagesvc.images.search.sql import SortPosition
 
 router = APIRouter(tags=["images"])
 SearchPart = Annotated[Search, Depends(part(Search))]
@@ -36,27 +36,27 @@ async def search_images(
     cursors: CursorsPart,
     search: SearchPart,
 ) -> Response:
-    """Images that you may see, the newest first: public ones for anyone, your own, all for an admin.
+    """List the images that you may see, the newest first: public images, your own, for an admin all.
 
-    All filters have to hold. What others do not see of an image (place, time, camera, where it came from) is looked for
-    among your own images only.
+    All filters must match. Filters on members that only the owner sees (place, capture time, camera, origin) search
+    your own images only.
     """
     query = fingerprint("images", caller.user_id if caller else None, wanted.conditions())
-    after = _after(cursors, wanted.cursor, query) if wanted.cursor else None
+    after = _position(cursors, wanted.cursor, query) if wanted.cursor else None
     found = await search.page(caller, wanted, after=after, rows=wanted.limit + 1)
     shown = found[: wanted.limit]
     next_cursor = None
     if len(found) > wanted.limit:
-        last = shown[-1][0]
+        last = shown[-1].position
         next_cursor = cursors.encode(query, [last.key, last.id])
-    body = as_json({"items": [image for _, image in shown], "next_cursor": next_cursor})
+    body = as_json({"items": [image.members for image in shown], "next_cursor": next_cursor})
     answer = Response(body, headers={"Cache-Control": PRIVATE}, media_type="application/json")
     link_next(request, answer, next_cursor)
     return answer
 
 
-def _after(cursors: Cursors, cursor: str, query: bytes) -> After:
+def _position(cursors: Cursors, cursor: str, query: bytes) -> SortPosition:
     match cursors.decode(cursor, query):
         case (dt.datetime() | int() as key, UUID() as last):
-            return After(key=key, id=last)
-    raise Malformed("This cursor does not belong to this query: begin again without it.")
+            return SortPosition(key=key, id=last)
+    raise Malformed("The cursor does not belong to this query: start again without it.")

@@ -1,9 +1,9 @@
-"""What a search may ask for, and its page of images."""
+"""The query parameters of a search, and how each is read."""
 
 import datetime as dt
 import re
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -26,12 +26,13 @@ from imagesvc.images.search.geo_index import Circle
 from imagesvc.processing.sniff import EXTENSION_OF
 
 ME = "me"
-LARGEST_PAGE = 200
+MAX_PAGE = 200
 MEDIA_TYPE_OF: dict[str, str] = {
     **{media_type: media_type for media_type in EXTENSION_OF},
     **{media_type.removeprefix("image/"): media_type for media_type in EXTENSION_OF},
     **{extension: media_type for media_type, extension in EXTENSION_OF.items()},
 }
+"""By each accepted spelling of ``format``: `image/jpeg`, `jpeg`, `jpg`."""
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SPACE_FOR_PLUS = re.compile(r" (?=\d{2}:?\d{2}$)", re.ASCII)
@@ -39,28 +40,28 @@ _in_calendar: TypeAdapter[dt.datetime] = TypeAdapter(Timestamp)
 _as_written: TypeAdapter[dt.datetime] = TypeAdapter(AwareDatetime)
 
 
-def _time(value: Any, *, of_day: dt.time) -> Any:
-    """With the offset that was written; a day's ``of_day`` in UTC."""
+def _time(value: object, *, of_day: dt.time) -> object:
+    """Keeps the offset of the text. A day is ``of_day`` in UTC. Raises ValueError."""
     if not isinstance(value, str):
         return value
-    text = _SPACE_FOR_PLUS.sub("+", value.strip())  # what a URL makes of a plus sign
+    text = _SPACE_FOR_PLUS.sub("+", value.strip())  # a plus sign in a query string decodes to a space
     try:
         if _DAY.fullmatch(text):
             return dt.datetime.combine(dt.date.fromisoformat(text), of_day, dt.UTC)
         _in_calendar.validate_python(text)
         return _as_written.validate_python(text)
     except (ValueError, ValidationError):
-        raise ValueError("An RFC 3339 time with its offset, or a day (2026-11-20), is needed") from None
+        raise ValueError("Should be an RFC 3339 time with an offset, or a day (2026-11-20)") from None
 
 
-def _circle(value: Any) -> Any:
+def _circle(value: object) -> object:
+    """Parses `latitude,longitude,kilometres`. Raises ValueError."""
     if not isinstance(value, str):
         return value
-    wanted = "Three numbers are needed: latitude, longitude, kilometres"
     try:
         latitude, longitude, km = (float(number) for number in value.split(","))
     except ValueError:
-        raise ValueError(wanted) from None
+        raise ValueError("Should be three numbers: latitude, longitude, kilometres") from None
     if not -90 <= latitude <= 90:
         raise ValueError("The latitude should be between -90 and 90")
     if not -180 <= longitude <= 180:
@@ -86,7 +87,7 @@ def _owner(value: str) -> str:
     try:
         return value if value == ME else str(UUID(value))
     except ValueError:
-        raise ValueError("Should be `me` or an account's id") from None
+        raise ValueError("Should be `me` or the id of an account") from None
 
 
 _TIME = WithJsonSchema({"type": "string", "format": "date-time"})
@@ -96,46 +97,49 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVali
 Near = Annotated[Circle, BeforeValidator(_circle), WithJsonSchema({"type": "string", "examples": ["48.858,2.294,5"]})]
 
 Sort = Literal["-created_at", "created_at", "-captured", "captured", "-score", "score"]
-OWN = "your own images only (an admin: all)"
+OWN_ONLY = "searches your own images only (an admin: all)"
 
 
 class ImageSearch(BaseModel):
-    """All that is given has to hold. What is hidden from others is looked for among the caller's own images only."""
+    """All given filters must match. A filter on a member that only the owner sees searches the caller's own images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     q: Annotated[str, Field(max_length=200), AfterValidator(_no_nul)] | None = Field(
-        None, description="part of the title or the description, in any case; of your own images also of a filename"
+        None, description="part of the title or description, case-insensitive; for your own images also of a filename"
     )
-    owner: Annotated[str, AfterValidator(_owner)] | None = Field(None, description="`me`, or an account's id")
+    owner: Annotated[str, AfterValidator(_owner)] | None = Field(None, description="`me`, or the id of an account")
     visibility: Literal["private", "public"] | None = Field(None, description="`private` or `public`")
-    state: Literal["pending", "ready", "rejected", "failed"] | None = Field(None, description="how far it is")
+    state: Literal["pending", "ready", "rejected", "failed"] | None = Field(None, description="state of the processing")
     format: Annotated[str, AfterValidator(_media_type)] | None = Field(
-        None, description="`image/jpeg`, or just `jpeg`; of the original"
+        None, description="of the original: `image/jpeg`, or just `jpeg`"
     )
     min_score: Annotated[int, Field(ge=0, le=100)] | None = Field(None, description="0 to 100")
-    uploaded_from: From | None = Field(None, description="not earlier; a time with its offset, or a day in UTC")
-    uploaded_to: To | None = Field(None, description="not later; a time with its offset, or a whole day in UTC")
+    uploaded_from: From | None = Field(None, description="earliest time: RFC 3339 with an offset, or a day in UTC")
+    uploaded_to: To | None = Field(None, description="latest time: RFC 3339 with an offset, or a whole day in UTC")
 
-    store_id: Text | None = Field(None, description=f"of an upload; {OWN}")
-    store_name: Text | None = Field(None, description=f"of an upload; {OWN}")
-    camera_id: Text | None = Field(None, description=f"of an upload; {OWN}")
-    barcode: Text | None = Field(None, description=f"of an upload; {OWN}")
-    link_id: UUID | None = Field(None, description=f"came through this link; {OWN}")
-    batch_id: UUID | None = Field(None, description=f"came in this batch; {OWN}")
-    camera_model: Text | None = Field(None, description=f"in any case; {OWN}")
+    store_id: Text | None = Field(None, description=f"of an upload; {OWN_ONLY}")
+    store_name: Text | None = Field(None, description=f"of an upload; {OWN_ONLY}")
+    camera_id: Text | None = Field(None, description=f"of an upload; {OWN_ONLY}")
+    barcode: Text | None = Field(None, description=f"of an upload; {OWN_ONLY}")
+    link_id: UUID | None = Field(None, description=f"uploaded through this link; {OWN_ONLY}")
+    batch_id: UUID | None = Field(None, description=f"uploaded in this batch; {OWN_ONLY}")
+    camera_model: Text | None = Field(None, description=f"case-insensitive; {OWN_ONLY}")
     captured_from: From | None = Field(
-        None, description=f"taken not earlier; where the camera's offset is unknown, by its clock; {OWN}"
+        None,
+        description=f"earliest capture time; compared with the camera's clock if its offset is unknown; {OWN_ONLY}",
     )
-    captured_to: To | None = Field(None, description=f"taken not later; {OWN}")
-    near: Near | None = Field(None, description=f"`latitude,longitude,kilometres`: taken that near; {OWN}")
+    captured_to: To | None = Field(None, description=f"latest capture time; {OWN_ONLY}")
+    near: Near | None = Field(
+        None, description=f"`latitude,longitude,kilometres`: captured within this distance; {OWN_ONLY}"
+    )
 
     sort: Sort = Field(
         "-created_at",
-        description="`-` is downwards; `captured` needs `owner=me`; what is not known counts as the least",
+        description="a leading `-` sorts downwards; `captured` requires `owner=me`; unknown values sort as smallest",
     )
-    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 50
-    cursor: str | None = Field(None, description="`next_cursor` of the page before, which was asked for the same")
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
+    cursor: str | None = Field(None, description="`next_cursor` of the previous page of the same search")
 
     @field_validator("q")
     @classmethod
@@ -144,19 +148,19 @@ class ImageSearch(BaseModel):
 
     @field_validator("uploaded_to", "captured_to")
     @classmethod
-    def _not_before(cls, value: dt.datetime | None, info: ValidationInfo) -> dt.datetime | None:
-        begin = info.data.get(str(info.field_name).replace("_to", "_from"))
-        if value is not None and begin is not None and value < begin:
-            raise ValueError("This is before the time from which on is searched")
+    def _not_before_start(cls, value: dt.datetime | None, info: ValidationInfo) -> dt.datetime | None:
+        start = info.data.get(str(info.field_name).replace("_to", "_from"))
+        if value is not None and start is not None and value < start:
+            raise ValueError("Should not be earlier than the start of the range")
         return value
 
     @field_validator("sort")
     @classmethod
     def _among_own(cls, value: str, info: ValidationInfo) -> str:
         if value.endswith("captured") and "owner" in info.data and info.data["owner"] != ME:
-            raise ValueError("By the time of capture only your own images can be sorted: add `owner=me`")
+            raise ValueError("Only your own images can be sorted by capture time: add `owner=me`")
         return value
 
-    def conditions(self) -> dict[str, Any]:
-        """What a cursor belongs to: all but where in the list one is."""
+    def conditions(self) -> dict[str, object]:
+        """The filters and the order, to which a cursor belongs."""
         return self.model_dump(exclude={"limit", "cursor"}, exclude_none=True)

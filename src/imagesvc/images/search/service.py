@@ -1,81 +1,83 @@
-"""Search: a page of the images that somebody may see."""
+"""Searches the images that a caller may see, with the plan that fits the filters."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
 
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.errors import Unauthenticated
 from imagesvc.images.image_json import image_out
 from imagesvc.images.json_types import ImageOut
-from imagesvc.images.reads import image_row
 from imagesvc.images.search.schemas import ME, ImageSearch
-from imagesvc.images.search.sql import After, Statement, Way, has_order
-from imagesvc.images.search.visibility import Lane, lanes_of
+from imagesvc.images.search.sql import Plan, SearchResult, SearchStatement, SortPosition, has_ordered_plan
+from imagesvc.images.search.visibility import VisibleSet, visible_sets
 from imagesvc.images.service import sees_all
 
-MAX_LOOKED = 4000
-"""How many of the first images are looked through before what matches is gathered by an index: reading so many takes a
-few milliseconds, and what one image in eighty matches is found among them."""
+MAX_SCANNED = 4000
+"""Number of images that the plan ``scan`` tests. That takes a few milliseconds, and fills a page of 50 if one image in
+eighty matches."""
 
-Found = tuple[After, ImageOut]
-"""An image as the caller may see it, and its place in the list."""
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FoundImage:
+    """An image as the caller may see it."""
+
+    position: SortPosition
+    members: ImageOut
 
 
 class Search:
-    def __init__(self, database: Database, *, max_looked: int = MAX_LOOKED) -> None:
+    def __init__(self, database: Database, *, max_scanned: int = MAX_SCANNED) -> None:
         self._database = database
-        self._max_looked = max_looked
+        self._max_scanned = max_scanned
 
     async def page(
-        self, caller: Caller | None, wanted: ImageSearch, *, after: After | None, rows: int
-    ) -> Sequence[Found]:
+        self, caller: Caller | None, wanted: ImageSearch, *, after: SortPosition | None, rows: int
+    ) -> Sequence[FoundImage]:
         """Raises Unauthenticated for ``owner=me`` without a credential, Forbidden."""
         if caller is not None:
             caller.require("read")
         elif wanted.owner == ME:
-            raise Unauthenticated("`owner=me` needs a credential: send `Authorization: Bearer <token>`.")
-        lanes = lanes_of(caller, wanted)
-        if not lanes:
+            raise Unauthenticated("`owner=me` requires a credential: send `Authorization: Bearer <token>`.")
+        sets = visible_sets(caller, wanted)
+        if not sets:
             return []
 
-        async def look(way: Way) -> Sequence[Any]:
-            return await self._rows(way, caller, wanted, lanes, after=after, rows=rows)
+        async def result_of(plan: Plan) -> SearchResult:
+            return await self._run(plan, caller, wanted, sets, after=after, rows=rows)
 
-        if has_order(wanted):
-            found = await look("list")
+        if has_ordered_plan(wanted):
+            found = await result_of("ordered")
         else:
-            found = await look("look")
-            if len(found) < rows and found[0]["looked"] == self._max_looked:
-                found = await look("gather")
+            found = await result_of("scan")
+            is_list_longer = found.scanned == self._max_scanned
+            if len(found.matches) < rows and is_list_longer:
+                found = await result_of("collect")
         return [
-            (After(key=row["key"], id=row["id"]), image_out(image_row(row), is_full=sees_all(caller, row["owner_id"])))
-            for row in found
-            if row["id"] is not None
+            FoundImage(
+                position=match.position, members=image_out(match.image, is_full=sees_all(caller, match.image.owner_id))
+            )
+            for match in found.matches
         ]
 
-    async def _rows(
+    async def _run(
         self,
-        way: Way,
+        plan: Plan,
         caller: Caller | None,
         wanted: ImageSearch,
-        lanes: Sequence[Lane],
+        sets: Sequence[VisibleSet],
         *,
-        after: After | None,
+        after: SortPosition | None,
         rows: int,
-    ) -> Sequence[Any]:
-        """At least one, which is empty when nothing was found."""
-        caller_id: UUID | None = caller.user_id if caller else None
-        is_admin = caller is not None and caller.is_admin
-        statement = Statement(
-            way,
+    ) -> SearchResult:
+        statement = SearchStatement(
+            plan,
             wanted,
-            lanes,
-            caller_id=caller_id,
-            is_admin=is_admin,
+            sets,
+            caller_id=caller.user_id if caller else None,
+            is_admin=caller is not None and caller.is_admin,
             after=after,
             rows=rows,
-            max_looked=self._max_looked,
+            max_scanned=self._max_scanned,
         )
-        return await self._database.fetch_rows_custom_plan(statement.text, *statement.arguments)
+        return SearchResult.of(await self._database.fetch_rows_custom_plan(statement.text, *statement.arguments))

@@ -1,205 +1,250 @@
-"""The SQL of a search: written for the filters that were given, all values as parameters."""
-# ruff: noqa: S608 - what is put together here are our own words; what was sent goes as a parameter
+"""Builds the SQL of a search from the given filters, with all values as parameters, and reads its rows (asyncpg).
+
+The text differs with the filters, so it cannot be prebuilt like other statements of asyncpg.
+"""
+# ruff: noqa: S608 - the text is composed of constants; all values from the request are parameters
 
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-from imagesvc.images.reads import IMAGE
-from imagesvc.images.search.geo_index import ranges_of
+import asyncpg
+
+from imagesvc.images.reads import IMAGE, ImageRow, image_row
+from imagesvc.images.search.geo_index import code_ranges
 from imagesvc.images.search.schemas import ImageSearch
-from imagesvc.images.search.visibility import VISIBILITIES, Lane
+from imagesvc.images.search.visibility import VISIBILITIES, VisibleSet
 
-Way = Literal["list", "look", "gather"]
-"""``list``: indexes give the order. ``look``: through the first few of a list. ``gather``: all, then sorted."""
-WITHOUT_ORDER = ("q", "near", "min_score", "captured_from", "captured_to")
-OF_UPLOADS = ("store_id", "store_name", "camera_id", "barcode", "link_id", "batch_id")
+Plan = Literal["ordered", "scan", "collect"]
+"""``ordered``: indexes list the matches in order, and the statement reads one page. ``scan``: the first images of an
+ordered list are tested one by one. ``collect``: an index finds all matches, which are then sorted."""
+UNORDERED_FILTERS = ("q", "near", "min_score", "captured_from", "captured_to")
+"""No index lists their matches in the order of the result, except where the result is sorted by the filter's value."""
+UPLOAD_FILTERS = ("store_id", "store_name", "camera_id", "barcode", "link_id", "batch_id")
 
-NEVER = "'0001-01-02 00:00:00+00'::timestamptz"
-"""The place in the order of those whose capture time is not known. The very first moment of Python's calendar would be
-sent to the database as minus infinity."""
-_IS_THERE = "i.owner_id <> ALL (ARRAY(SELECT id FROM users WHERE deleted_at IS NOT NULL))"
+UNKNOWN_TIME = "'0001-01-02 00:00:00+00'::timestamptz"
+"""The sort value of an unknown capture time. It is not the first moment of Python's calendar, because asyncpg sends
+that as minus infinity."""
+_OWNER_EXISTS = "i.owner_id <> ALL (ARRAY(SELECT id FROM users WHERE deleted_at IS NOT NULL))"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class After:
-    """Where the page before ended."""
+class SortPosition:
+    """The sort values of one image, by which the next page starts after it."""
 
     key: dt.datetime | int
     id: UUID
 
 
-def has_order(wanted: ImageSearch) -> bool:
-    """Whether indexes can list what is asked for. A range in the order itself begins or ends the list."""
-    of_order = {"score": {"min_score"}, "captured": {"captured_from", "captured_to"}}
-    served = of_order.get(wanted.sort.removeprefix("-"), set())
-    return all(getattr(wanted, name) is None for name in WITHOUT_ORDER if name not in served)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """One image of a result."""
+
+    position: SortPosition
+    image: ImageRow
 
 
-class Statement:
-    """One way of one search. ``arguments`` are those of ``text``."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """``scanned`` is the number of images that the plan ``scan`` tested, 0 for the other plans."""
+
+    scanned: int
+    matches: Sequence[Match]
+
+    @classmethod
+    def of(cls, records: Sequence[asyncpg.Record]) -> "SearchResult":
+        """Reads the rows of a statement: at least one, whose image is NULL when nothing matched."""
+        return cls(
+            scanned=records[0]["scanned"],
+            matches=[
+                Match(position=SortPosition(key=record["key"], id=record["id"]), image=image_row(record))
+                for record in records
+                if record["id"] is not None
+            ],
+        )
+
+
+def has_ordered_plan(wanted: ImageSearch) -> bool:
+    """Whether indexes list the matches in order. A range of the sort value itself only bounds that list."""
+    ranges_of_sort = {"score": {"min_score"}, "captured": {"captured_from", "captured_to"}}
+    bounds = ranges_of_sort.get(wanted.sort.removeprefix("-"), set())
+    return all(getattr(wanted, name) is None for name in UNORDERED_FILTERS if name not in bounds)
+
+
+class SearchStatement:
+    """One search with one plan: ``text`` and its ``arguments``."""
 
     def __init__(
         self,
-        way: Way,
+        plan: Plan,
         wanted: ImageSearch,
-        lanes: Sequence[Lane],
+        sets: Sequence[VisibleSet],
         *,
         caller_id: UUID | None,
         is_admin: bool,
-        after: After | None,
+        after: SortPosition | None,
         rows: int,
-        max_looked: int,
+        max_scanned: int,
     ) -> None:
-        self.arguments: list[Any] = [caller_id, is_admin]
-        self._way, self._wanted, self._lanes, self._after = way, wanted, lanes, after
-        self._max_looked = max_looked
+        self.arguments: list[object] = [caller_id, is_admin]
+        self._plan, self._wanted, self._sets, self._after = plan, wanted, sets, after
+        self._max_scanned = max_scanned
         self._direction = "DESC" if wanted.sort.startswith("-") else "ASC"
-        self._uploads = {name: value for name in OF_UPLOADS if (value := getattr(wanted, name)) is not None}
+        self._uploads = {name: value for name in UPLOAD_FILTERS if (value := getattr(wanted, name)) is not None}
         self._by_upload = bool(self._uploads) and wanted.sort.endswith("created_at")
         self._created = "u.image_created_at" if self._by_upload else "i.created_at"
         self._id = "u.image_id" if self._by_upload else "i.id"
         self._key = {"created_at": self._created, "captured": "i.captured_order", "score": "i.score"}[
             wanted.sort.removeprefix("-")
         ]
-        self.text = self._write(rows)
+        self.text = self._build(rows)
 
-    def _write(self, rows: int) -> str:
+    def _build(self, rows: int) -> str:
         order = f"ORDER BY key {self._direction}, id {self._direction}"
-        conditions, loose = self._conditions(), self._loose()
-        match self._way:
-            case "list":
-                lanes = self._lanes_of(conditions + loose, then=f"{order} LIMIT {rows}")
-                parts = [f"page AS MATERIALIZED (SELECT key, id FROM ({lanes}) AS lanes {order} LIMIT {rows})"]
-            case "look":
-                fits = " AND ".join(f"({condition})" for condition in loose)
-                first = f"{order} LIMIT {self._max_looked}"
-                lanes = self._lanes_of(conditions, fits=fits, then=first)
+        conditions, tests = self._index_conditions(), self._tests()
+        match self._plan:
+            case "ordered":
+                sets = self._union_of_sets(conditions + tests, then=f"{order} LIMIT {rows}")
+                parts = [f"page AS MATERIALIZED (SELECT key, id FROM ({sets}) AS sets {order} LIMIT {rows})"]
+            case "scan":
+                matches = " AND ".join(f"({test})" for test in tests)
+                first = f"{order} LIMIT {self._max_scanned}"
+                sets = self._union_of_sets(conditions, matches=matches, then=first)
                 parts = [
-                    f"looked AS MATERIALIZED (SELECT key, id, fits FROM ({lanes}) AS lanes {first})",
-                    f"page AS MATERIALIZED (SELECT key, id FROM looked WHERE fits {order} LIMIT {rows})",
+                    f"scanned AS MATERIALIZED (SELECT key, id, matches FROM ({sets}) AS sets {first})",
+                    f"page AS MATERIALIZED (SELECT key, id FROM scanned WHERE matches {order} LIMIT {rows})",
                 ]
-            case "gather":
-                lanes = self._lanes_of(conditions + loose + self._indexed())
+            case "collect":
+                sets = self._union_of_sets(conditions + tests + self._lookups())
                 parts = [
-                    f"gathered AS MATERIALIZED ({lanes})",
-                    f"page AS MATERIALIZED (SELECT key, id FROM gathered {order} LIMIT {rows})",
+                    f"collected AS MATERIALIZED ({sets})",
+                    f"page AS MATERIALIZED (SELECT key, id FROM collected {order} LIMIT {rows})",
                 ]
-        looked = "(SELECT count(*) FROM looked)" if self._way == "look" else "0"
+        scanned = "(SELECT count(*) FROM scanned)" if self._plan == "scan" else "0"
         return f"""
             WITH {", ".join(parts)}
-            SELECT {looked} AS looked, page.key, shown.*
+            SELECT {scanned} AS scanned, page.key, image.*
             FROM (SELECT) AS one LEFT JOIN page ON true
-            LEFT JOIN LATERAL ({IMAGE} WHERE i.id = page.id) AS shown ON true
+            LEFT JOIN LATERAL ({IMAGE} WHERE i.id = page.id) AS image ON true
             ORDER BY page.key {self._direction}, page.id {self._direction}
         """
 
-    def _lanes_of(self, conditions: Sequence[str], *, fits: str = "true", then: str = "") -> str:
+    def _union_of_sets(self, conditions: Sequence[str], *, matches: str = "true", then: str = "") -> str:
         source = "uploads u JOIN images i ON i.id = u.image_id" if self._by_upload else "images i"
-        # several uploads of one image come one after the other
-        select = f"SELECT {'DISTINCT' if self._by_upload else ''} {self._key} AS key, {self._id} AS id, {fits} AS fits"
-        # lanes are for the sake of order; the index of the score begins with the visibility as well
-        is_split = not self._by_upload and (self._way != "gather" or self._wanted.min_score is not None)
+        # an image with several matching uploads has several rows, one after the other
+        distinct = "DISTINCT" if self._by_upload else ""
+        select = f"SELECT {distinct} {self._key} AS key, {self._id} AS id, {matches} AS matches"
+        # The sets are separate only to keep the order of their indexes. To collect needs no order, but the index of
+        # the score starts with the visibility too.
+        is_split = not self._by_upload and (self._plan != "collect" or self._wanted.min_score is not None)
         selects = [
-            f"({select} FROM {source} WHERE {' AND '.join([self._only(lanes), _IS_THERE, *conditions])} {then})"
-            for lanes in ([[lane] for lane in self._lanes] if is_split else [self._lanes])
+            f"({select} FROM {source} WHERE {' AND '.join([self._within(sets), _OWNER_EXISTS, *conditions])} {then})"
+            for sets in ([[visible] for visible in self._sets] if is_split else [self._sets])
         ]
         return " UNION ALL ".join(selects)
 
-    def _only(self, lanes: Sequence[Lane]) -> str:
-        """Images of one of these lanes."""
-        owners = {lane.owner_id for lane in lanes}
-        if len(lanes) == len(VISIBILITIES) and len(owners) == 1:
-            return self._whose(owners.pop())
-        return "(" + " OR ".join(self._in(lane) for lane in lanes) + ")"
+    def _within(self, sets: Sequence[VisibleSet]) -> str:
+        """Images of one of these sets."""
+        owners = {visible.owner_id for visible in sets}
+        if len(sets) == len(VISIBILITIES) and len(owners) == 1:
+            return self._owned_by(owners.pop())
+        return "(" + " OR ".join(self._within_one(visible) for visible in sets) + ")"
 
-    def _in(self, lane: Lane) -> str:
-        return f"(i.visibility = '{lane.visibility}' AND {self._whose(lane.owner_id)})"
+    def _within_one(self, visible: VisibleSet) -> str:
+        return f"(i.visibility = '{visible.visibility}' AND {self._owned_by(visible.owner_id)})"
 
-    def _whose(self, owner_id: UUID | None) -> str:
+    def _owned_by(self, owner_id: UUID | None) -> str:
         if owner_id is None:
             return "true"
-        owner = self._say(owner_id, "uuid")
+        owner = self._parameter(owner_id, "uuid")
         return f"i.owner_id = {owner} AND u.owner_id = {owner}" if self._by_upload else f"i.owner_id = {owner}"
 
-    def _conditions(self) -> list[str]:
-        """Those that an index can put before its order, and where the page begins."""
-        wanted, found = self._wanted, []
+    def _index_conditions(self) -> list[str]:
+        """Where the page starts, and the conditions whose columns indexes have before the sort value."""
+        wanted, conditions = self._wanted, []
         if self._after is not None:
             comparison = "<" if self._direction == "DESC" else ">"
             kind = "bigint" if self._key == "i.score" else "timestamptz"
-            key, last = self._say(self._after.key, kind), self._say(self._after.id, "uuid")
-            found.append(f"({self._key}, {self._id}) {comparison} ({key}, {last})")
+            key, last = self._parameter(self._after.key, kind), self._parameter(self._after.id, "uuid")
+            conditions.append(f"({self._key}, {self._id}) {comparison} ({key}, {last})")
         if wanted.state is not None:
-            found.append(f"i.state = '{wanted.state}'")
+            conditions.append(f"i.state = '{wanted.state}'")
         if wanted.format is not None:
-            found.append(f"i.media_type = {self._say(wanted.format, 'text')}")
+            conditions.append(f"i.media_type = {self._parameter(wanted.format, 'text')}")
         if wanted.camera_model is not None:
-            found.append(f"lower(i.camera) = lower({self._say(' '.join(wanted.camera_model.split()), 'text')})")
+            model = " ".join(wanted.camera_model.split())
+            conditions.append(f"lower(i.camera) = lower({self._parameter(model, 'text')})")
         if wanted.uploaded_from is not None:
-            found.append(f"{self._created} >= {self._say(wanted.uploaded_from, 'timestamptz')}")
+            conditions.append(f"{self._created} >= {self._parameter(wanted.uploaded_from, 'timestamptz')}")
         if wanted.uploaded_to is not None:
-            found.append(f"{self._created} <= {self._say(wanted.uploaded_to, 'timestamptz')}")
-        return found + self._of_uploads()
+            conditions.append(f"{self._created} <= {self._parameter(wanted.uploaded_to, 'timestamptz')}")
+        return conditions + self._upload_conditions()
 
-    def _of_uploads(self) -> list[str]:
-        """All that is asked of uploads has to hold for one upload."""
-        found = [
-            f"u.{name} = {self._say(value, 'uuid' if isinstance(value, UUID) else 'text')}"
+    def _upload_conditions(self) -> list[str]:
+        """All filters on uploads must match the same upload."""
+        conditions = [
+            f"u.{name} = {self._parameter(value, 'uuid' if isinstance(value, UUID) else 'text')}"
             for name, value in self._uploads.items()
         ]
-        if self._by_upload or not found:
-            return found
-        return [f"i.id IN (SELECT u.image_id FROM uploads u WHERE {' AND '.join(found)})"]
+        if self._by_upload or not conditions:
+            return conditions
+        return [f"i.id IN (SELECT u.image_id FROM uploads u WHERE {' AND '.join(conditions)})"]
 
-    def _loose(self) -> list[str]:
-        """What has to be looked at image by image."""
-        wanted, found = self._wanted, []
+    def _tests(self) -> list[str]:
+        """Conditions that are tested on each image, without an index."""
+        wanted, tests = self._wanted, []
         if wanted.q is not None:
-            text = f"(SELECT search_text({self._say(wanted.q, 'text')}))"
-            found.append(f"strpos(i.words, {text}) > 0 OR (($2 OR i.owner_id = $1) AND strpos(i.names, {text}) > 0)")
+            text = f"(SELECT search_text({self._parameter(wanted.q, 'text')}))"
+            tests.append(f"strpos(i.words, {text}) > 0 OR (($2 OR i.owner_id = $1) AND strpos(i.names, {text}) > 0)")
         if wanted.near is not None:
-            place = [self._say(value, "float8") for value in (wanted.near.latitude, wanted.near.longitude)]
-            km = self._say(wanted.near.km, "float8")
-            found.append("i.place IS NOT NULL")
-            found.append(f"kilometres_between(i.latitude, i.longitude, {', '.join(place)}) <= {km}")
+            place = [self._parameter(value, "float8") for value in (wanted.near.latitude, wanted.near.longitude)]
+            km = self._parameter(wanted.near.km, "float8")
+            tests.append("i.place IS NOT NULL")
+            tests.append(f"kilometres_between(i.latitude, i.longitude, {', '.join(place)}) <= {km}")
         if wanted.min_score is not None:
-            found.append(f"i.score >= {self._say(wanted.min_score)}")
+            tests.append(f"i.score >= {self._parameter(wanted.min_score)}")
         if wanted.captured_from is not None or wanted.captured_to is not None:
-            found.append(f"i.captured_order > {NEVER}")
+            tests.append(f"i.captured_order > {UNKNOWN_TIME}")
         if wanted.captured_from is not None:
-            found += self._captured(">=", wanted.captured_from, nearest=min)
+            tests += self._capture_tests(">=", wanted.captured_from, widest=min)
         if wanted.captured_to is not None:
-            found += self._captured("<=", wanted.captured_to, nearest=max)
-        return [f"({condition})" for condition in found]
+            tests += self._capture_tests("<=", wanted.captured_to, widest=max)
+        return [f"({test})" for test in tests]
 
-    def _captured(self, comparison: str, time: dt.datetime, *, nearest: Callable[..., dt.datetime]) -> list[str]:
-        """By the instant where it is known, else by the camera's clock as if it ran in the offset that was written."""
-        clock = time.replace(tzinfo=None)
+    def _capture_tests(
+        self, comparison: str, time: dt.datetime, *, widest: Callable[[dt.datetime, dt.datetime], dt.datetime]
+    ) -> list[str]:
+        """Compares the instant where it is known, else the camera's clock with the local time of ``time``.
+
+        ``captured_order``, which has an index, is one of the two read as UTC. Its bound is the wider one.
+        """
+        local_time = time.replace(tzinfo=None)
         if not time.utcoffset():
-            return [f"i.captured_order {comparison} {self._say(time, 'timestamptz')}"]
-        bound = self._say(nearest(time, clock.replace(tzinfo=dt.UTC)), "timestamptz")
-        instant, local = self._say(time, "timestamptz"), self._say(clock, "timestamp")
+            return [f"i.captured_order {comparison} {self._parameter(time, 'timestamptz')}"]
+        bound = self._parameter(widest(time, local_time.replace(tzinfo=dt.UTC)), "timestamptz")
+        instant, local = self._parameter(time, "timestamptz"), self._parameter(local_time, "timestamp")
         return [
             f"i.captured_order {comparison} {bound}",
             f"coalesce(i.captured_utc {comparison} {instant}, i.captured_local {comparison} {local})",
         ]
 
-    def _indexed(self) -> list[str]:
-        """What finds the same by an index, and would be dear to ask of every image."""
-        found = []
+    def _lookups(self) -> list[str]:
+        """Conditions that find the matches of a test by an index. To test them on each image would be expensive."""
+        lookups = []
         if self._wanted.q is not None:
-            text = self._say(self._wanted.q, "text")
-            found.append(f"search_grams(i.words, i.names) @@ (SELECT search_query(search_text({text})))")
+            text = self._parameter(self._wanted.q, "text")
+            lookups.append(f"search_grams(i.words, i.names) @@ (SELECT search_query(search_text({text})))")
         if self._wanted.near is not None:
             ranges = [
-                f"i.place BETWEEN {self._say(low)} AND {self._say(high)}" for low, high in ranges_of(self._wanted.near)
+                f"i.place BETWEEN {self._parameter(low)} AND {self._parameter(high)}"
+                for low, high in code_ranges(self._wanted.near)
             ]
-            found.append(f"({' OR '.join(ranges)})")
-        return found
+            lookups.append(f"({' OR '.join(ranges)})")
+        return lookups
 
-    def _say(self, value: Any, kind: str = "bigint") -> str:
+    def _parameter(self, value: object, kind: str = "bigint") -> str:
+        """Adds an argument and returns its placeholder, cast to an SQL type."""
         self.arguments.append(value)
         return f"${len(self.arguments)}::{kind}"

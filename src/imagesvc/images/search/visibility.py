@@ -1,7 +1,7 @@
-"""Among which images a caller may look: lanes, each of which an index lists in the order of the answer.
+"""The images that a caller may search, as sets that an index lists in the order of the result.
 
-A lane is the images of one visibility, of one owner or of all. What somebody may see is at most two lanes, and never a
-condition on both visibility and owner at once, which no index could follow.
+A visible set is the images of one visibility, of one owner or of all owners. A caller sees at most two of them. They
+are searched one by one and merged, because no index gives an order for a condition on visibility OR owner.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from uuid import UUID
 from imagesvc.accounts.service import Caller
 from imagesvc.images.search.schemas import ME, ImageSearch
 
-HIDDEN = (
+OWNER_FILTERS = (
     "store_id",
     "store_name",
     "camera_id",
@@ -22,27 +22,29 @@ HIDDEN = (
     "captured_to",
     "near",
 )
-"""Filters on what only the owner and admins see (invariant 10)."""
+"""Filters on members that only the owner and admins see (invariant 10)."""
 VISIBILITIES = ("public", "private")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class VisibleSet:
+    """``owner_id`` None: of all owners."""
+
     visibility: str
     owner_id: UUID | None = None
 
 
-def lanes_of(caller: Caller | None, wanted: ImageSearch) -> list[Lane]:
-    """None when nothing can match. ``owner=me`` needs a caller."""
+def visible_sets(caller: Caller | None, wanted: ImageSearch) -> list[VisibleSet]:
+    """Empty when nothing can match. ``owner=me`` requires a caller."""
     me = caller.user_id if caller else None
     sees_all = caller is not None and caller.is_admin
     owner = me if wanted.owner == ME else UUID(wanted.owner) if wanted.owner else None
-    if not sees_all and any(getattr(wanted, name) is not None for name in HIDDEN):
+    if not sees_all and any(getattr(wanted, name) is not None for name in OWNER_FILTERS):
         if me is None or owner not in (None, me):
             return []
         owner = me
-    private = None if sees_all else me
-    lanes = [Lane(visibility="public", owner_id=owner)]
-    if sees_all or (private is not None and owner in (None, private)):
-        lanes.append(Lane(visibility="private", owner_id=owner or private))
-    return [lane for lane in lanes if wanted.visibility in (None, lane.visibility)]
+    private_of = None if sees_all else me
+    sets = [VisibleSet(visibility="public", owner_id=owner)]
+    if sees_all or (private_of is not None and owner in (None, private_of)):
+        sets.append(VisibleSet(visibility="private", owner_id=owner or private_of))
+    return [visible for visible in sets if wanted.visibility in (None, visible.visibility)]

@@ -1,10 +1,10 @@
-"""What can be wrong with a share."""
+"""Failures of creating, withdrawing or opening a share."""
 
 from imagesvc.errors import ImagesvcError, Invalid, NotFound, Unauthenticated
 
 
 class BadShareToken(Unauthenticated):
-    slug, title = "bad-share-token", "This is not a share of ours"
+    slug, title = "bad-share-token", "The share's token is not valid"
 
 
 class ShareExpired(ImagesvcError):
@@ -12,7 +12,7 @@ class ShareExpired(ImagesvcError):
 
 
 class ShareEnded(ImagesvcError):
-    """Withdrawn, or its image or its owner is gone."""
+    """Withdrawn, or its image or owner was deleted, or its owner is disabled."""
 
     status, slug, title = 410, "share-ended", "The share was withdrawn"
 
@@ -22,4 +22,4 @@ class ShareNotFound(NotFound):
 
 
 class ShareLifetime(Invalid):
-    slug, title = "share-lifetime", "The share's lifetime is not possible"
+    slug, title = "share-lifetime", "The share's lifetime is not allowed"

@@ -1,4 +1,4 @@
-"""Statements about shares."""
+"""Statements about shares: asyncpg for the read that opens a share (a hot path), the ORM for the rest."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.accounts.service import Caller
 from imagesvc.images.models import Image, Share, State, Visibility
 
-SHARED = """
-    -- what a share's token shows: the original, or the rendition if it is there
+SHARED_FILE = """
+    -- $1 the share; the file that it shows: the original, or the rendition, NULL when that does not exist yet
     SELECT s.expires_at <= now() AS expired, s.preset, s.format, i.id AS image_id, i.state, i.visibility, i.title,
            i.blob_id, b.media_type, CASE WHEN s.preset IS NULL THEN b.key ELSE r.key END AS key,
            CASE WHEN s.preset IS NULL THEN b.sha256 ELSE r.sha256 END AS sha256,
@@ -26,7 +26,7 @@ SHARED = """
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SharedRow:
-    """A row of SHARED. ``key``, ``sha256`` and ``bytes`` are None when the shared rendition does not exist."""
+    """A row of SHARED_FILE. ``key``, ``sha256`` and ``bytes`` are None when the shared rendition does not exist."""
 
     expired: bool
     preset: str | None
@@ -44,7 +44,7 @@ class SharedRow:
 
 
 async def lock_image_to_share(session: AsyncSession, caller: Caller, image_id: UUID) -> bool:
-    """Whether it is there and the caller's; it stays until the end then."""
+    """Lock an image so that it is not deleted meanwhile. Returns False unless the caller owns it or is an admin."""
     query = select(Image.id).where(Image.id == image_id).with_for_update(read=True, key_share=True)
     if not caller.is_admin:
         query = query.where(Image.owner_id == caller.user_id)
@@ -60,5 +60,6 @@ async def page_of_shares(session: AsyncSession, image_id: UUID, *, before: UUID 
 
 
 async def delete_share(session: AsyncSession, image_id: UUID, share_id: UUID) -> bool:
-    gone = delete(Share).where(Share.id == share_id, Share.image_id == image_id).returning(Share.id)
-    return (await session.execute(gone)).one_or_none() is not None
+    """Returns False when there is no such share."""
+    deleted = delete(Share).where(Share.id == share_id, Share.image_id == image_id).returning(Share.id)
+    return (await session.execute(deleted)).one_or_none() is not None

@@ -1,4 +1,4 @@
-"""Routes: shares for an image's owner, and what a share shows to whoever has it."""
+"""Routes of shares for the owner of an image, and the route that serves the shared file."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -33,7 +33,7 @@ SharesPart = Annotated[Shares, Depends(part(Shares))]
 async def share_image(
     request: Request, image_id: UUID, body: NewShare, caller: CurrentCaller, shares: SharesPart
 ) -> ShareOut:
-    """Show an image to whoever has the URL, until it expires or is withdrawn. `original` gives away all it contains."""
+    """Show an image to everyone who has the URL, until it expires or is withdrawn. `original` includes its metadata."""
     return await shares.create(caller, image_id, body)
 
 
@@ -67,7 +67,7 @@ async def list_shares(image_id: UUID, caller: CurrentCaller, shares: SharesPart,
 async def withdraw_share(
     request: Request, image_id: UUID, share_id: UUID, caller: CurrentCaller, shares: SharesPart
 ) -> None:
-    """Stop a share at once."""
+    """Withdraw a share at once."""
     await shares.withdraw(caller, image_id, share_id)
 
 
@@ -81,15 +81,15 @@ async def withdraw_share(
     },
 )
 async def shared_image(request: Request, token: str, shares: SharesPart) -> Response:
-    """The picture, or the original for saving. Caches have to ask each time, so that withdrawing works at once."""
-    found = await shares.shown(token)
+    """The rendition, or the original as a download. Caches must revalidate it, so a withdrawn share stops at once."""
+    file = await shares.open(token)
     return StoredFileResponse(
-        opener(request, found.key),
-        size=found.bytes,
-        media_type=found.media_type,
-        etag=strong_etag(found.sha256.hex()),
+        opener(request, file.key),
+        size=file.bytes,
+        media_type=file.media_type,
+        etag=strong_etag(file.sha256.hex()),
         cache_control=PRIVATE,
-        sha256=found.sha256,
-        filename=found.filename,
+        sha256=file.sha256,
+        filename=file.filename,
         headers=ORIGINAL_HEADERS,
     )

@@ -1,4 +1,4 @@
-"""What goes in and out of the share routes."""
+"""Request and response bodies of the share routes."""
 
 import datetime as dt
 from typing import Annotated, Literal, Self
@@ -20,23 +20,23 @@ class NewShare(BaseModel):
     what: Annotated[
         str,
         Field(
-            description="`thumb`, `medium`, `large` or `full`, as WebP or with an ending (`large.jpg`); or `original`"
+            description="`thumb`, `medium`, `large` or `full`, by default as WebP (`large.jpg`: as JPEG), or `original`"
         ),
     ] = "large"
 
     @field_validator("what")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _known_rendition(cls, value: str) -> str:
         preset, dot, form = value.partition(".")
         if value != ORIGINAL and (preset not in LONG_SIDE or (dot and form not in FORMATS)):
             raise ValueError(
-                f"Should be `{ORIGINAL}` or one of {', '.join(LONG_SIDE)}, which may end with .{', .'.join(FORMATS)}"
+                f"Should be `{ORIGINAL}` or one of {', '.join(LONG_SIDE)}, optionally with .{', .'.join(FORMATS)}"
             )
         return value
 
     @property
     def rendition(self) -> tuple[str, str] | tuple[None, None]:
-        """Preset and format; for the original, neither."""
+        """Preset and format; None for the original."""
         if self.what == ORIGINAL:
             return None, None
         preset, _, form = self.what.partition(".")
@@ -44,7 +44,7 @@ class NewShare(BaseModel):
 
 
 class ShareOut(BaseModel):
-    """A share as the image's owner sees it; ``url`` is the secret to hand out."""
+    """A share as the image's owner sees it. ``url`` is a secret: everyone who has it sees the file."""
 
     model_config = ConfigDict(
         json_schema_extra={

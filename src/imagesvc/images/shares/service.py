@@ -1,4 +1,4 @@
-"""Share an image, list its shares, withdraw one; and what a share's token shows."""
+"""Creates, lists and withdraws shares, and opens a share by its token."""
 
 import dataclasses
 import datetime as dt
@@ -14,6 +14,7 @@ from imagesvc.images.models import Share
 from imagesvc.images.service import Images
 from imagesvc.images.shares import queries
 from imagesvc.images.shares.errors import BadShareToken, ShareEnded, ShareExpired, ShareLifetime, ShareNotFound
+from imagesvc.images.shares.queries import SharedRow
 from imagesvc.images.shares.schemas import NewShare, ShareOut
 from imagesvc.keyring import KeyRing
 from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
@@ -23,8 +24,8 @@ from imagesvc.signed_tokens import Tokens
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a share shows; an original has the name to save it under."""
+class SharedFile:
+    """The stored file that a share shows. ``filename`` is set for an original, which is a download."""
 
     key: str
     sha256: bytes
@@ -43,10 +44,10 @@ class Shares:
         )
 
     async def create(self, caller: Caller, image_id: UUID, wanted: NewShare) -> ShareOut:
-        """Raises Forbidden, ImageNotFound, ShareLifetime."""
+        """Share an image of the caller. Raises Forbidden, ImageNotFound, ShareLifetime."""
         _require_rights(caller)
         if wanted.expires_in > self._max_seconds:
-            detail = f"At most {self._max_seconds} seconds ahead."
+            detail = f"The maximum is {self._max_seconds} seconds."
             raise ShareLifetime(detail, errors=[{"pointer": "/expires_in", "detail": detail}])
         preset, form = wanted.rendition
         expires_at = func.now() + dt.timedelta(seconds=wanted.expires_in)
@@ -69,7 +70,7 @@ class Shares:
         return [self._out(share) for share in found]
 
     async def withdraw(self, caller: Caller, image_id: UUID, share_id: UUID) -> None:
-        """Stop a share at once. Raises Forbidden, ShareNotFound."""
+        """Withdraw a share at once. Raises Forbidden, ShareNotFound."""
         _require_rights(caller)
         async with self._database.sessions.begin() as session:
             if not await queries.lock_image_to_share(session, caller, image_id):
@@ -77,22 +78,25 @@ class Shares:
             if not await queries.delete_share(session, image_id, share_id):
                 raise ShareNotFound
 
-    async def shown(self, token: str) -> Shown:
-        """Raises BadShareToken, ShareExpired, ShareEnded; of a rendition also NoRendition, RenditionNotReady."""
+    async def open(self, token: str) -> SharedFile:
+        """The file that a token shows. A missing rendition is made first.
+
+        Raises BadShareToken, ShareExpired, ShareEnded; for a rendition also NoRendition, RenditionNotReady.
+        """
         share_id: UUID = self._tokens.verify(token)["jti"]
-        row = await self._look(share_id)
+        row = await self._read(share_id)
         if row.preset is None or row.format is None:
             return _original(row)
 
-        async def look() -> queries.SharedRow:
-            return await self._look(share_id)
+        async def read_again() -> SharedRow:
+            return await self._read(share_id)
 
-        found = await self._images.made(look, row.preset, row.format)
+        found = await self._images.made(read_again, row.preset, row.format)
         media_type = MEDIA_TYPE_OF_FORMAT[row.format]
-        return Shown(key=found.key, sha256=found.sha256, bytes=found.bytes, media_type=media_type, filename=None)
+        return SharedFile(key=found.key, sha256=found.sha256, bytes=found.bytes, media_type=media_type, filename=None)
 
-    async def _look(self, share_id: UUID) -> queries.SharedRow:
-        row = await self._database.fetch_one_or_none(queries.SHARED, queries.SharedRow, share_id)
+    async def _read(self, share_id: UUID) -> SharedRow:
+        row = await self._database.fetch_one_or_none(queries.SHARED_FILE, SharedRow, share_id)
         if row is None:
             raise ShareEnded
         if row.expired:
@@ -104,13 +108,13 @@ class Shares:
         return ShareOut.of(share, token=token)
 
 
-def _original(row: queries.SharedRow) -> Shown:
+def _original(row: SharedRow) -> SharedFile:
     assert row.key is not None and row.sha256 is not None and row.bytes is not None  # noqa: S101, PT018 - every blob has them
     filename = row.filename or f"{row.title}.{EXTENSION_OF[row.media_type]}"
-    return Shown(key=row.key, sha256=row.sha256, bytes=row.bytes, media_type=row.media_type, filename=filename)
+    return SharedFile(key=row.key, sha256=row.sha256, bytes=row.bytes, media_type=row.media_type, filename=filename)
 
 
 def _require_rights(caller: Caller) -> None:
-    """Whoever shares gives others something to read."""
+    """A share lets others read, so it requires the right to read too."""
     caller.require("upload")
     caller.require("read")

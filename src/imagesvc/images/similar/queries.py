@@ -1,14 +1,22 @@
-"""Statements about near-duplicates."""
-# ruff: noqa: S608 - what is put together here are our own words
+"""Statements about near-duplicates, prebuilt for asyncpg: one statement does the whole search."""
+# ruff: noqa: S608 - the text is composed of constants
 
-from imagesvc.images.reads import IMAGE, IS_THERE
+import dataclasses
+from collections.abc import Sequence
+
+import asyncpg
+
+from imagesvc.images.reads import IMAGE, IS_THERE, ImageRow, image_row
 from imagesvc.processing.hash_bands import BAND_BITS, BANDS
 
-HASH_FOR_READER = """
-    -- $1 caller or NULL, $2 whether an admin, $3 the image; a pending one has no hash yet, whoever has the same picture
+MAX_SIMILAR = 12
+
+HASH_FOR_READER = f"""
+    -- $1 caller or NULL, $2 whether an admin, $3 the image. A pending image has no hash yet, even if another account
+    -- has the same content.
     SELECT CASE WHEN i.state = 'ready' THEN b.perceptual_hash END AS hash FROM images i JOIN blobs b ON b.id = i.blob_id
-    WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {there}
-""".replace("{there}", IS_THERE)
+    WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {IS_THERE}
+"""
 
 _NEAR = """
     SELECT blob_id, bit_count((hash # $4)::bit(64)) AS distance FROM perceptual_hashes
@@ -20,8 +28,9 @@ _NEAR_BY_BANDS = " UNION ".join(
 )
 
 SIMILAR = f"""
-    -- $4 the hash, $5 how many bits may differ, then for each band the values to look up. Nearest first and joined one
-    -- by one: the planner, who cannot know how few are near, would read all images that may be seen
+    -- $1 to $3 as above, $4 the hash, $5 the maximum number of different bits, then the values to look up per band.
+    -- OFFSET 0 makes the planner check the near blobs one by one, the nearest first. It cannot know how few they are,
+    -- and would read all visible images instead.
     WITH page AS MATERIALIZED (
         SELECT seen.id, near.distance FROM ({_NEAR_BY_BANDS} ORDER BY distance) AS near
         CROSS JOIN LATERAL (
@@ -29,8 +38,28 @@ SIMILAR = f"""
             WHERE i.blob_id = near.blob_id AND i.id <> $3 AND i.state = 'ready'
               AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {IS_THERE}
             OFFSET 0) AS seen
-        ORDER BY near.distance, seen.id LIMIT 12
+        ORDER BY near.distance, seen.id LIMIT {MAX_SIMILAR}
     )
-    SELECT page.distance, shown.* FROM page JOIN LATERAL ({IMAGE} WHERE i.id = page.id) AS shown ON true
+    SELECT page.distance, image.* FROM page JOIN LATERAL ({IMAGE} WHERE i.id = page.id) AS image ON true
     ORDER BY page.distance, page.id
 """
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HashRow:
+    """A row of HASH_FOR_READER. ``hash`` is a signed 64-bit integer."""
+
+    hash: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarRow:
+    """A row of SIMILAR."""
+
+    distance: int
+    image: ImageRow
+
+
+def similar_rows(records: Sequence[asyncpg.Record]) -> list[SimilarRow]:
+    """Reads the rows of SIMILAR."""
+    return [SimilarRow(distance=record["distance"], image=image_row(record)) for record in records]

@@ -11,7 +11,7 @@ from imagesvc.http.web_parts import part
 from imagesvc.images.errors import ImageNotFound
 from imagesvc.images.image_json import as_json
 from imagesvc.images.router import PRIVATE
-from imagesvc.images.similar.schemas import LARGEST_DISTANCE, SimilarImages
+from imagesvc.images.similar.schemas import MAX_DISTANCE, SimilarImages
 from imagesvc.images.similar.service import Similar
 from imagesvc.processing.hash_bands import DEFAULT_MAX_DISTANCE
 
@@ -34,12 +34,12 @@ async def similar_images(
         int,
         Query(
             ge=0,
-            le=LARGEST_DISTANCE,
-            description="in how many of 64 bits of the perceptual hash; the default finds what was scaled, compressed,"
-            " brightened or cropped a little",
+            le=MAX_DISTANCE,
+            description="bits of the 64-bit perceptual hash that may differ; the default finds copies that were scaled,"
+            " compressed, brightened or cropped a little",
         ),
     ] = DEFAULT_MAX_DISTANCE,
 ) -> Response:
-    """Near-duplicates among the images that you may see, the nearest first; at most 12."""
-    body = as_json({"items": await similar.to(caller, image_id, max_distance=max_distance)})
+    """List near-duplicates among the images that you may see, the nearest first, at most 12."""
+    body = as_json({"items": await similar.find(caller, image_id, max_distance=max_distance)})
     return Response(body, headers={"Cache-Control": PRIVATE}, media_type="application/json")

@@ -17,7 +17,7 @@ from imagesvc.http.request_context import accept_large_body
 from imagesvc.http.slow_clients import TimedBody, declared_bytes
 from imagesvc.http.web_parts import web_part
 from imagesvc.links.errors import BadLinkToken, LinkExpired, LinkRevoked
-from imagesvc.links.router import link_behind, open_link
+from imagesvc.links.router import link_of_request, open_link
 from imagesvc.links.service import OpenLink
 from imagesvc.settings import Settings
 from imagesvc.uploads.service import Uploads
@@ -71,7 +71,7 @@ async def link_endpoint(request: Request, token: str) -> TusEndpoint:
 
 async def link_endpoint_to_continue(request: Request, token: str) -> TusEndpoint:
     """The expiry of a link is checked when an upload is created, its revocation at each request."""
-    return _link_endpoint(request, token, await link_behind(request, token, is_expired_allowed=True))
+    return _link_endpoint(request, token, await link_of_request(request, token, is_expired_allowed=True))
 
 
 def _link_endpoint(request: Request, token: str, link: OpenLink) -> TusEndpoint:
