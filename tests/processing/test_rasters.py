@@ -246,6 +246,6 @@ def test_camera_raw_in_the_guise_of_a_tiff_is_not_taken(order: str, photometric:
     refused = [refusal_of(whole), refusal_of(tiff_file([page], **{**kinds, "photometric": photometric}))]
 
     assert [(reply.slug, reply.detail) for reply in refused] == [
-        ("unsupported-content", "camera raw files are not taken")
+        ("unsupported-content", "camera raw files are not accepted")
     ] * 2
     assert facts_of(plain).width == SIZE[0]

@@ -82,7 +82,7 @@ def _layout(page: Directory) -> _Layout | None:
         part_height=one(0x143, height) if tiled else min(one(0x116, height), height),
         offsets=many(0x144 if tiled else 0x111),
         counts=many(0x145 if tiled else 0x117),
-        order=page.order,
+        order=page.byte_order,
     )
     known = (
         len(depths) == len(kinds) == 1
