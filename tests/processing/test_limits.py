@@ -86,6 +86,20 @@ def test_pages_of_a_tiff_that_overlap_without_end_are_refused() -> None:
     assert refusal_of(b"".join(pages)).slug == "too-large-metadata"
 
 
+def test_item_extents_without_bytes_are_refused_quickly() -> None:
+    """65 535 extents cost an item 6 bytes of the file when offsets and lengths have no bytes."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    items = struct.pack(">HHH", 1, 0, 65_535) * 2_000
+    locations = box(b"iloc", bytes(6) + struct.pack(">H", 2_000) + items)
+    meta = box(b"meta", bytes(4) + box(b"pitm", bytes(5) + b"\1") + locations + box(b"iprp", b""))
+    began = time.process_time()
+    assert refusal_of(box(b"ftyp", b"avif" + bytes(4) + b"avifmif1") + meta).slug == "broken-image"
+    assert time.process_time() - began < 2  # all extents would take over a minute
+
+
 @pytest.mark.parametrize("media_type", MAKERS)
 def test_a_header_reader_only_ever_refuses_what_it_cannot_read(media_type: str) -> None:
     """Cut off at every length, and with every byte of the beginning changed: never another exception."""

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from imagesvc.processing.headers.header import Source, take
+from imagesvc.processing.headers.header import Broken, Source, take
 from imagesvc.processing.headers.isobmff_boxes import MAX_BOXES, Integers, Span, boxes
+
+_MAX_EXTENTS = 200_000
+"""Of all items together. Extents may have no bytes, so the file's size is no limit."""
 
 Property = tuple[bytes, Span]
 """Box type and content."""
@@ -82,14 +85,19 @@ def _extents(source: Source, iloc: Span, idat: int) -> dict[int, list[Span]]:
     has_method = version in (1, 2)
     index_bytes = sizes & 15 if has_method else 0
     number_bytes = 4 if version == 2 else 2
+    total = 0
     extents: dict[int, list[Span]] = {}
     for _ in range(min(integers.next(number_bytes), MAX_BOXES)):
         item = integers.next(number_bytes)
         is_in_idat = has_method and integers.next(2) & 15 == 1
         integers.next(2)  # data reference
         base = integers.next(base_bytes) + (idat if is_in_idat else 0)
+        count = integers.next(2)
+        total += count
+        if total > _MAX_EXTENTS:
+            raise Broken("there are too many extents")
         spans = []
-        for _ in range(integers.next(2)):
+        for _ in range(count):
             integers.next(index_bytes)
             start = base + integers.next(offset_bytes)
             spans.append((start, start + integers.next(length_bytes)))
