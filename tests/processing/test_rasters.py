@@ -161,6 +161,18 @@ def test_palettes_of_16_colours_or_of_65_536() -> None:
         assert resembles(made_from(data)[..., 0], EXPECTED[..., 0], 45 if bits == 2 else 8)
 
 
+def test_a_palette_with_values_over_16_bits_makes_the_file_broken() -> None:
+    indexes = packed(EXPECTED[..., 0].astype(np.uint32) << 8, 16, "<")
+    data = tiff_file([indexes], order="<", bits=16, samples=1, photometric=3, t320=[65_536] * (3 << 16))
+    assert refusal_of(data, FULL).slug == "broken-image"
+
+
+def test_a_palette_with_indexes_that_are_floats_is_unsupported() -> None:
+    indexes = (EXPECTED[..., 0] / 255).astype("<f2").tobytes()
+    data = tiff_file([indexes], order="<", bits=16, samples=1, photometric=3, t339=3, t320=[0] * (3 << 16))
+    assert refusal_of(data, FULL).slug == "unsupported-content"
+
+
 def test_an_alpha_sample_is_kept() -> None:
     alpha = np.full((*EXPECTED.shape[:2], 1), 255, np.uint32)
     alpha[:, : SIZE[0] // 2] = 0

@@ -119,6 +119,7 @@ def _is_known(layout: TiffLayout) -> bool:
     return (
         layout.samples >= COLORS.get(layout.photometric, layout.samples + 1)
         and _is_known_sample(layout.sample_format, layout.bits)
+        and not (layout.photometric == PALETTE and layout.sample_format == FLOAT)
         and layout.compression in (UNCOMPRESSED, DEFLATE, OLD_DEFLATE, PACK_BITS)
         and _is_known_predictor(layout.predictor, layout.bits)
         and layout.part_width > 0
