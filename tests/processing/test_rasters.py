@@ -153,6 +153,21 @@ def test_tiff_floats_are_scaled_from_0_to_1() -> None:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_signed_samples_are_scaled_from_the_lowest_value(order: str) -> None:
+    values = (EXPECTED.astype(np.uint32) << 8 ^ 0x8000).reshape(SIZE[1], -1)
+    data = tiff_file([packed(values, 16, order)], order=order, bits=16, samples=3, photometric=2, t339=[2, 2, 2])
+    assert resembles(decoded(data), EXPECTED, 8)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_an_unspecified_tiff_sample_in_a_separate_plane_is_ignored(bits: int) -> None:
+    values = EXPECTED.astype(np.uint32) << (bits - 8)
+    planes = [packed(plane, bits, "<") for plane in (*np.moveaxis(values, 2, 0), values[..., 0])]
+    data = tiff_file(planes, order="<", bits=bits, samples=4, photometric=2, t284=2, t338=0)
+    assert resembles(decoded(data), EXPECTED, 8)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
 def test_tiff_floats_of_24_bits_are_decoded(order: str) -> None:
     """1 bit of sign, 7 of exponent with a bias of 63, 16 of mantissa (TIFF Technical Note 3)."""
     mantissa, exponent = np.frexp(EXPECTED / 255)
