@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from imagesvc.processing.headers import READERS, Budget
+from imagesvc.processing.headers import READERS, HeaderLimits
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sniff import sniff
 from tests.processing.run_pipeline import NO_PIXELS, attempt, facts_of, refusal_of, work_on
@@ -72,7 +72,7 @@ def test_an_xmp_packet_counts_as_text() -> None:
 
 def test_directories_of_a_tiff_that_name_each_other_end() -> None:
     loop = b"II*\0\x08\0\0\0" + struct.pack("<HHHIIHHIII", 2, 0x100, 3, 1, 7, 0x101, 3, 1, 5, 8)
-    assert READERS["image/tiff"](loop, Budget(frames=10, text_bytes=10, profile_bytes=10)).frames == 1
+    assert READERS["image/tiff"](loop, HeaderLimits(frames=10, text_bytes=10, profile_bytes=10)).frames == 1
 
 
 def test_pages_of_a_tiff_that_overlap_without_end_are_refused() -> None:

@@ -18,7 +18,7 @@ Readers raise only Refusal. Sizes are stored sizes. The limits are checked again
 
 from imagesvc.processing.headers.bmp import read_bmp
 from imagesvc.processing.headers.gif import read_gif
-from imagesvc.processing.headers.header import Broken, Budget, Header, HeaderReader, Refusal, Source
+from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits, HeaderReader, Refusal, Source
 from imagesvc.processing.headers.isobmff import read_isobmff
 from imagesvc.processing.headers.jpeg import read_jpeg
 from imagesvc.processing.headers.png import read_png
@@ -37,4 +37,4 @@ READERS: dict[str, HeaderReader] = {
     "image/avif": read_isobmff,
 }
 
-__all__ = ["READERS", "Broken", "Budget", "Header", "Refusal", "Source"]
+__all__ = ["READERS", "BrokenImage", "Header", "HeaderLimits", "Refusal", "Source"]

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from imagesvc.processing.headers.header import Broken, Budget, Header, Source, take
+from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits, Source, read_exactly
 
 _MAX_BLOCKS = 2_000_000
 """Sub-blocks of at most 255 bytes: half a gigabyte of valid data, and at most a second of walking."""
@@ -14,19 +14,19 @@ _XMP = b"\xff\x0bXMP DataXMP"
 """The application extension that holds its packet as it is, not in sub-blocks (XMP specification, part 3)."""
 
 
-def read_gif(source: Source, budget: Budget) -> Header:
-    """Count frames up to one more than the limit. Raises Broken."""
-    width, height, flags = struct.unpack("<HHB", take(source, 6, 5))
+def read_gif(source: Source, limits: HeaderLimits) -> Header:
+    """Count frames up to one more than the limit. Raises BrokenImage."""
+    width, height, flags = struct.unpack("<HHB", read_exactly(source, 6, 5))
     header = Header(width=width, height=height, frames=0)
     for introducer, start, end in _blocks(source, 13 + _color_table_bytes(flags)):
         if introducer == _IMAGE:
             _frame(header, source, start)
         else:
-            _extension(header, source, start, end, budget)
-        if header.frames > budget.frames:
+            _extension(header, source, start, end, limits)
+        if header.frames > limits.frames:
             break
     if not header.frames:
-        raise Broken("there is no picture in the file")
+        raise BrokenImage("there is no picture in the file")
     return header
 
 
@@ -47,7 +47,7 @@ def _blocks(source: Source, at: int) -> Iterator[tuple[int, int, int]]:
             at, count = at + 1, 1
         walked += count
         if walked > _MAX_BLOCKS:
-            raise Broken("there are too many blocks")
+            raise BrokenImage("there are too many blocks")
         if introducer in (_EXTENSION, _IMAGE):
             yield introducer, start, at
 
@@ -86,8 +86,8 @@ def _fit_screen(header: Header, right: int, bottom: int) -> None:
     header.bytes_per_pixel = 4 * -(-enlarged // max(1, header.width * header.height))
 
 
-def _extension(header: Header, source: Source, start: int, end: int, budget: Budget) -> None:
+def _extension(header: Header, source: Source, start: int, end: int, limits: HeaderLimits) -> None:
     packet = start + 1 + len(_XMP)
     if header.xmp is None and source[start + 1 : packet] == _XMP:
         header.text_bytes = end - start
-        header.xmp = source[packet : min(end, packet + budget.text_bytes)]
+        header.xmp = source[packet : min(end, packet + limits.text_bytes)]

@@ -17,7 +17,7 @@ class Refusal(Exception):
         self.detail = detail
 
 
-class Broken(Refusal):
+class BrokenImage(Refusal):
     """The file ends too early or contradicts itself."""
 
     def __init__(self, detail: str) -> None:
@@ -25,7 +25,7 @@ class Broken(Refusal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class HeaderLimits:
     """How much a header reader counts or inflates. It stops past a limit, because the file is rejected anyway."""
 
     frames: int
@@ -56,7 +56,7 @@ class Header:
     """Left, top, right and bottom of the displayed part, in stored pixels (HEIF `clap`)."""
     container_orientation: int | None = None
     """The container's rotation and mirroring as an EXIF orientation, None without any."""
-    own_orientation: bool = True
+    exif_orientation_applies: bool = True
     """Whether EXIF's orientation applies to this format. If not, only ``container_orientation`` does."""
     primaries: int | None = None
     """ITU-T H.273 code point, where the container states it."""
@@ -77,14 +77,14 @@ class Header:
 
 
 class HeaderReader(Protocol):
-    def __call__(self, source: Source, budget: Budget) -> Header:
+    def __call__(self, source: Source, limits: HeaderLimits) -> Header:
         """Read the header of one format. Raises Refusal and nothing else."""
         ...
 
 
-def take(source: Source, at: int, count: int) -> bytes:
-    """Exactly ``count`` bytes at the offset. Raises Broken when the file has fewer."""
+def read_exactly(source: Source, at: int, count: int) -> bytes:
+    """Exactly ``count`` bytes at the offset. Raises BrokenImage when the file has fewer."""
     data = source[at : at + count]
     if at < 0 or len(data) != count:
-        raise Broken("the file ends too early")
+        raise BrokenImage("the file ends too early")
     return data

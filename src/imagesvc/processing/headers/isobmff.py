@@ -7,7 +7,7 @@ container and apply in its order, which MIAF fixes as crop, rotate, mirror.
 import struct
 from dataclasses import dataclass
 
-from imagesvc.processing.headers.header import Broken, Budget, Header, Refusal, Source, take
+from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits, Refusal, Source, read_exactly
 from imagesvc.processing.headers.isobmff_boxes import Span, boxes
 from imagesvc.processing.headers.isobmff_items import Items, read_items
 from imagesvc.processing.headers.isobmff_properties import apply_properties
@@ -19,22 +19,22 @@ _PICTURES = {b"hvc1", b"hev1", b"lhv1", b"av01", b"grid", b"iovl", b"iden", b"jp
 """Item types with pixels."""
 
 
-def read_isobmff(source: Source, budget: Budget) -> Header:
+def read_isobmff(source: Source, limits: HeaderLimits) -> Header:
     """Read the still picture, and the number of frames when there is a track too. Raises Refusal."""
-    header = Header(own_orientation=False)
+    header = Header(exif_orientation_applies=False)
     top = dict(boxes(source, (0, len(source))))
     track = _displayed_track(source, top[b"moov"]) if b"moov" in top else None
     if b"meta" in top:
-        _read_still(header, source, top[b"meta"], budget)
+        _read_still(header, source, top[b"meta"], limits)
     elif track is None:
-        raise Broken("the file ends before the picture is described")
+        raise BrokenImage("the file ends before the picture is described")
     if track is not None:
         header.frames = max(1, track.samples)
         header.width, header.height = header.width or track.width, header.height or track.height
     return header
 
 
-def _read_still(header: Header, source: Source, meta: Span, budget: Budget) -> None:
+def _read_still(header: Header, source: Source, meta: Span, limits: HeaderLimits) -> None:
     items = read_items(source, meta)
     if items is None:
         return
@@ -42,26 +42,26 @@ def _read_still(header: Header, source: Source, meta: Span, budget: Budget) -> N
     if items.primary_kind not in _PICTURES:
         raise Refusal("unsupported-content", "the picture's coding is not supported")
     _check_extents(source, items)
-    _read_metadata(header, source, items, budget)
+    _read_metadata(header, source, items, limits)
 
 
 def _check_extents(source: Source, items: Items) -> None:
     pictures = (items.extents.get(item, []) for item, entry in items.types.items() if entry.kind in _PICTURES)
     if any(end > len(source) for extents in pictures for _, end in extents):
-        raise Broken("the file ends before its pixels do")
+        raise BrokenImage("the file ends before its pixels do")
 
 
 # --- metadata
 
 
-def _read_metadata(header: Header, source: Source, items: Items, budget: Budget) -> None:
+def _read_metadata(header: Header, source: Source, items: Items, limits: HeaderLimits) -> None:
     for item, entry in items.types.items():
         extents = items.extents.get(item, [])
         if entry.kind == b"Exif" and header.exif is None:
             header.exif = _exif(_content(source, extents, _MAX_EXIF_BYTES))
         elif entry.kind == b"mime" and entry.content_type == b"application/rdf+xml" and header.xmp is None:
             header.text_bytes += sum(end - start for start, end in extents)
-            header.xmp = _content(source, extents, budget.text_bytes)
+            header.xmp = _content(source, extents, limits.text_bytes)
 
 
 def _exif(block: bytes) -> bytes | None:
@@ -106,7 +106,7 @@ def _track(source: Source, trak: Span) -> _Track:
     width = height = samples = 0
     for kind, (start, end) in boxes(source, trak):
         if kind == b"tkhd" and end - start >= 8:
-            width, height = (fixed >> 16 for fixed in struct.unpack(">II", take(source, end - 8, 8)))
+            width, height = (fixed >> 16 for fixed in struct.unpack(">II", read_exactly(source, end - 8, 8)))
         elif kind == b"mdia":
             samples = _samples(source, (start, end))
     return _Track(width=width, height=height, samples=samples)
@@ -117,4 +117,4 @@ def _samples(source: Source, mdia: Span) -> int:
     span = mdia
     for wanted in (b"minf", b"stbl", b"stsz"):
         span = next((content for kind, content in boxes(source, span) if kind == wanted), (0, 0))
-    return int.from_bytes(take(source, span[0] + 8, 4), "big") if span[1] - span[0] >= 12 else 0
+    return int.from_bytes(read_exactly(source, span[0] + 8, 4), "big") if span[1] - span[0] >= 12 else 0

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from imagesvc.processing.headers.header import Broken, Source, take
+from imagesvc.processing.headers.header import BrokenImage, Source, read_exactly
 
 MAX_BOXES = 20_000
 """Boxes in one box, and entries in one table."""
@@ -15,7 +15,7 @@ Span = tuple[int, int]
 def boxes(source: Source, span: Span) -> Iterator[tuple[bytes, Span]]:
     """The boxes in a span as (type, content). The content ends at the span's end at the latest.
 
-    Stops at a box without a valid size. Raises Broken when there are too many.
+    Stops at a box without a valid size. Raises BrokenImage when there are too many.
     """
     at, end = span
     for _ in range(MAX_BOXES):
@@ -32,11 +32,11 @@ def boxes(source: Source, span: Span) -> Iterator[tuple[bytes, Span]]:
             return
         yield kind, (at + head_bytes, min(at + size, end))
         at += size
-    raise Broken("there are too many boxes")
+    raise BrokenImage("there are too many boxes")
 
 
 class Integers:
-    """Reads big-endian unsigned integers one after another. Raises Broken at the end of the span."""
+    """Reads big-endian unsigned integers one after another. Raises BrokenImage at the end of the span."""
 
     def __init__(self, source: Source, span: Span) -> None:
         self._source = source
@@ -45,7 +45,7 @@ class Integers:
     def next(self, size: int) -> int:
         """The next integer of that many bytes; 0 when it has none, which stands for an absent field."""
         if self._at + size > self._end:
-            raise Broken("a box ends too early")
-        value = int.from_bytes(take(self._source, self._at, size), "big")
+            raise BrokenImage("a box ends too early")
+        value = int.from_bytes(read_exactly(self._source, self._at, size), "big")
         self._at += size
         return value

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from imagesvc.processing.headers.header import Broken, Source, take
+from imagesvc.processing.headers.header import BrokenImage, Source, read_exactly
 from imagesvc.processing.headers.isobmff_boxes import MAX_BOXES, Integers, Span, boxes
 
 _MAX_EXTENTS = 200_000
@@ -35,7 +35,7 @@ class Items:
 
 
 def read_items(source: Source, meta: Span) -> Items | None:
-    """None when the box names no primary item or has no properties. Raises Broken."""
+    """None when the box names no primary item or has no properties. Raises BrokenImage."""
     tables = dict(boxes(source, (meta[0] + 4, meta[1])))
     if b"pitm" not in tables or b"iprp" not in tables:
         return None
@@ -56,21 +56,21 @@ def _primary(source: Source, pitm: Span) -> int:
 
 
 def _types(source: Source, iinf: Span) -> dict[int, ItemType]:
-    version = take(source, iinf[0], 1)[0]
+    version = read_exactly(source, iinf[0], 1)[0]
     types = {}
     for kind, (start, end) in boxes(source, (iinf[0] + (6 if version == 0 else 8), iinf[1])):
-        entry_version = take(source, start, 1)[0] if kind == b"infe" else 0
+        entry_version = read_exactly(source, start, 1)[0] if kind == b"infe" else 0
         if entry_version < 2:  # older entries have no item type
             continue
         number_bytes = 4 if entry_version >= 3 else 2
-        item = int.from_bytes(take(source, start + 4, number_bytes), "big")
+        item = int.from_bytes(read_exactly(source, start + 4, number_bytes), "big")
         types[item] = _type(source, (start + 6 + number_bytes, end))
     return types
 
 
 def _type(source: Source, span: Span) -> ItemType:
     start, end = span
-    kind = take(source, start, 4)
+    kind = read_exactly(source, start, 4)
     texts = source[start + 4 : end].split(b"\0", 2) if kind == b"mime" else []  # name, content type
     return ItemType(kind=kind, content_type=texts[1] if len(texts) > 1 else b"")
 
@@ -95,7 +95,7 @@ def _extents(source: Source, iloc: Span, idat: int) -> dict[int, list[Span]]:
         count = integers.next(2)
         total += count
         if total > _MAX_EXTENTS:
-            raise Broken("there are too many extents")
+            raise BrokenImage("there are too many extents")
         spans = []
         for _ in range(count):
             integers.next(index_bytes)

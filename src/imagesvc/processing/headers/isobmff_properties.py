@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Callable
 
-from imagesvc.processing.headers.header import Header, Source, take
+from imagesvc.processing.headers.header import Header, Source, read_exactly
 from imagesvc.processing.headers.isobmff_boxes import Span
 from imagesvc.processing.headers.isobmff_items import Property
 
@@ -13,7 +13,7 @@ _CLEAN_APERTURE_BYTES = 32
 def apply_properties(header: Header, source: Source, properties: list[Property]) -> None:
     """Apply the properties in their order, because each transform applies to the result of the one before it.
 
-    Raises Broken.
+    Raises BrokenImage.
     """
     for kind, span in properties:
         if kind in _PROPERTIES:
@@ -21,15 +21,15 @@ def apply_properties(header: Header, source: Source, properties: list[Property])
 
 
 def _size(header: Header, source: Source, span: Span) -> None:
-    header.width, header.height = struct.unpack(">II", take(source, span[0] + 4, 8))
+    header.width, header.height = struct.unpack(">II", read_exactly(source, span[0] + 4, 8))
 
 
 def _rotation(header: Header, source: Source, span: Span) -> None:
-    _transform(header, _ORIENTATION_OF_QUARTER_TURNS[take(source, span[0], 1)[0] & 3])
+    _transform(header, _ORIENTATION_OF_QUARTER_TURNS[read_exactly(source, span[0], 1)[0] & 3])
 
 
 def _mirroring(header: Header, source: Source, span: Span) -> None:
-    is_left_to_right = take(source, span[0], 1)[0] & 1
+    is_left_to_right = read_exactly(source, span[0], 1)[0] & 1
     _transform(header, 2 if is_left_to_right else 4)
 
 
@@ -65,7 +65,7 @@ def _clean_aperture(header: Header, source: Source, span: Span) -> None:
     """Width, height and the distance of the center from the middle of the picture, each a fraction."""
     if span[1] - span[0] < _CLEAN_APERTURE_BYTES:
         return
-    values = struct.unpack(">IIIIiIiI", take(source, span[0], _CLEAN_APERTURE_BYTES))
+    values = struct.unpack(">IIIIiIiI", read_exactly(source, span[0], _CLEAN_APERTURE_BYTES))
     numerators, denominators = values[::2], values[1::2]
     if not all(denominators):
         header.crop = None
@@ -80,11 +80,11 @@ def _clean_aperture(header: Header, source: Source, span: Span) -> None:
 
 def _color(header: Header, source: Source, span: Span) -> None:
     start, end = span
-    kind = take(source, start, 4)
+    kind = read_exactly(source, start, 4)
     if kind in (b"prof", b"rICC"):
         header.profile_bytes = end - start - 4
     elif kind == b"nclx" and end - start >= 8:
-        header.primaries, header.transfer = struct.unpack(">HH", take(source, start + 4, 4))
+        header.primaries, header.transfer = struct.unpack(">HH", read_exactly(source, start + 4, 4))
 
 
 _PROPERTIES: dict[bytes, Callable[[Header, Source, Span], None]] = {

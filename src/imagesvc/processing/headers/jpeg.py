@@ -6,7 +6,7 @@ Only the first picture of an MPO counts: the others are its preview, its gain ma
 import re
 from collections.abc import Iterator
 
-from imagesvc.processing.headers.header import Broken, Budget, Header, Refusal, Source
+from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits, Refusal, Source
 
 _START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
@@ -20,7 +20,7 @@ _FULL_SEGMENT_BYTES = 65_000
 """An EXIF block that is larger than one segment continues in the next one, which has no byte order mark."""
 
 
-def read_jpeg(source: Source, budget: Budget) -> Header:
+def read_jpeg(source: Source, limits: HeaderLimits) -> Header:
     """Read the frame header and the metadata segments. Raises Refusal."""
     header = Header()
     exif: list[bytes] = []
@@ -36,7 +36,7 @@ def read_jpeg(source: Source, budget: Budget) -> Header:
         elif marker == _COMMENT:
             header.text_bytes += end - start
     if not header.width:
-        raise Broken("no frame header before the first scan")
+        raise BrokenImage("no frame header before the first scan")
     header.exif = b"".join(exif) or None
     return header
 
@@ -50,25 +50,25 @@ def _segments(source: Source) -> Iterator[tuple[int, int, int]]:
     while True:
         at = source.find(b"\xff", at)
         if at < 0 or at + 2 > len(source):
-            raise Broken("the file ends before the picture begins")
+            raise BrokenImage("the file ends before the picture begins")
         marker = source[at + 1]
         if marker == 0xFF:  # a fill byte
             at += 1
         elif marker == 0x00 or marker in _WITHOUT_LENGTH:
             at += 2
         elif marker == _END_OF_IMAGE:
-            raise Broken("the file ends before the picture begins")
+            raise BrokenImage("the file ends before the picture begins")
         else:
             length = int.from_bytes(source[at + 2 : at + 4], "big")
             if length < 2:
-                raise Broken("a segment has no length")
+                raise BrokenImage("a segment has no length")
             yield marker, at + 4, at + 2 + length
             at += 2 + length
 
 
 def _frame(header: Header, data: bytes) -> None:
     if len(data) < 6:
-        raise Broken("the frame header is too short")
+        raise BrokenImage("the frame header is too short")
     header.height, header.width = int.from_bytes(data[1:3], "big"), int.from_bytes(data[3:5], "big")
     header.bytes_per_pixel = 1 if data[5] == 1 else 4
     if not header.height and header.width:

@@ -5,7 +5,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
-from imagesvc.processing.headers.header import Broken, Budget, Header, Source, take
+from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits, Source, read_exactly
 
 _MAX_CHUNKS = 200_000
 """Files from real encoders have far fewer chunks."""
@@ -13,8 +13,8 @@ _BYTES_PER_PIXEL = {0: 2, 2: 4, 3: 4, 4: 4, 6: 4}
 """By color type."""
 
 
-def read_png(source: Source, budget: Budget) -> Header:
-    """Read all chunks, because texts may follow the pixels. Raises Broken."""
+def read_png(source: Source, limits: HeaderLimits) -> Header:
+    """Read all chunks, because texts may follow the pixels. Raises BrokenImage."""
     header = _image_header(source)
     has_pixels = is_srgb = False
     for kind, start, end in _chunks(source):
@@ -23,23 +23,23 @@ def read_png(source: Source, budget: Budget) -> Header:
         elif kind == b"sRGB":
             is_srgb = True
         elif kind == b"acTL" and end - start >= 4:
-            header.frames = max(1, int.from_bytes(take(source, start, 4), "big"))
+            header.frames = max(1, int.from_bytes(read_exactly(source, start, 4), "big"))
         elif kind in _CHUNKS and end <= len(source):
-            _CHUNKS[kind](header, source[start:end], budget)
-        if _is_over(header, budget):
+            _CHUNKS[kind](header, source[start:end], limits)
+        if _is_over(header, limits):
             break
     if is_srgb:
         header.gamma = header.chromaticities = None
-    if not has_pixels and not _is_over(header, budget):
-        raise Broken("the file ends before the picture begins")
+    if not has_pixels and not _is_over(header, limits):
+        raise BrokenImage("the file ends before the picture begins")
     return header
 
 
 def _image_header(source: Source) -> Header:
-    length, kind = struct.unpack(">I4s", take(source, 8, 8))
+    length, kind = struct.unpack(">I4s", read_exactly(source, 8, 8))
     if kind != b"IHDR" or length != 13:
-        raise Broken("the first chunk is not a header")
-    width, height, depth, color_type = struct.unpack_from(">IIBB", take(source, 16, 13))
+        raise BrokenImage("the first chunk is not a header")
+    width, height, depth, color_type = struct.unpack_from(">IIBB", read_exactly(source, 16, 13))
     is_gray_of_8_bits = color_type == 0 and depth <= 8
     return Header(
         width=width, height=height, bytes_per_pixel=1 if is_gray_of_8_bits else _BYTES_PER_PIXEL.get(color_type, 4)
@@ -58,11 +58,11 @@ def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
             return
         yield kind, at + 8, at + 8 + length
         at += 12 + length
-    raise Broken("there are too many chunks")
+    raise BrokenImage("there are too many chunks")
 
 
-def _is_over(header: Header, budget: Budget) -> bool:
-    return header.text_bytes > budget.text_bytes or header.profile_bytes > budget.profile_bytes
+def _is_over(header: Header, limits: HeaderLimits) -> bool:
+    return header.text_bytes > limits.text_bytes or header.profile_bytes > limits.profile_bytes
 
 
 def _inflate(data: bytes, limit: int) -> bytes:
@@ -73,26 +73,26 @@ def _inflate(data: bytes, limit: int) -> bytes:
         return b""
 
 
-def _profile(header: Header, data: bytes, budget: Budget) -> None:
+def _profile(header: Header, data: bytes, limits: HeaderLimits) -> None:
     _, _, rest = data.partition(b"\0")
-    header.profile_bytes = len(_inflate(rest[1:], budget.profile_bytes))
+    header.profile_bytes = len(_inflate(rest[1:], limits.profile_bytes))
 
 
-def _text(header: Header, data: bytes, budget: Budget) -> None:
+def _text(header: Header, data: bytes, limits: HeaderLimits) -> None:
     keyword, _, text = data.partition(b"\0")
     _add_text(header, keyword, text)
 
 
-def _compressed_text(header: Header, data: bytes, budget: Budget) -> None:
+def _compressed_text(header: Header, data: bytes, limits: HeaderLimits) -> None:
     keyword, _, rest = data.partition(b"\0")
-    _add_text(header, keyword, _inflate(rest[1:], budget.text_bytes))
+    _add_text(header, keyword, _inflate(rest[1:], limits.text_bytes))
 
 
-def _international_text(header: Header, data: bytes, budget: Budget) -> None:
+def _international_text(header: Header, data: bytes, limits: HeaderLimits) -> None:
     keyword, _, rest = data.partition(b"\0")
     is_compressed, fields = rest[:1] == b"\1", rest[2:].split(b"\0", 2)
     if len(fields) == 3:  # language, translated keyword, text
-        _add_text(header, keyword, _inflate(fields[2], budget.text_bytes) if is_compressed else fields[2])
+        _add_text(header, keyword, _inflate(fields[2], limits.text_bytes) if is_compressed else fields[2])
 
 
 def _add_text(header: Header, keyword: bytes, text: bytes) -> None:
@@ -116,26 +116,26 @@ def _from_hexadecimal(text: bytes) -> bytes:
         return b""
 
 
-def _exif(header: Header, data: bytes, budget: Budget) -> None:
+def _exif(header: Header, data: bytes, limits: HeaderLimits) -> None:
     header.exif = data.removeprefix(b"Exif\0\0")
 
 
-def _code_points(header: Header, data: bytes, budget: Budget) -> None:
+def _code_points(header: Header, data: bytes, limits: HeaderLimits) -> None:
     if len(data) == 4:
         header.primaries, header.transfer = data[0], data[1]
 
 
-def _gamma(header: Header, data: bytes, budget: Budget) -> None:
+def _gamma(header: Header, data: bytes, limits: HeaderLimits) -> None:
     if len(data) == 4:
         header.gamma = int.from_bytes(data, "big") / 100_000
 
 
-def _chromaticities(header: Header, data: bytes, budget: Budget) -> None:
+def _chromaticities(header: Header, data: bytes, limits: HeaderLimits) -> None:
     if len(data) == 32:
         header.chromaticities = tuple(value / 100_000 for value in struct.unpack(">8I", data))
 
 
-_CHUNKS: dict[bytes, Callable[[Header, bytes, Budget], None]] = {
+_CHUNKS: dict[bytes, Callable[[Header, bytes, HeaderLimits], None]] = {
     b"iCCP": _profile,
     b"tEXt": _text,
     b"zTXt": _compressed_text,

@@ -1,6 +1,6 @@
 """Reads the header of a TIFF or BigTIFF: the number and the sizes of its pages. Detects camera raw files."""
 
-from imagesvc.processing.headers.header import Broken, Budget, Header, Refusal, Source
+from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits, Refusal, Source
 from imagesvc.processing.headers.tiff_directory import Directory, Structure
 
 _MAX_ENTRIES = 200_000
@@ -15,12 +15,12 @@ _SENSOR_DATA = {32_803, 34_892}
 """The photometric interpretations "color filter array" (TIFF/EP) and "linear raw" (DNG)."""
 
 
-def read_tiff(source: Source, budget: Budget) -> Header:
+def read_tiff(source: Source, limits: HeaderLimits) -> Header:
     """Count pages up to one more than the limit. Raises Refusal."""
     structure = Structure(source)
     first = structure.directory(structure.first)
     if first is None:
-        raise Broken("the first directory is not in the file")
+        raise BrokenImage("the first directory is not in the file")
     if _is_camera_raw(structure, first):
         raise Refusal("unsupported-content", "camera raw files are not accepted")
     header = Header(
@@ -32,8 +32,8 @@ def read_tiff(source: Source, budget: Budget) -> Header:
     )
     if _XMP in first.entries:
         header.text_bytes = first.entries[_XMP].bytes
-        header.xmp = first.data(_XMP, budget.text_bytes)
-    _count_pages(header, structure, first, budget)
+        header.xmp = first.data(_XMP, limits.text_bytes)
+    _count_pages(header, structure, first, limits)
     return header
 
 
@@ -49,10 +49,10 @@ def _is_camera_raw(structure: Structure, first: Directory) -> bool:
     )
 
 
-def _count_pages(header: Header, structure: Structure, first: Directory, budget: Budget) -> None:
+def _count_pages(header: Header, structure: Structure, first: Directory, limits: HeaderLimits) -> None:
     seen = {structure.first}
     page, entries, other_pixels = first, first.entries_read, 0
-    while page.next_offset and page.next_offset not in seen and header.frames <= budget.frames:
+    while page.next_offset and page.next_offset not in seen and header.frames <= limits.frames:
         seen.add(page.next_offset)
         following = structure.directory(page.next_offset)
         if following is None:

@@ -30,8 +30,8 @@ class Metadata:
     """EXIF's orientation, 1 to 8. XMP's is ignored, as in all browsers."""
     camera: Camera
     exposure: Exposure
-    capture: CaptureTime
-    place: Location
+    capture_time: CaptureTime
+    location: Location
     notes: tuple[str, ...]
 
 
@@ -42,7 +42,7 @@ class _Directories:
     gps: Directory | None = None
 
 
-def metadata(source: Source, header: Header, *, is_tiff: bool) -> Metadata:
+def read_metadata(source: Source, header: Header, *, is_tiff: bool) -> Metadata:
     """Read all metadata. ``source`` is the whole file, which is also the EXIF structure of a TIFF."""
     notes = Notes(header.notes)
     tags = _directories(source if is_tiff else header.exif, notes)
@@ -51,8 +51,8 @@ def metadata(source: Source, header: Header, *, is_tiff: bool) -> Metadata:
         orientation=_orientation(tags.main, notes),
         camera=read_camera(tags.main, tags.exif, xmp),
         exposure=read_exposure(tags.main, tags.exif, xmp, notes),
-        capture=read_capture_time(tags.main, tags.exif, tags.gps, xmp, notes),
-        place=read_location(tags.gps, xmp, notes),
+        capture_time=read_capture_time(tags.main, tags.exif, tags.gps, xmp, notes),
+        location=read_location(tags.gps, xmp, notes),
         notes=notes.all(),
     )
 
@@ -90,4 +90,4 @@ def _orientation(main: Directory | None, notes: Notes) -> int | None:
     return None
 
 
-__all__ = ["Metadata", "metadata"]
+__all__ = ["Metadata", "read_metadata"]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imagesvc.processing.headers import Source
-from imagesvc.processing.headers.header import take
+from imagesvc.processing.headers.header import read_exactly
 from imagesvc.processing.rasters.samples import Integers, eight_bits, unpacked
 
 _CORE_HEADER_BYTES, _V3_HEADER_BYTES = 12, 56
@@ -35,7 +35,7 @@ class _Layout:
 
 
 def bmp_raster(source: Source) -> Image.Image | None:
-    """The picture as RGB or RGBA. None for a compressed bitmap. Raises Broken."""
+    """The picture as RGB or RGBA. None for a compressed bitmap. Raises BrokenImage."""
     layout = _layout(source)
     if layout.compression not in (_UNCOMPRESSED, _BIT_FIELDS, _ALPHA_BIT_FIELDS) or layout.bits not in _DEPTHS:
         return None
@@ -49,14 +49,14 @@ def bmp_raster(source: Source) -> Image.Image | None:
 
 
 def _layout(source: Source) -> _Layout:
-    pixels_at, header_bytes = struct.unpack("<II", take(source, 10, 8))
+    pixels_at, header_bytes = struct.unpack("<II", read_exactly(source, 10, 8))
     compression = _UNCOMPRESSED
     if header_bytes == _CORE_HEADER_BYTES:
-        width, height, _, bits = struct.unpack("<HHHH", take(source, 18, 8))
+        width, height, _, bits = struct.unpack("<HHHH", read_exactly(source, 18, 8))
     else:
-        width, height, _, bits = struct.unpack("<iiHH", take(source, 18, 12))
+        width, height, _, bits = struct.unpack("<iiHH", read_exactly(source, 18, 12))
         if header_bytes >= 20:
-            (compression,) = struct.unpack("<I", take(source, 30, 4))
+            (compression,) = struct.unpack("<I", read_exactly(source, 30, 4))
     return _Layout(
         width=width,
         height=abs(height),
@@ -69,7 +69,7 @@ def _layout(source: Source) -> _Layout:
 
 
 def _rows(source: Source, layout: _Layout) -> bytes:
-    return take(source, layout.pixels_at, layout.height * layout.row_bytes)
+    return read_exactly(source, layout.pixels_at, layout.height * layout.row_bytes)
 
 
 def _values(source: Source, layout: _Layout) -> Integers:
@@ -90,7 +90,7 @@ def _palette(source: Source, layout: _Layout) -> NDArray[np.uint8]:
     start = _HEADER_AT + layout.header_bytes
     count = max(0, min(1 << layout.bits, (layout.pixels_at - start) // entry_bytes))
     palette = np.zeros((1 << layout.bits, 3), np.uint8)
-    stored = np.frombuffer(take(source, start, count * entry_bytes), np.uint8).reshape(count, entry_bytes)
+    stored = np.frombuffer(read_exactly(source, start, count * entry_bytes), np.uint8).reshape(count, entry_bytes)
     palette[:count] = stored[:, 2::-1]
     return palette
 
@@ -103,7 +103,7 @@ def _fields(source: Source, layout: _Layout) -> tuple[int, ...]:
     if layout.compression == _UNCOMPRESSED:
         return _DEFAULT_FIELDS[layout.bits]
     has_alpha = layout.header_bytes >= _V3_HEADER_BYTES or layout.compression == _ALPHA_BIT_FIELDS
-    masks = struct.unpack("<4I" if has_alpha else "<3I", take(source, 54, 16 if has_alpha else 12))
+    masks = struct.unpack("<4I" if has_alpha else "<3I", read_exactly(source, 54, 16 if has_alpha else 12))
     return (*masks, 0)[:4]
 
 

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from imagesvc.processing.headers import Broken, Source
+from imagesvc.processing.headers import BrokenImage, Source
 from imagesvc.processing.rasters.samples import Samples, unpacked
 from imagesvc.processing.rasters.tiff_layout import (
     FLOAT,
@@ -19,7 +19,7 @@ from imagesvc.processing.rasters.tiff_pixels import pixels_of
 
 
 def tiff_raster(source: Source) -> Image.Image | None:
-    """The first page. None for a layout that this package does not decode. Raises Broken."""
+    """The first page. None for a layout that this package does not decode. Raises BrokenImage."""
     layout = read_layout(source)
     if layout is None:
         return None
@@ -62,14 +62,14 @@ def _stored_rows(layout: TiffLayout, top: int) -> int:
 def _part(source: Source, layout: TiffLayout, index: int, rows: int) -> Samples:
     """Rows x columns x samples of one strip or tile."""
     if index >= len(layout.offsets):
-        raise Broken("there are fewer strips than the picture has")
+        raise BrokenImage("there are fewer strips than the picture has")
     row_samples = layout.part_width * layout.samples_in_plane
     wanted = rows * ((row_samples * layout.bits + 7) // 8)
     at = layout.offsets[index]
     stored = layout.byte_counts[index] if index < len(layout.byte_counts) else wanted
     data = _decompressed(source[at : at + stored], layout.compression, wanted)
     if len(data) < wanted:
-        raise Broken("a strip is cut off")
+        raise BrokenImage("a strip is cut off")
     samples = _samples(layout, data[:wanted], rows, row_samples).reshape(rows, layout.part_width, -1)
     if layout.predictor == HORIZONTAL_DIFFERENCES:
         samples = np.cumsum(samples, axis=1, dtype=samples.dtype)
@@ -91,7 +91,7 @@ def _decompressed(data: bytes, compression: int, max_bytes: int) -> bytes:
     try:
         return zlib.decompressobj().decompress(data, max_bytes)
     except zlib.error as error:
-        raise Broken("a strip cannot be inflated") from error
+        raise BrokenImage("a strip cannot be inflated") from error
 
 
 def _unpacked_bits(data: bytes, max_bytes: int) -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imagesvc.processing.headers import Broken
+from imagesvc.processing.headers import BrokenImage
 from imagesvc.processing.rasters.samples import Integers, Samples, eight_bits, eight_bits_of_floats
 from imagesvc.processing.rasters.tiff_layout import (
     ALPHA,
@@ -23,7 +23,7 @@ _MAX_PALETTE_BITS = 16
 
 
 def pixels_of(layout: TiffLayout, samples: Samples) -> Image.Image:
-    """L, RGB, RGBA or CMYK of samples in height x width x samples of a pixel. Raises Broken."""
+    """L, RGB, RGBA or CMYK of samples in height x width x samples of a pixel. Raises BrokenImage."""
     if layout.photometric == PALETTE:
         return _by_palette(layout, cast("Integers", samples[..., 0]))  # a layout with a palette of floats is unknown
     colors = COLORS[layout.photometric]
@@ -70,9 +70,9 @@ def _floats_of_24_bits(values: NDArray[np.uint32]) -> NDArray[np.float32]:
 def _by_palette(layout: TiffLayout, indexes: Integers) -> Image.Image:
     entries = 1 << layout.bits
     if layout.bits > _MAX_PALETTE_BITS or len(layout.color_map) < 3 * entries:
-        raise Broken("the palette is cut off")
+        raise BrokenImage("the palette is cut off")
     if not all(0 <= value <= 65_535 for value in layout.color_map):
-        raise Broken("the palette has values of more than 16 bits")
+        raise BrokenImage("the palette has values of more than 16 bits")
     color_map = np.array(layout.color_map[: 3 * entries], np.uint16).reshape(3, entries)
     palette = (color_map.T >> 8).astype(np.uint8)
     return Image.fromarray(palette[indexes])
