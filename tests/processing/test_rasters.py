@@ -133,6 +133,13 @@ def test_compressed_tiff_strips_are_decoded(compression: str) -> None:
     assert resembles(decoded(data), EXPECTED, 8)
 
 
+def test_repeated_bytes_of_pack_bits_are_decoded() -> None:
+    """A row of 210 equal bytes as two runs and a byte without a meaning, in a file that Pillow declines."""
+    row = bytes([257 - 100, 7, 257 - 110, 7, 128, 0])
+    data = tiff_file([row * SIZE[1]], order=">", bits=8, samples=3, photometric=2, big=True, t259=32_773)
+    assert resembles(decoded(data), np.full_like(EXPECTED, 7), 2)
+
+
 def test_tiff_tiles_are_assembled() -> None:
     padded = np.pad(EXPECTED, ((0, 14), (0, 26), (0, 0)), mode="edge").astype(np.uint32) << 24
     tiles = [padded[y : y + 32, x : x + 32].reshape(32, -1) for y in range(0, 64, 32) for x in range(0, 96, 32)]
@@ -254,6 +261,11 @@ def test_a_bmp_bit_field_for_alpha_is_kept() -> None:
     picture = work_on(data, FULL).picture()
     assert picture.mode == "RGBA"
     assert picture.getchannel("A").getextrema() == (0, 0)
+
+
+def test_a_bmp_color_without_a_bit_field_is_0() -> None:
+    data = bmp_file(in_fields((0xFF, 0xFF0000, 0xFF00), "<u4"), bits=32, compression=3, masks=(0xFF, 0, 0xFF00))
+    assert resembles(decoded(data), EXPECTED * np.array([1, 0, 1], np.uint8), 8)
 
 
 def test_a_bmp_palette_of_four_colors_is_decoded() -> None:
