@@ -19,9 +19,9 @@ from bench.servers import Servers
 from imagesvc.processing.color import to_srgb
 from imagesvc.processing.contract import Processed, Work
 from imagesvc.processing.decode import decode, open_image
-from imagesvc.processing.headers import READERS, Budget
+from imagesvc.processing.headers import READERS, HeaderLimits
 from imagesvc.processing.limits import Limits
-from imagesvc.processing.metadata import metadata
+from imagesvc.processing.metadata import read_metadata
 from imagesvc.processing.pipeline import process
 from imagesvc.processing.renditions import encode, resized, within
 from imagesvc.processing.sandbox import Sandbox
@@ -78,13 +78,13 @@ class Stages:
 async def stages_of(size: tuple[int, int]) -> Stages:
     stages = Stages()
     data = photo(size)
-    budget = Budget(frames=10, text_bytes=10_000, profile_bytes=10_000)
+    header_limits = HeaderLimits(frames=10, text_bytes=10_000, profile_bytes=10_000)
 
     def header_and_metadata() -> None:
-        metadata(data, READERS["image/jpeg"](data, budget), is_tiff=False)
+        read_metadata(data, READERS["image/jpeg"](data, header_limits), is_tiff=False)
 
     stages.measure("header, metadata", header_and_metadata)
-    header = READERS["image/jpeg"](data, budget)
+    header = READERS["image/jpeg"](data, header_limits)
 
     def decoded():  # type: ignore[no-untyped-def]
         return decode(open_image(io.BytesIO(data), data, "image/jpeg", header), orientation=6)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from imagesvc.processing.headers import READERS, Budget
+from imagesvc.processing.headers import READERS, HeaderLimits
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sniff import sniff
 from tests.processing.run_pipeline import NO_PIXELS, attempt, facts_of, refusal_of, work_on
@@ -72,7 +72,7 @@ def test_an_xmp_packet_counts_as_text() -> None:
 
 def test_directories_of_a_tiff_that_name_each_other_end() -> None:
     loop = b"II*\0\x08\0\0\0" + struct.pack("<HHHIIHHIII", 2, 0x100, 3, 1, 7, 0x101, 3, 1, 5, 8)
-    assert READERS["image/tiff"](loop, Budget(frames=10, text_bytes=10, profile_bytes=10)).frames == 1
+    assert READERS["image/tiff"](loop, HeaderLimits(frames=10, text_bytes=10, profile_bytes=10)).frames == 1
 
 
 def test_pages_of_a_tiff_that_overlap_without_end_are_refused() -> None:
@@ -84,6 +84,20 @@ def test_pages_of_a_tiff_that_overlap_without_end_are_refused() -> None:
         at += len(table) + 4
         pages.append(table + struct.pack("<I", at))
     assert refusal_of(b"".join(pages)).slug == "too-large-metadata"
+
+
+def test_item_extents_without_bytes_are_refused_quickly() -> None:
+    """65 535 extents cost an item 6 bytes of the file when offsets and lengths have no bytes."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    items = struct.pack(">HHH", 1, 0, 65_535) * 2_000
+    locations = box(b"iloc", bytes(6) + struct.pack(">H", 2_000) + items)
+    meta = box(b"meta", bytes(4) + box(b"pitm", bytes(5) + b"\1") + locations + box(b"iprp", b""))
+    began = time.process_time()
+    assert refusal_of(box(b"ftyp", b"avif" + bytes(4) + b"avifmif1") + meta).slug == "broken-image"
+    assert time.process_time() - began < 2  # all extents would take over a minute
 
 
 @pytest.mark.parametrize("media_type", MAKERS)

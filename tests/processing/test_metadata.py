@@ -1,16 +1,16 @@
-"""Camera, exposure and all the rest: right where it is written right, absent and noted where it is not."""
+"""Camera, exposure and the other metadata: valid values are read, invalid ones are absent and noted."""
 
 import struct
 
 import pytest
 
 from tests.processing.run_pipeline import facts_of
-from tests.processing.tagged import MAKE, MODEL, ORIGINAL, PLAIN, facts_with, local
+from tests.processing.tagged_jpegs import MAKE, MODEL, ORIGINAL, PLAIN, facts_with, local
 from tests.support import images
 from tests.support.exif_blocks import SHORT, UNDEFINED, Tag, block, fractions, jpeg_with, long, packet, short, text
 
 
-def test_what_a_camera_writes_is_read_in_every_format_that_can_carry_it() -> None:
+def test_exif_is_read_in_every_format_that_can_carry_it() -> None:
     tags = {"latitude": 48.85837, "longitude": -2.29448, "altitude": -12.5, "subseconds": "5", "orientation": 6}
     for maker in (images.jpeg, images.png, images.webp, images.heic, images.avif, images.tiff):
         facts = facts_of(maker(size=(70, 66), exif=images.exif(**tags)))  # type: ignore[arg-type]
@@ -24,7 +24,7 @@ def test_what_a_camera_writes_is_read_in_every_format_that_can_carry_it() -> Non
         assert facts.notes == ()
 
 
-def test_a_picture_without_metadata_has_none_made_up() -> None:
+def test_a_picture_without_metadata_has_no_metadata_facts() -> None:
     facts = facts_of(PLAIN)
     assert facts.model_dump(exclude_none=True, exclude={"notes"}) == {
         "media_type": "image/jpeg",
@@ -57,19 +57,19 @@ def test_a_picture_without_metadata_has_none_made_up() -> None:
         ("Acme", "   ", None),
     ],
 )
-def test_all_spellings_of_one_model_count_under_one_name(make: str, model: str, name: str | None) -> None:
+def test_all_spellings_of_a_model_get_the_same_camera_name(make: str, model: str, name: str | None) -> None:
     facts = facts_with(text(MAKE, make), text(MODEL, model))
     assert facts.camera == name
     assert facts.make == make
 
 
-def test_the_raw_names_are_kept_as_written() -> None:
+def test_raw_camera_names_are_kept_unchanged() -> None:
     facts = facts_with(text(MAKE, " Canon "), text(MODEL, "Canon Canon EOS 80D "))
     assert (facts.make_raw, facts.model_raw) == (" Canon ", "Canon Canon EOS 80D ")
     assert (facts.make, facts.model) == ("Canon", "Canon EOS 80D")
 
 
-def test_names_that_cannot_be_stored_are_made_storable() -> None:
+def test_camera_names_are_made_storable() -> None:
     assert facts_with(text(MODEL, b"Caf\xe9 1")).model == "Café 1"
     assert facts_with(text(MODEL, b"A\x01B\x7f\x1b[0m")).model == "AB[0m"
     assert facts_with(text(MODEL, "x" * 60_000)).model == "x" * 200
@@ -80,18 +80,18 @@ def test_names_that_cannot_be_stored_are_made_storable() -> None:
 # --- the exposure
 
 
-def test_exposure_is_read() -> None:
+def test_exposure_values_are_read() -> None:
     exif = (fractions(0x829D, (28, 10)), fractions(0x829A, (1, 250)), short(0x8827, 400), fractions(0x920A, (35, 1)))
     facts = facts_with(exif=(*exif, text(0xA434, "EF 35mm f/2")))
     assert (facts.f_number, facts.exposure_seconds, facts.iso, facts.focal_length_mm) == (2.8, 0.004, 400, 35.0)
     assert facts.lens == "EF 35mm f/2"
 
 
-def test_a_sensitivity_beyond_its_tag_is_looked_up_in_the_wider_one() -> None:
+def test_an_iso_value_over_16_bits_is_read_from_the_wider_tag() -> None:
     assert facts_with(exif=(short(0x8827, 65_535), long(0x8833, 102_400))).iso == 102_400
 
 
-def test_fractions_over_nothing_are_absent() -> None:
+def test_fractions_with_denominator_0_are_absent() -> None:
     exif = (fractions(0x829D, (5, 0)), fractions(0x829A, (0, 0)), fractions(0x920A, (0, 10)), short(0x8827, 0))
     facts = facts_with(exif=exif)
     assert (facts.f_number, facts.exposure_seconds, facts.focal_length_mm, facts.iso) == (None, None, None, None)
@@ -102,7 +102,7 @@ def test_fractions_over_nothing_are_absent() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 9, 65_535])
-def test_an_orientation_out_of_range_is_absent(value: int) -> None:
+def test_an_orientation_out_of_range_is_absent_and_noted(value: int) -> None:
     facts = facts_with(short(0x112, value))
     assert (facts.orientation, facts.notes) == (None, ("orientation-unreadable",))
     assert (facts.width, facts.height) == (16, 8)
@@ -118,7 +118,7 @@ def test_the_displayed_size_follows_the_orientation(value: int) -> None:
 # --- XMP
 
 
-def test_xmp_fills_in_field_by_field_what_exif_does_not_have() -> None:
+def test_xmp_supplies_each_field_that_exif_lacks() -> None:
     xmp = packet(
         'tiff:Make="Xmp Make" tiff:Model="Xmp Cam" exif:FNumber="28/10" exif:ExposureTime="1/250" aux:Lens="XL 5"'
         ' exif:DateTimeOriginal="2020-09-02T10:11:12.25+02:00" exif:GPSLatitude="48,51.5022N"'
@@ -137,7 +137,7 @@ def test_xmp_fills_in_field_by_field_what_exif_does_not_have() -> None:
 
 
 def test_the_xmp_of_a_gif_is_read() -> None:
-    """As the XMP specification, part 3, has it: the packet as it is, and a trailer that leads any reader out of it."""
+    """XMP specification, part 3: the packet is stored as it is, and a trailer leads any reader out of it."""
     plain = images.encode(images.picture(size=(8, 8)).convert("P"), "GIF")
     trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
     extension = b"\x21\xff\x0bXMP DataXMP" + packet('tiff:Model="Xmp Cam"') + trailer
@@ -148,14 +148,14 @@ def test_the_xmp_of_a_gif_is_read() -> None:
     assert (facts.model, facts.frames) == ("Xmp Cam", 1)
 
 
-def test_exif_comes_before_xmp() -> None:
+def test_exif_takes_precedence_over_xmp() -> None:
     xmp = packet('exif:DateTimeOriginal="1999-01-01T00:00:00Z" tiff:Model="Xmp Cam"')
     facts = facts_with(text(MODEL, "Exif Cam"), exif=(text(ORIGINAL, "2020:09:02 10:11:12"),), xmp=xmp)
     assert (facts.model, facts.captured_local) == ("Exif Cam", local(2020, 9, 2, 10, 11, 12))
     assert facts.captured_offset_minutes is None
 
 
-def test_what_lies_nested_in_an_xmp_history_is_not_the_picture() -> None:
+def test_properties_nested_in_an_xmp_history_are_ignored() -> None:
     nested = '<photoshop:Nested><rdf:Description tiff:Model="Another Cam"/></photoshop:Nested>'
     assert facts_with(xmp=packet(children=nested)).model is None
 
@@ -170,7 +170,7 @@ def test_what_lies_nested_in_an_xmp_history_is_not_the_picture() -> None:
         b"\xff" * 100,
     ],
 )
-def test_an_xmp_packet_that_cannot_be_read_is_noted(xmp: bytes) -> None:
+def test_an_unreadable_xmp_packet_is_noted(xmp: bytes) -> None:
     facts = facts_with(text(MAKE, "Acme"), xmp=xmp)
     assert (facts.make, facts.model, facts.notes) == ("Acme", None, ("xmp-unreadable",))
 
@@ -185,17 +185,17 @@ def test_xmp_in_utf_16_is_read() -> None:
 
 HOSTILE = {
     "empty": b"",
-    "no structure": b"garbage" * 10,
-    "cut off in the header": b"MM\0*",
-    "a first directory behind the end": b"MM\0*\x7f\xff\xff\xff",
+    "not a TIFF structure": b"garbage" * 10,
+    "truncated in the header": b"MM\0*",
+    "a first directory beyond the end": b"MM\0*\x7f\xff\xff\xff",
     "a directory that is its own exposure directory": block(long(0x8769, 8), long(0x8825, 8)),
-    "65 535 entries stated, one there": b"MM\0*\0\0\0\x08\xff\xff" + struct.pack(">HHII", MAKE, 2, 4, 0x41424300),
-    "values behind the end": block(
+    "65 535 entries stated, one present": b"MM\0*\0\0\0\x08\xff\xff" + struct.pack(">HHII", MAKE, 2, 4, 0x41424300),
+    "values beyond the end": block(
         Tag(MAKE, 2, b"\x7f\xff\xff\xff", count=100), Tag(0x112, SHORT, b"\0\1", count=2**31)
     ),
     "unknown types": block(Tag(MAKE, 1, b"abcd"), Tag(MODEL, 12, b"\x7f\xf8\0\0\0\0\0\0")),
-    "numbers where texts belong": block(short(MODEL, 5), exif=(short(ORIGINAL, 7), fractions(0x9011, (1, 0)))),
-    "texts where numbers belong": block(text(0x112, "six"), exif=(text(0x829D, "f/2"), text(0x8827, "400"))),
+    "numbers instead of texts": block(short(MODEL, 5), exif=(short(ORIGINAL, 7), fractions(0x9011, (1, 0)))),
+    "texts instead of numbers": block(text(0x112, "six"), exif=(text(0x829D, "f/2"), text(0x8827, "400"))),
     "pointers that are texts": block(text(0x8769, "here"), text(0x8825, "there")),
 }
 
@@ -206,7 +206,7 @@ def test_bad_metadata_is_never_an_error(exif: bytes) -> None:
     assert (facts.stored_width, facts.model, facts.captured_local, facts.latitude) == (16, None, None, None)
 
 
-def test_entries_that_all_name_the_same_megabytes_cost_nothing() -> None:
+def test_entries_that_share_the_same_megabytes_are_not_read() -> None:
     entries = b"".join(struct.pack(">HHII", number, 2, 20_000_000, 8) for number in range(65_535))
     exif = b"MM\0*\0\0\0\x08\xff\xff" + entries + b"\0\0\0\0" + b"x" * 20_000_000
     facts = facts_of(images.png_of_chunks(8, 8, images.png_chunk(b"eXIf", exif), pixels=b"\0" * 72))

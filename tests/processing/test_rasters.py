@@ -1,4 +1,4 @@
-"""Layouts that Pillow declines: BMP with odd fields, TIFF of every depth, arrangement and byte order."""
+"""Pixel layouts that Pillow declines: BMP with unusual bit fields, TIFF of every depth, arrangement and byte order."""
 
 import struct
 import zlib
@@ -18,7 +18,7 @@ EXPECTED = np.asarray(images.picture(size=SIZE))
 
 
 def packed(values: NDArray[Any], bits: int, order: str) -> bytes:
-    """Rows of samples of that width, each row at a whole byte."""
+    """Rows of samples of that width. Each row begins at a whole byte."""
     if bits in (8, 16, 32):
         return values.astype(f"{order}u{bits // 8}").tobytes()
     if bits == 24:
@@ -38,7 +38,7 @@ def tiff_file(
     big: bool = False,
     **tags: int | list[int],
 ) -> bytes:
-    """One page; ``tags`` by number, as t259=8."""
+    """A TIFF with one page. ``tags`` are given by number, as t259=8."""
     start = 16 if big else 8
     offsets, at = [], start
     for part in parts:
@@ -71,12 +71,12 @@ def tiff_file(
     return header + b"".join(parts) + table + bytes(inline) + outside
 
 
-def made_from(data: bytes) -> NDArray[Any]:
+def decoded(data: bytes) -> NDArray[Any]:
     return np.asarray(work_on(data, FULL).picture().convert("RGB"), np.int16)
 
 
 def resembles(found: NDArray[Any], expected: NDArray[Any], tolerance: float) -> bool:
-    """The rendition went through WebP, so on average and not pixel by pixel."""
+    """Compares the mean difference, not single pixels, because WebP changes the rendition."""
     return found.shape == expected.shape and float(np.abs(found - expected.astype(np.int16)).mean()) < tolerance
 
 
@@ -84,7 +84,7 @@ def resembles(found: NDArray[Any], expected: NDArray[Any], tolerance: float) -> 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("bits", [4, 6, 8, 10, 12, 14, 16, 24, 32])
 @pytest.mark.parametrize("planar", [False, True])
-def test_colours_of_any_depth_and_arrangement(bits: int, order: str, planar: bool, big: bool) -> None:
+def test_tiff_colors_of_any_depth_and_arrangement_are_decoded(bits: int, order: str, planar: bool, big: bool) -> None:
     values = (EXPECTED.astype(np.uint64) * (2**bits - 1) // 255).astype(np.uint32)
     rows = [values[..., n] for n in range(3)] if planar else [values.reshape(SIZE[1], -1)]
     data = tiff_file(
@@ -96,20 +96,20 @@ def test_colours_of_any_depth_and_arrangement(bits: int, order: str, planar: boo
         big=big,
         t284=2 if planar else 1,
     )
-    assert resembles(made_from(data), EXPECTED, 14 if bits == 4 else 8)
+    assert resembles(decoded(data), EXPECTED, 14 if bits == 4 else 8)
 
 
 @pytest.mark.parametrize("photometric", [0, 1])
 @pytest.mark.parametrize("bits", [2, 6, 10, 24])
-def test_grey_of_any_depth_from_black_or_from_white(bits: int, photometric: int) -> None:
-    grey = (EXPECTED[..., 0].astype(np.uint64) * (2**bits - 1) // 255).astype(np.uint32)
-    values = grey if photometric else 2**bits - 1 - grey
+def test_tiff_gray_of_any_depth_and_polarity_is_decoded(bits: int, photometric: int) -> None:
+    gray = (EXPECTED[..., 0].astype(np.uint64) * (2**bits - 1) // 255).astype(np.uint32)
+    values = gray if photometric else 2**bits - 1 - gray
     data = tiff_file([packed(values, bits, ">")], order=">", bits=bits, samples=1, photometric=photometric)
-    assert resembles(made_from(data)[..., 0], EXPECTED[..., 0], 50 if bits == 2 else 8)
+    assert resembles(decoded(data)[..., 0], EXPECTED[..., 0], 50 if bits == 2 else 8)
 
 
 @pytest.mark.parametrize("compression", ["deflate", "packbits", "deflate with differences"])
-def test_strips_may_be_compressed(compression: str) -> None:
+def test_compressed_tiff_strips_are_decoded(compression: str) -> None:
     values = (EXPECTED.astype(np.uint32) << 24).reshape(SIZE[1], -1)
     if compression == "deflate with differences":
         by_pixel = values.reshape(SIZE[1], SIZE[0], 3)
@@ -130,10 +130,17 @@ def test_strips_may_be_compressed(compression: str) -> None:
         t259=32_773 if compression == "packbits" else 8,
         t317=2 if "differences" in compression else 1,
     )
-    assert resembles(made_from(data), EXPECTED, 8)
+    assert resembles(decoded(data), EXPECTED, 8)
 
 
-def test_tiles_are_put_together() -> None:
+def test_repeated_bytes_of_pack_bits_are_decoded() -> None:
+    """A row of 210 equal bytes as two runs and a byte without a meaning, in a file that Pillow declines."""
+    row = bytes([257 - 100, 7, 257 - 110, 7, 128, 0])
+    data = tiff_file([row * SIZE[1]], order=">", bits=8, samples=3, photometric=2, big=True, t259=32_773)
+    assert resembles(decoded(data), np.full_like(EXPECTED, 7), 2)
+
+
+def test_tiff_tiles_are_assembled() -> None:
     padded = np.pad(EXPECTED, ((0, 14), (0, 26), (0, 0)), mode="edge").astype(np.uint32) << 24
     tiles = [padded[y : y + 32, x : x + 32].reshape(32, -1) for y in range(0, 64, 32) for x in range(0, 96, 32)]
     parts = [packed(tile, 32, ">") for tile in tiles]
@@ -143,25 +150,62 @@ def test_tiles_are_put_together() -> None:
         parts, order=">", bits=32, samples=3, photometric=2, t322=32, t323=32, t324=offsets, t325=[len(parts[0])] * 6
     )
     assert data != plain
-    assert resembles(made_from(data), EXPECTED, 8)
+    assert resembles(decoded(data), EXPECTED, 8)
 
 
-def test_floats_are_taken_from_0_to_1() -> None:
+def test_tiff_floats_are_scaled_from_0_to_1() -> None:
     values = (EXPECTED / 255).astype(">f4")
     data = tiff_file([values.tobytes()], order=">", bits=32, samples=3, photometric=2, t339=[3, 3, 3])
-    assert resembles(made_from(data), EXPECTED, 8)
+    assert resembles(decoded(data), EXPECTED, 8)
 
 
-def test_palettes_of_16_colours_or_of_65_536() -> None:
-    grey = EXPECTED[..., 0].astype(np.uint32)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_signed_samples_are_scaled_from_the_lowest_value(order: str) -> None:
+    values = (EXPECTED.astype(np.uint32) << 8 ^ 0x8000).reshape(SIZE[1], -1)
+    data = tiff_file([packed(values, 16, order)], order=order, bits=16, samples=3, photometric=2, t339=[2, 2, 2])
+    assert resembles(decoded(data), EXPECTED, 8)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_an_unspecified_tiff_sample_in_a_separate_plane_is_ignored(bits: int) -> None:
+    values = EXPECTED.astype(np.uint32) << (bits - 8)
+    planes = [packed(plane, bits, "<") for plane in (*np.moveaxis(values, 2, 0), values[..., 0])]
+    data = tiff_file(planes, order="<", bits=bits, samples=4, photometric=2, t284=2, t338=0)
+    assert resembles(decoded(data), EXPECTED, 8)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_floats_of_24_bits_are_decoded(order: str) -> None:
+    """1 bit of sign, 7 of exponent with a bias of 63, 16 of mantissa (TIFF Technical Note 3)."""
+    mantissa, exponent = np.frexp(EXPECTED / 255)
+    stored = (exponent - 1 + 63).astype(np.uint32) << 16 | ((2 * mantissa - 1) * 65_536).astype(np.uint32)
+    values = np.where(EXPECTED > 0, stored, 0).astype(np.uint32).reshape(SIZE[1], -1)
+    data = tiff_file([packed(values, 24, order)], order=order, bits=24, samples=3, photometric=2, t339=[3, 3, 3])
+    assert resembles(decoded(data), EXPECTED, 8)
+
+
+def test_tiff_palettes_of_2_and_16_bits_are_decoded() -> None:
+    gray = EXPECTED[..., 0].astype(np.uint32)
     for bits in (2, 16):
-        values = grey >> (8 - bits) if bits < 8 else grey << 8
+        values = gray >> (8 - bits) if bits < 8 else gray << 8
         ramp = [round(n * 65_535 / (2**bits - 1)) for n in range(2**bits)]
         data = tiff_file([packed(values, bits, "<")], order="<", bits=bits, samples=1, photometric=3, t320=ramp * 3)
-        assert resembles(made_from(data)[..., 0], EXPECTED[..., 0], 45 if bits == 2 else 8)
+        assert resembles(decoded(data)[..., 0], EXPECTED[..., 0], 45 if bits == 2 else 8)
 
 
-def test_an_alpha_sample_is_kept() -> None:
+def test_a_tiff_palette_with_values_over_16_bits_is_broken() -> None:
+    indexes = packed(EXPECTED[..., 0].astype(np.uint32) << 8, 16, "<")
+    data = tiff_file([indexes], order="<", bits=16, samples=1, photometric=3, t320=[65_536] * (3 << 16))
+    assert refusal_of(data, FULL).slug == "broken-image"
+
+
+def test_a_tiff_palette_with_float_indexes_is_unsupported() -> None:
+    indexes = (EXPECTED[..., 0] / 255).astype("<f2").tobytes()
+    data = tiff_file([indexes], order="<", bits=16, samples=1, photometric=3, t339=3, t320=[0] * (3 << 16))
+    assert refusal_of(data, FULL).slug == "unsupported-content"
+
+
+def test_a_tiff_alpha_sample_is_kept() -> None:
     alpha = np.full((*EXPECTED.shape[:2], 1), 255, np.uint32)
     alpha[:, : SIZE[0] // 2] = 0
     values = (np.concatenate([EXPECTED.astype(np.uint32), alpha], axis=2) << 24).reshape(SIZE[1], -1)
@@ -171,7 +215,7 @@ def test_an_alpha_sample_is_kept() -> None:
     assert (np.asarray(picture)[..., 3] > 128).mean(axis=0).tolist() == [0] * 35 + [1] * 35
 
 
-def test_a_strip_that_is_cut_off_makes_the_file_broken() -> None:
+def test_a_tiff_with_a_truncated_strip_is_broken() -> None:
     data = tiff_file([bytes(100)], order="<", bits=32, samples=3, photometric=2)
     assert refusal_of(data, FULL).slug == "broken-image"
 
@@ -206,12 +250,12 @@ def in_fields(masks: tuple[int, ...], dtype: str, alpha: int = 255) -> bytes:
         (32, (0xFF, 0xFF0000, 0xFF00)),
     ],
 )
-def test_bit_fields_may_be_any(bits: int, masks: tuple[int, ...]) -> None:
+def test_bmp_bit_fields_of_any_width_and_order_are_decoded(bits: int, masks: tuple[int, ...]) -> None:
     data = bmp_file(in_fields(masks, f"<u{bits // 8}"), bits=bits, compression=3, masks=masks)
-    assert resembles(made_from(data), EXPECTED, 18 if bits == 16 else 8)
+    assert resembles(decoded(data), EXPECTED, 18 if bits == 16 else 8)
 
 
-def test_a_field_for_alpha_is_kept() -> None:
+def test_a_bmp_bit_field_for_alpha_is_kept() -> None:
     masks = (0xF000, 0xF00, 0xF0, 0xF)
     data = bmp_file(in_fields(masks, "<u2", alpha=0), bits=16, compression=6, masks=masks)
     picture = work_on(data, FULL).picture()
@@ -219,12 +263,27 @@ def test_a_field_for_alpha_is_kept() -> None:
     assert picture.getchannel("A").getextrema() == (0, 0)
 
 
-def test_a_palette_of_four_colours() -> None:
-    grey = EXPECTED[::-1, :, 0] >> 6
-    rows = np.pad(grey, ((0, 0), (0, 80 - SIZE[0])))
+def test_a_bmp_color_without_a_bit_field_is_0() -> None:
+    data = bmp_file(in_fields((0xFF, 0xFF0000, 0xFF00), "<u4"), bits=32, compression=3, masks=(0xFF, 0, 0xFF00))
+    assert resembles(decoded(data), EXPECTED * np.array([1, 0, 1], np.uint8), 8)
+
+
+def test_a_bmp_palette_of_four_colors_is_decoded() -> None:
+    gray = EXPECTED[::-1, :, 0] >> 6
+    rows = np.pad(gray, ((0, 0), (0, 80 - SIZE[0])))
     palette = b"".join(bytes([n, n, n, 0]) for n in (0, 85, 170, 255))
     data = bmp_file(packed(rows, 2, "<"), bits=2, palette=palette)
-    assert resembles(made_from(data)[..., 0], EXPECTED[..., 0], 45)
+    assert resembles(decoded(data)[..., 0], EXPECTED[..., 0], 45)
+
+
+def test_a_bmp_with_the_short_os2_header_is_decoded() -> None:
+    rows = np.pad(EXPECTED[::-1, :, ::-1].reshape(SIZE[1], -1), ((0, 0), (0, 2))).tobytes()
+    header = struct.pack("<IiiHH", 16, *SIZE, 1, 24)
+    data = b"BM" + struct.pack("<IHHI", 30 + len(rows), 0, 0, 30) + header + rows
+    assert resembles(decoded(data), EXPECTED, 8)
+
+
+# --- camera raw
 
 
 SENSOR, LINEAR = 32_803, 34_892
@@ -232,20 +291,20 @@ SENSOR, LINEAR = 32_803, 34_892
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("photometric", [SENSOR, LINEAR])
-def test_camera_raw_in_the_guise_of_a_tiff_is_not_taken(order: str, photometric: int) -> None:
-    """NEF, ARW and their like begin with a small picture for show; what the sensor saw lies in a directory below."""
+def test_camera_raw_files_in_tiff_format_are_rejected(order: str, photometric: int) -> None:
+    """NEF, ARW and similar files begin with a small preview and keep the sensor's data in a sub-directory."""
     page = bytes(SIZE[0] * SIZE[1] * 3)
-    kinds: dict[str, Any] = {"order": order, "bits": 8, "samples": 3, "photometric": 2}
-    shown = tiff_file([page], **kinds, t330=0)
-    below = struct.pack(f"{order}HHHIHHI", 1, 0x106, 3, 1, photometric, 0, 0)
-    whole = tiff_file([page], **kinds, t330=len(shown)) + below
-    plain = tiff_file([page], **kinds, t330=len(shown)) + below.replace(
+    page_options: dict[str, Any] = {"order": order, "bits": 8, "samples": 3, "photometric": 2}
+    preview_end = tiff_file([page], **page_options, t330=0)
+    sub_directory = struct.pack(f"{order}HHHIHHI", 1, 0x106, 3, 1, photometric, 0, 0)
+    whole = tiff_file([page], **page_options, t330=len(preview_end)) + sub_directory
+    plain = tiff_file([page], **page_options, t330=len(preview_end)) + sub_directory.replace(
         struct.pack(f"{order}H", photometric), struct.pack(f"{order}H", 2)
     )
 
-    refused = [refusal_of(whole), refusal_of(tiff_file([page], **{**kinds, "photometric": photometric}))]
+    refused = [refusal_of(whole), refusal_of(tiff_file([page], **{**page_options, "photometric": photometric}))]
 
     assert [(reply.slug, reply.detail) for reply in refused] == [
-        ("unsupported-content", "camera raw files are not taken")
+        ("unsupported-content", "camera raw files are not accepted")
     ] * 2
     assert facts_of(plain).width == SIZE[0]

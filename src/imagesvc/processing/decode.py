@@ -23,7 +23,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from imagesvc.processing.headers import Broken, Header, Refusal, Source
+from imagesvc.processing.headers import BrokenImage, Header, Refusal, Source
 from imagesvc.processing.png_color import stated_profile
 from imagesvc.processing.rasters import misread_by_pillow, raster
 from imagesvc.processing.rasters.samples import eight_bits, eight_bits_of_floats
@@ -121,13 +121,13 @@ def decode(opened: Opened, *, orientation: int, reduce_to: tuple[int, int] | Non
 def _declined(opened: Opened, orientation: int) -> Picture:
     pixels = raster(opened.source, opened.media_type)
     if pixels is None:
-        raise opened.declined or Broken("it has no pixels")
+        raise opened.declined or BrokenImage("it has no pixels")
     return Picture(image=pixels, orientation=orientation, profile=None, primaries=None, transfer=None)
 
 
 def shown_orientation(header: Header, exif_orientation: int | None) -> int:
     """How stored pixels are turned for display: a container with a rotation of its own does not listen to EXIF."""
-    if header.own_orientation:
+    if header.exif_orientation_applies:
         return exif_orientation or 1
     return header.container_orientation or 1
 
@@ -144,7 +144,7 @@ def _load(image: ImageFile) -> None:
             raise MemoryError(said) from error
         if any(word in said.lower() for word in _UNSUPPORTED_WORDS):
             raise Refusal("unsupported-content", said) from error
-        raise Broken(said) from error
+        raise BrokenImage(said) from error
 
 
 def _said(error: Exception) -> str:
@@ -159,7 +159,7 @@ def _jpeg(source: Source, image: ImageFile, reduce_to: tuple[int, int] | None) -
     try:
         _draft(image, reduce_to)
         _load(image)
-    except Broken:
+    except BrokenImage:
         data = source[:]
         if data.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
             raise

@@ -11,9 +11,9 @@ from imagesvc.processing.assessment import judged
 from imagesvc.processing.contract import Made, ProcessedReply, RejectedReply, Resize, Work, output_names
 from imagesvc.processing.decode import Opened, Picture, decode, open_image, shown_orientation
 from imagesvc.processing.facts import Facts
-from imagesvc.processing.headers import READERS, Budget, Header, Refusal, Source
+from imagesvc.processing.headers import READERS, Header, HeaderLimits, Refusal, Source
 from imagesvc.processing.limits import Limits, check, check_size
-from imagesvc.processing.metadata import Metadata, metadata
+from imagesvc.processing.metadata import Metadata, read_metadata
 from imagesvc.processing.renditions import Cascade, decode_size, renditions, resize, resize_decode_size
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 
@@ -54,13 +54,15 @@ def _read(source: Source, limits: Limits) -> _Known:
     media_type = sniff(source[:SNIFF_BYTES])
     if media_type is None:
         raise Refusal("unsupported-content", "not an image of an accepted format")
-    budget = Budget(frames=limits.max_frames, text_bytes=limits.max_text_bytes, profile_bytes=limits.max_profile_bytes)
-    header = READERS[media_type](source, budget)
+    header_limits = HeaderLimits(
+        frames=limits.max_frames, text_bytes=limits.max_text_bytes, profile_bytes=limits.max_profile_bytes
+    )
+    header = READERS[media_type](source, header_limits)
     check(header, limits)
     return _Known(
         media_type=media_type,
         header=header,
-        metadata=metadata(source, header, is_tiff=media_type == "image/tiff"),
+        metadata=read_metadata(source, header, is_tiff=media_type == "image/tiff"),
     )
 
 
@@ -102,7 +104,7 @@ def _facts(known: _Known, opened: Opened | None) -> Facts:
     header, meta = known.header, known.metadata
     orientation = meta.orientation
     notes = meta.notes
-    if not header.own_orientation:
+    if not header.exif_orientation_applies:
         if orientation not in (None, 1) and orientation != (header.container_orientation or 1):
             notes = (*notes, "exif-orientation-not-applied")
         orientation = header.container_orientation or (1 if orientation else None)
@@ -130,11 +132,11 @@ def _facts(known: _Known, opened: Opened | None) -> Facts:
         exposure_seconds=meta.exposure.seconds,
         iso=meta.exposure.iso,
         focal_length_mm=meta.exposure.focal_length_mm,
-        captured_local=meta.capture.local,
-        captured_offset_minutes=meta.capture.offset_minutes,
-        offset_source=meta.capture.offset_source,
-        latitude=meta.place.latitude,
-        longitude=meta.place.longitude,
-        altitude_m=meta.place.altitude_m,
+        captured_local=meta.capture_time.local,
+        captured_offset_minutes=meta.capture_time.offset_minutes,
+        offset_source=meta.capture_time.offset_source,
+        latitude=meta.location.latitude,
+        longitude=meta.location.longitude,
+        altitude_m=meta.location.altitude_m,
         notes=notes[:32],
     )

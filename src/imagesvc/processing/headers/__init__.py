@@ -1,17 +1,24 @@
-"""What files say about themselves: one bounded reader per format, without an imaging library; nothing is decoded.
+"""Header readers: what a file states about itself. Bounded, without an imaging library; no pixel is decoded.
 
-    header.py          the result, and how reading can fail
-    jpeg.py png.py webp.py gif.py tiff.py bmp.py
-                       one reader each
-    isobmff.py         HEIC, HEIF and AVIF
-    tiff_directory.py  tag directories, which TIFF and EXIF share
+    header.py              the result, the limits of a reader, and the errors
+    jpeg.py                JPEG, and the first picture of an MPO
+    png.py                 PNG and APNG
+    webp.py                WebP
+    gif.py                 GIF
+    tiff.py                TIFF and BigTIFF
+    bmp.py                 Windows and OS/2 bitmaps
+    isobmff.py             HEIC, HEIF and AVIF
+    isobmff_boxes.py       the boxes of those files
+    isobmff_items.py       the tables of their items
+    isobmff_properties.py  size, orientation, crop and color of their primary item
+    tiff_directory.py      tag directories, which TIFF and EXIF share
 
-Readers raise only Refusal. Sizes are stored sizes; the limits are checked against them before any decoder runs.
+Readers raise only Refusal. Sizes are stored sizes. The limits are checked against them before a decoder runs.
 """
 
 from imagesvc.processing.headers.bmp import read_bmp
 from imagesvc.processing.headers.gif import read_gif
-from imagesvc.processing.headers.header import Broken, Budget, Header, HeaderReader, Refusal, Source
+from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits, HeaderReader, Refusal, Source
 from imagesvc.processing.headers.isobmff import read_isobmff
 from imagesvc.processing.headers.jpeg import read_jpeg
 from imagesvc.processing.headers.png import read_png
@@ -30,4 +37,4 @@ READERS: dict[str, HeaderReader] = {
     "image/avif": read_isobmff,
 }
 
-__all__ = ["READERS", "Broken", "Budget", "Header", "Refusal", "Source"]
+__all__ = ["READERS", "BrokenImage", "Header", "HeaderLimits", "Refusal", "Source"]

@@ -1,65 +1,59 @@
-"""The header of a GIF (87a, 89a): the screen, and how many pictures it shows, without decompressing any."""
+"""Reads the header of a GIF (87a, 89a): the screen and the number of frames. Nothing is decompressed."""
 
 import struct
+from collections.abc import Iterator
 
-from imagesvc.processing.headers.header import Broken, Budget, Header, Source, take
+from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits, Source, read_exactly
 
 _MAX_BLOCKS = 2_000_000
-"""of at most 255 bytes: half a gigabyte of honest data, a second of walking at most"""
+"""Sub-blocks of at most 255 bytes: half a gigabyte of valid data, and at most a second of walking."""
 
+_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
+_IMAGE_DESCRIPTOR_BYTES = 10
 _XMP = b"\xff\x0bXMP DataXMP"
-"""the application extension whose packet stands there as it is, not in sub-blocks"""
+"""The application extension that holds its packet as it is, not in sub-blocks (XMP specification, part 3)."""
 
 
-def read_gif(source: Source, budget: Budget) -> Header:
-    width, height, flags = struct.unpack("<HHB", take(source, 6, 5))
+def read_gif(source: Source, limits: HeaderLimits) -> Header:
+    """Count frames up to one more than the limit. Raises BrokenImage."""
+    width, height, flags = struct.unpack("<HHB", read_exactly(source, 6, 5))
     header = Header(width=width, height=height, frames=0)
-    at = 13 + _table_bytes(flags)
-    blocks = 0
-    while header.frames <= budget.frames:
-        mark = source[at : at + 1]
-        if mark == b"\x21":
-            begins = at
-            at, walked = _skip_blocks(source, at + 2)
-            blocks += walked
-            if header.xmp is None and source[begins + 1 : begins + 14] == _XMP:
-                header.text_bytes = at - begins
-                header.xmp = source[begins + 14 : min(at, begins + 14 + budget.text_bytes)]
-        elif mark == b"\x2c":
-            if len(source) < at + 10:
-                break
-            left, top, frame_width, frame_height, flags = struct.unpack("<HHHHB", source[at + 1 : at + 10])
-            if header.frames == 0:
-                _first_frame(header, left + frame_width, top + frame_height)
-            header.frames += 1
-            at, walked = _skip_blocks(source, at + 11 + _table_bytes(flags))
-            blocks += walked
-        elif mark in (b"\x3b", b""):
-            break
+    for introducer, start, end in _blocks(source, 13 + _color_table_bytes(flags)):
+        if introducer == _IMAGE:
+            _frame(header, source, start)
         else:
-            at += 1
-            blocks += 1
-        if blocks > _MAX_BLOCKS:
-            raise Broken("there are too many blocks")
+            _extension(header, source, start, end, limits)
+        if header.frames > limits.frames:
+            break
     if not header.frames:
-        raise Broken("there is no picture in the file")
+        raise BrokenImage("there is no picture in the file")
     return header
 
 
-def _table_bytes(flags: int) -> int:
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+def _blocks(source: Source, at: int) -> Iterator[tuple[int, int, int]]:
+    """Extensions and images as (introducer, start, end). Skips other bytes between them, as decoders do."""
+    walked = 0
+    while at < len(source) and source[at] != _TRAILER:
+        start, introducer = at, source[at]
+        if introducer == _EXTENSION:
+            at, count = _skip_sub_blocks(source, start + 2)
+        elif introducer == _IMAGE:
+            if len(source) < start + _IMAGE_DESCRIPTOR_BYTES:
+                return
+            table_bytes = _color_table_bytes(source[start + 9])
+            # one byte with the LZW code size stands between the color table and the sub-blocks
+            at, count = _skip_sub_blocks(source, start + _IMAGE_DESCRIPTOR_BYTES + table_bytes + 1)
+        else:
+            at, count = at + 1, 1
+        walked += count
+        if walked > _MAX_BLOCKS:
+            raise BrokenImage("there are too many blocks")
+        if introducer in (_EXTENSION, _IMAGE):
+            yield introducer, start, at
 
 
-def _first_frame(header: Header, right: int, bottom: int) -> None:
-    """A screen without a size, which some old encoders wrote, takes the first picture's; decoders grow it likewise."""
-    header.width = header.width or right
-    header.height = header.height or bottom
-    larger = max(header.width, right) * max(header.height, bottom)
-    header.bytes_per_pixel = 4 * -(-larger // max(1, header.width * header.height))
-
-
-def _skip_blocks(source: Source, at: int) -> tuple[int, int]:
-    """Past a chain of sub-blocks; also how many there were."""
+def _skip_sub_blocks(source: Source, at: int) -> tuple[int, int]:
+    """The offset after a chain of sub-blocks, and how many there are."""
     end, walked = len(source), 0
     while at < end:
         size = source[at]
@@ -68,3 +62,32 @@ def _skip_blocks(source: Source, at: int) -> tuple[int, int]:
         if not size or walked > _MAX_BLOCKS:
             break
     return at, walked
+
+
+def _color_table_bytes(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _frame(header: Header, source: Source, start: int) -> None:
+    if header.frames == 0:
+        left, top, width, height = struct.unpack("<HHHH", source[start + 1 : start + 9])
+        _fit_screen(header, left + width, top + height)
+    header.frames += 1
+
+
+def _fit_screen(header: Header, right: int, bottom: int) -> None:
+    """Use the first frame's size for a screen without a size, which old encoders wrote.
+
+    Decoders also enlarge the screen to the first frame; ``bytes_per_pixel`` accounts for that memory.
+    """
+    header.width = header.width or right
+    header.height = header.height or bottom
+    enlarged = max(header.width, right) * max(header.height, bottom)
+    header.bytes_per_pixel = 4 * -(-enlarged // max(1, header.width * header.height))
+
+
+def _extension(header: Header, source: Source, start: int, end: int, limits: HeaderLimits) -> None:
+    packet = start + 1 + len(_XMP)
+    if header.xmp is None and source[start + 1 : packet] == _XMP:
+        header.text_bytes = end - start
+        header.xmp = source[packet : min(end, packet + limits.text_bytes)]

@@ -1,15 +1,15 @@
-"""What a file says about itself before a pixel is decoded, and how reading it can fail."""
+"""The result of reading a file's header, the limits of a header reader, and the errors that it raises."""
 
 from dataclasses import dataclass, field
 from mmap import mmap
 from typing import Protocol
 
 Source = bytes | mmap
-"""The file: slices of it are bytes, whichever it is."""
+"""The whole file. A slice of either type is ``bytes``."""
 
 
 class Refusal(Exception):
-    """The file's own fault, by a stable slug (part of the API) and a sentence for people."""
+    """The file is at fault. ``slug`` is stable and part of the API, ``detail`` is a sentence for people."""
 
     def __init__(self, slug: str, detail: str) -> None:
         super().__init__(f"{slug}: {detail}")
@@ -17,7 +17,7 @@ class Refusal(Exception):
         self.detail = detail
 
 
-class Broken(Refusal):
+class BrokenImage(Refusal):
     """The file ends too early or contradicts itself."""
 
     def __init__(self, detail: str) -> None:
@@ -25,8 +25,8 @@ class Broken(Refusal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """How far a header reader may go: past it the numbers are beyond every limit anyway."""
+class HeaderLimits:
+    """How much a header reader counts or inflates. It stops past a limit, because the file is rejected anyway."""
 
     frames: int
     text_bytes: int
@@ -35,50 +35,56 @@ class Budget:
 
 @dataclass(slots=True, kw_only=True)
 class Header:
-    """Sizes are the stored ones, before orientation. Readers fill it in as they go."""
+    """What a file states before a pixel is decoded. Sizes are stored sizes, before orientation.
+
+    Mutable, because a reader fills it in while it walks the file.
+    """
 
     width: int = 0
     height: int = 0
     frames: int = 1
     other_frames_pixels: int | None = None
-    """pixels of all frames but the first, where frames differ in size; else all are like the first"""
+    """Pixels of all frames except the first. None: all frames have the size of the first."""
     bytes_per_pixel: int = 4
-    """of the decoded frame, at least"""
+    """Of the decoded frame; a lower bound."""
     profile_bytes: int = 0
     text_bytes: int = 0
     exif: bytes | None = None
-    """a TIFF structure (TIFF files: None, the file itself is one)"""
+    """A TIFF structure. None for TIFF files, which are one themselves."""
     xmp: bytes | None = None
     crop: tuple[int, int, int, int] | None = None
-    """left, top, right, bottom of the part that is shown, in stored pixels (HEIF `clap`)"""
+    """Left, top, right and bottom of the displayed part, in stored pixels (HEIF `clap`)."""
     container_orientation: int | None = None
-    """the container's own rotation and mirroring as an EXIF orientation; when set, EXIF's is not applied"""
-    own_orientation: bool = True
-    """whether EXIF's orientation counts for this format"""
+    """The container's rotation and mirroring as an EXIF orientation, None without any."""
+    exif_orientation_applies: bool = True
+    """Whether EXIF's orientation applies to this format. If not, only ``container_orientation`` does."""
     primaries: int | None = None
+    """ITU-T H.273 code point, where the container states it."""
     transfer: int | None = None
-    """ITU-T H.273 code points where the container states them"""
+    """ITU-T H.273 code point, where the container states it."""
     gamma: float | None = None
     chromaticities: tuple[float, ...] | None = None
-    """x and y of white, red, green and blue, where a PNG states them and does not say that it is sRGB"""
+    """x and y of white, red, green and blue, where a PNG states them and does not state sRGB."""
     notes: list[str] = field(default_factory=list)
 
     @property
     def total_pixels(self) -> int:
+        """Pixels of all frames together."""
         first = self.width * self.height
-        others = self.other_frames_pixels
-        return first + (others if others is not None else first * (max(self.frames, 1) - 1))
+        if self.other_frames_pixels is not None:
+            return first + self.other_frames_pixels
+        return first * max(self.frames, 1)
 
 
 class HeaderReader(Protocol):
-    def __call__(self, source: Source, budget: Budget) -> Header:
-        """Raises Refusal."""
+    def __call__(self, source: Source, limits: HeaderLimits) -> Header:
+        """Read the header of one format. Raises Refusal and nothing else."""
         ...
 
 
-def take(source: Source, at: int, count: int) -> bytes:
-    """Exactly that many bytes, or Broken."""
+def read_exactly(source: Source, at: int, count: int) -> bytes:
+    """Exactly ``count`` bytes at the offset. Raises BrokenImage when the file has fewer."""
     data = source[at : at + count]
     if at < 0 or len(data) != count:
-        raise Broken("the file ends too early")
+        raise BrokenImage("the file ends too early")
     return data

@@ -1,102 +1,114 @@
-"""The header of a PNG or APNG (W3C PNG, third edition): every chunk's outline; compressed ones within the budget."""
+"""Reads the header of a PNG or APNG (W3C PNG, third edition): all chunks, inflating compressed ones up to a limit."""
 
 import re
 import struct
 import zlib
+from collections.abc import Callable, Iterator
 
-from imagesvc.processing.headers.header import Broken, Budget, Header, Source, take
+from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits, Source, read_exactly
 
 _MAX_CHUNKS = 200_000
-"""Past it a walk would cost more than it can find; pixels of a real file come in far fewer."""
+"""Files from real encoders have far fewer chunks."""
 _BYTES_PER_PIXEL = {0: 2, 2: 4, 3: 4, 4: 4, 6: 4}
+"""By color type."""
 
 
-def read_png(source: Source, budget: Budget) -> Header:
-    header = Header()
-    length, kind = struct.unpack(">I4s", take(source, 8, 8))
-    if kind != b"IHDR" or length != 13:
-        raise Broken("the first chunk is not a header")
-    header.width, header.height, depth, colour = struct.unpack_from(">IIBB", take(source, 16, 13))
-    header.bytes_per_pixel = 1 if colour == 0 and depth <= 8 else _BYTES_PER_PIXEL.get(colour, 4)
-    at, seen_pixels, is_srgb = 33, False, False
-    for _ in range(_MAX_CHUNKS):
-        outline = source[at : at + 8]
-        if len(outline) < 8:
-            break
-        length, kind = struct.unpack(">I4s", outline)
-        if kind == b"IEND":
-            break
-        start, end = at + 8, at + 8 + length
+def read_png(source: Source, limits: HeaderLimits) -> Header:
+    """Read all chunks, because texts may follow the pixels. Raises BrokenImage."""
+    header = _image_header(source)
+    has_pixels = is_srgb = False
+    for kind, start, end in _chunks(source):
         if kind == b"IDAT":
-            seen_pixels = True
+            has_pixels = True
         elif kind == b"sRGB":
             is_srgb = True
-        elif kind == b"acTL" and length >= 4:
-            header.frames = max(1, int.from_bytes(take(source, start, 4), "big"))
+        elif kind == b"acTL" and end - start >= 4:
+            header.frames = max(1, int.from_bytes(read_exactly(source, start, 4), "big"))
         elif kind in _CHUNKS and end <= len(source):
-            _CHUNKS[kind](header, source[start:end], budget)
-        at = end + 4
-        if header.text_bytes > budget.text_bytes or header.profile_bytes > budget.profile_bytes:
+            _CHUNKS[kind](header, source[start:end], limits)
+        if _is_over(header, limits):
             break
-    else:
-        raise Broken("there are too many chunks")
     if is_srgb:
         header.gamma = header.chromaticities = None
-    within = header.text_bytes <= budget.text_bytes and header.profile_bytes <= budget.profile_bytes
-    if not seen_pixels and within:
-        raise Broken("the file ends before the picture begins")
+    if not has_pixels and not _is_over(header, limits):
+        raise BrokenImage("the file ends before the picture begins")
     return header
 
 
+def _image_header(source: Source) -> Header:
+    length, kind = struct.unpack(">I4s", read_exactly(source, 8, 8))
+    if kind != b"IHDR" or length != 13:
+        raise BrokenImage("the first chunk is not a header")
+    width, height, depth, color_type = struct.unpack_from(">IIBB", read_exactly(source, 16, 13))
+    is_gray_of_8_bits = color_type == 0 and depth <= 8
+    return Header(
+        width=width, height=height, bytes_per_pixel=1 if is_gray_of_8_bits else _BYTES_PER_PIXEL.get(color_type, 4)
+    )
+
+
+def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
+    """Chunks after the first, up to IEND, as (type, start, end) of their content; the end may lie beyond the file."""
+    at = 33
+    for _ in range(_MAX_CHUNKS):
+        head = source[at : at + 8]
+        if len(head) < 8:
+            return
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
+            return
+        yield kind, at + 8, at + 8 + length
+        at += 12 + length
+    raise BrokenImage("there are too many chunks")
+
+
+def _is_over(header: Header, limits: HeaderLimits) -> bool:
+    return header.text_bytes > limits.text_bytes or header.profile_bytes > limits.profile_bytes
+
+
 def _inflate(data: bytes, limit: int) -> bytes:
-    """At most ``limit`` + 1 bytes: one more tells that there was more. A broken stream gives what it held."""
+    """At most ``limit`` + 1 bytes, so that the caller sees that there are more. Empty for an invalid stream."""
     try:
         return zlib.decompressobj().decompress(data, limit + 1)
     except zlib.error:
         return b""
 
 
-def _profile(header: Header, data: bytes, budget: Budget) -> None:
+def _profile(header: Header, data: bytes, limits: HeaderLimits) -> None:
     _, _, rest = data.partition(b"\0")
-    header.profile_bytes = len(_inflate(rest[1:], budget.profile_bytes))
+    header.profile_bytes = len(_inflate(rest[1:], limits.profile_bytes))
 
 
-def _text(header: Header, data: bytes, budget: Budget) -> None:
+def _text(header: Header, data: bytes, limits: HeaderLimits) -> None:
     keyword, _, text = data.partition(b"\0")
-    header.text_bytes += len(text)
-    _known(header, keyword, text)
+    _add_text(header, keyword, text)
 
 
-def _compressed_text(header: Header, data: bytes, budget: Budget) -> None:
+def _compressed_text(header: Header, data: bytes, limits: HeaderLimits) -> None:
     keyword, _, rest = data.partition(b"\0")
-    text = _inflate(rest[1:], budget.text_bytes)
-    header.text_bytes += len(text)
-    _known(header, keyword, text)
+    _add_text(header, keyword, _inflate(rest[1:], limits.text_bytes))
 
 
-def _international_text(header: Header, data: bytes, budget: Budget) -> None:
+def _international_text(header: Header, data: bytes, limits: HeaderLimits) -> None:
     keyword, _, rest = data.partition(b"\0")
-    compressed, body = rest[:1] == b"\1", rest[2:].split(b"\0", 2)
-    if len(body) < 3:
-        return
-    text = _inflate(body[2], budget.text_bytes) if compressed else body[2]
+    is_compressed, fields = rest[:1] == b"\1", rest[2:].split(b"\0", 2)
+    if len(fields) == 3:  # language, translated keyword, text
+        _add_text(header, keyword, _inflate(fields[2], limits.text_bytes) if is_compressed else fields[2])
+
+
+def _add_text(header: Header, keyword: bytes, text: bytes) -> None:
+    """Count the text; keep XMP, and the hexadecimal profiles that ImageMagick wrote before PNG had an EXIF chunk."""
     header.text_bytes += len(text)
-    _known(header, keyword, text)
-
-
-def _known(header: Header, keyword: bytes, text: bytes) -> None:
-    """XMP, and the hexadecimal profiles that ImageMagick wrote before PNG had a chunk for EXIF."""
     if keyword == b"XML:com.adobe.xmp" and header.xmp is None:
         header.xmp = text
     elif keyword in (b"Raw profile type exif", b"Raw profile type APP1") and header.exif is None:
-        block = _unhex(text)
+        block = _from_hexadecimal(text)
         if block.startswith(b"Exif\0\0"):
             header.exif = block[6:]
     elif keyword == b"Raw profile type xmp" and header.xmp is None:
-        header.xmp = _unhex(text)
+        header.xmp = _from_hexadecimal(text)
 
 
-def _unhex(text: bytes) -> bytes:
+def _from_hexadecimal(text: bytes) -> bytes:
     match = re.match(rb"\s*[a-z0-9]+\s+\d+\s+([0-9a-fA-F\s]*)", text)
     try:
         return bytes.fromhex(match[1].decode("ascii")) if match else b""
@@ -104,26 +116,26 @@ def _unhex(text: bytes) -> bytes:
         return b""
 
 
-def _exif(header: Header, data: bytes, budget: Budget) -> None:
-    header.exif = data[6:] if data.startswith(b"Exif\0\0") else data
+def _exif(header: Header, data: bytes, limits: HeaderLimits) -> None:
+    header.exif = data.removeprefix(b"Exif\0\0")
 
 
-def _code_points(header: Header, data: bytes, budget: Budget) -> None:
+def _code_points(header: Header, data: bytes, limits: HeaderLimits) -> None:
     if len(data) == 4:
         header.primaries, header.transfer = data[0], data[1]
 
 
-def _gamma(header: Header, data: bytes, budget: Budget) -> None:
+def _gamma(header: Header, data: bytes, limits: HeaderLimits) -> None:
     if len(data) == 4:
         header.gamma = int.from_bytes(data, "big") / 100_000
 
 
-def _chromaticities(header: Header, data: bytes, budget: Budget) -> None:
+def _chromaticities(header: Header, data: bytes, limits: HeaderLimits) -> None:
     if len(data) == 32:
         header.chromaticities = tuple(value / 100_000 for value in struct.unpack(">8I", data))
 
 
-_CHUNKS = {
+_CHUNKS: dict[bytes, Callable[[Header, bytes, HeaderLimits], None]] = {
     b"iCCP": _profile,
     b"tEXt": _text,
     b"zTXt": _compressed_text,

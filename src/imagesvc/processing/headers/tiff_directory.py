@@ -1,7 +1,7 @@
-"""The tag directories of TIFF 6.0 and BigTIFF, which EXIF blocks have too, read lazily.
+"""Reads the tag directories of TIFF 6.0 and BigTIFF, which EXIF blocks also have, and only the values asked for.
 
-Only what is asked for is read: a directory of 65 535 entries that all name the same megabytes costs nothing. No
-pointer is followed by itself, so loops cannot happen here. Nothing raises on bad content: what cannot be read is None.
+A directory with 65 535 entries that all name the same megabytes therefore costs nothing. The caller follows pointers,
+so loops cannot occur here. Nothing raises on bad content: a value that cannot be read is None.
 """
 
 import struct
@@ -25,19 +25,24 @@ _FORMATS = {
     17: "q",
     18: "Q",
 }
-_TEXT_TYPES = {2, 7, 129}
-"""ASCII, UNDEFINED, and the UTF-8 of EXIF 3.0"""
+"""``struct`` formats of the numeric field types."""
+_UNDEFINED = 7
+_TEXT_TYPES = {2, _UNDEFINED, 129}
+"""ASCII, UNDEFINED, and the UTF-8 of EXIF 3.0."""
 _RATIONAL_TYPES = {5, 10}
+_MAX_ENTRIES = 65_535
 
 Fraction = tuple[int, int]
+"""Numerator and denominator, unreduced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """One tag's field type, number of values, and the offset of the first one."""
+
     kind: int
     count: int
-    at: int
-    """where the value is, in the source"""
+    offset: int
 
     @property
     def bytes(self) -> int:
@@ -47,76 +52,102 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    source: Source
-    order: str
-    entries: dict[int, Entry]
-    read: int
-    """entries that were read; tags may repeat"""
-    following: int
-    """offset of the next directory, 0 when this is the last"""
+    """The entries of one directory by tag. Of a repeated tag, the first entry counts."""
 
-    def data(self, tag: int, at_most: int) -> bytes | None:
-        """The value's first bytes, whatever its type."""
+    source: Source
+    byte_order: str
+    entries: dict[int, Entry]
+    entries_read: int
+    """Including repeated tags."""
+    next_offset: int
+    """Of the next directory, 0 after the last one."""
+
+    def data(self, tag: int, max_bytes: int) -> bytes | None:
+        """The value's first bytes, of any field type."""
         entry = self.entries.get(tag)
         if entry is None:
             return None
-        size = min(entry.bytes, at_most)
-        return self.source[entry.at : entry.at + size] if 0 < entry.at < len(self.source) else None
+        size = min(entry.bytes, max_bytes)
+        return self.source[entry.offset : entry.offset + size] if 0 < entry.offset < len(self.source) else None
 
-    def numbers(self, tag: int, at_most: int = 8) -> list[int | float | Fraction] | None:
-        """The value's first numbers; rationals as (numerator, denominator), unreduced. None when it has none."""
+    def numbers(self, tag: int, max_count: int = 8) -> list[int | float | Fraction] | None:
+        """The value's first numbers. None when it has none or when they are cut off."""
         entry = self.entries.get(tag)
-        if entry is None or (entry.kind not in _FORMATS and entry.kind != 7):
+        if entry is None or (entry.kind not in _FORMATS and entry.kind != _UNDEFINED):
             return None
         unit = _FORMATS.get(entry.kind, "B")
-        count = min(entry.count, at_most)
+        count = min(entry.count, max_count)
         size = struct.calcsize("=" + unit) * count
-        data = self.source[entry.at : entry.at + size]
+        data = self.source[entry.offset : entry.offset + size]
         if not count or len(data) != size:
             return None
-        values = struct.unpack(self.order + unit * count, data)
+        values = struct.unpack(self.byte_order + unit * count, data)
         return list(zip(values[::2], values[1::2], strict=True)) if entry.kind in _RATIONAL_TYPES else list(values)
 
     def integer(self, tag: int) -> int | None:
+        """The value's first number when it is an integer."""
         values = self.numbers(tag, 1)
         return values[0] if values and isinstance(values[0], int) else None
 
     def is_text(self, tag: int) -> bool:
+        """Whether the value's field type can hold text."""
         return tag in self.entries and self.entries[tag].kind in _TEXT_TYPES
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    """``struct`` formats of a directory's parts. The value of an entry is in place when it fits."""
+
+    count: str
+    entry: str
+    offset: str
+
+
+_CLASSIC = _Layout(count="H", entry="HHI4s", offset="I")
+_BIG_TIFF = _Layout(count="Q", entry="HHQ8s", offset="Q")
+
+
 class Structure:
-    """A TIFF structure at the beginning of the source. ``first`` is None when it is none."""
+    """A TIFF structure that starts with the source. ``first`` is the offset of the first directory.
+
+    ``first`` is None when the source is not a TIFF structure.
+    """
 
     def __init__(self, source: Source) -> None:
         mark = source[:16]
-        self.source = source
-        self.order = {b"II": "<", b"MM": ">"}.get(mark[:2], "")
-        self.big = len(mark) >= 16 and mark[2:4] in (b"+\0", b"\0+")
+        is_big = len(mark) >= 16 and mark[2:4] in (b"+\0", b"\0+")
+        self._source = source
+        self._byte_order = {b"II": "<", b"MM": ">"}.get(mark[:2], "")
+        self._layout = _BIG_TIFF if is_big else _CLASSIC
         self.first: int | None = None
-        if self.order and len(mark) >= 8:
-            self.first = struct.unpack_from(self.order + ("Q" if self.big else "I"), mark, 8 if self.big else 4)[0]
+        if self._byte_order and len(mark) >= 8:
+            self.first = self._offset_in(mark, 8 if is_big else 4)
+
+    def _offset_in(self, data: bytes, at: int = 0) -> int:
+        (offset,) = struct.unpack_from(self._byte_order + self._layout.offset, data, at)
+        return int(offset)
 
     def directory(self, offset: int | None) -> Directory | None:
-        """The directory there; when it is cut off, the entries that are left."""
-        if not offset or offset < 8 or offset >= len(self.source):
+        """The directory at the offset, None when there is none. A directory that is cut off keeps its whole entries."""
+        if not offset or offset < 8 or offset >= len(self._source):
             return None
-        head, unit, link = ("Q", "HHQ8s", "Q") if self.big else ("H", "HHI4s", "I")
-        head_bytes, unit_bytes = struct.calcsize("=" + head), struct.calcsize("=" + unit)
-        count_data = self.source[offset : offset + head_bytes]
-        if len(count_data) != head_bytes:
+        layout, order = self._layout, self._byte_order
+        count_bytes, entry_bytes = struct.calcsize("=" + layout.count), struct.calcsize("=" + layout.entry)
+        inline_bytes = struct.calcsize("=" + layout.offset)
+        start = offset + count_bytes
+        count_data = self._source[offset:start]
+        if len(count_data) != count_bytes:
             return None
-        (count,) = struct.unpack(self.order + head, count_data)
-        start = offset + head_bytes
-        whole = min(count, 65_535, (len(self.source) - start) // unit_bytes)
-        inline = 8 if self.big else 4
+        (count,) = struct.unpack(order + layout.count, count_data)
+        whole = min(count, _MAX_ENTRIES, (len(self._source) - start) // entry_bytes)
         entries: dict[int, Entry] = {}
-        table = self.source[start : start + whole * unit_bytes]
-        for n, (tag, kind, items, value) in enumerate(struct.iter_unpack(self.order + unit, table)):
-            entry = Entry(kind, items, start + n * unit_bytes + unit_bytes - inline)
-            if entry.bytes > inline:
-                entry = Entry(kind, items, struct.unpack(self.order + link, value)[0])
+        table = self._source[start : start + whole * entry_bytes]
+        for n, (tag, kind, items, value) in enumerate(struct.iter_unpack(order + layout.entry, table)):
+            entry = Entry(kind, items, start + (n + 1) * entry_bytes - inline_bytes)
+            if entry.bytes > inline_bytes:
+                entry = Entry(kind, items, self._offset_in(value))
             entries.setdefault(tag, entry)
-        following = self.source[start + count * unit_bytes : start + count * unit_bytes + inline]
-        at_next = struct.unpack(self.order + link, following)[0] if len(following) == inline else 0
-        return Directory(self.source, self.order, entries, whole, at_next)
+        end = start + count * entry_bytes
+        following = self._source[end : end + inline_bytes]
+        next_offset = self._offset_in(following) if len(following) == inline_bytes else 0
+        return Directory(self._source, order, entries, whole, next_offset)

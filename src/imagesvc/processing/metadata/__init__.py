@@ -1,25 +1,25 @@
-"""Camera, exposure, time and place from EXIF and, for each field that EXIF lacks, XMP.
+"""Camera, exposure, capture time and location, from EXIF and, for each field that EXIF lacks, from XMP.
 
-    tags.py      single EXIF and XMP values as clean Python values
-    xmp.py       the XMP properties that are used (ISO 16684-1)
-    camera.py    make, model and lens; the one name under which all spellings of a model are counted
-    exposure.py  f-number, exposure time, ISO and focal length
-    capture.py   capture time by the camera's clock, and its offset from UTC
-    place.py     latitude, longitude and altitude
+    camera.py        make, model and lens, and the one name that all spellings of a model share
+    exposure.py      f-number, exposure time, ISO and focal length
+    capture_time.py  capture time by the camera's clock, and its offset from UTC
+    location.py      latitude, longitude and altitude
+    tags.py          single EXIF and XMP values as clean Python values
+    xmp.py           the XMP properties in use (ISO 16684-1)
 
-Bad metadata is never an error: the field is absent, and a note says so. Nothing here reads pixels.
+Bad metadata is never an error: the field is absent and a note names the problem. Nothing here reads pixels.
 """
 
 from dataclasses import dataclass
 
 from imagesvc.processing.headers import Header, Source
 from imagesvc.processing.headers.tiff_directory import Directory, Structure
-from imagesvc.processing.metadata.camera import Camera, camera
-from imagesvc.processing.metadata.capture import Capture, capture
-from imagesvc.processing.metadata.exposure import Exposure, exposure
-from imagesvc.processing.metadata.place import Place, place
+from imagesvc.processing.metadata.camera import Camera, read_camera
+from imagesvc.processing.metadata.capture_time import CaptureTime, read_capture_time
+from imagesvc.processing.metadata.exposure import Exposure, read_exposure
+from imagesvc.processing.metadata.location import Location, read_location
 from imagesvc.processing.metadata.tags import Notes, number
-from imagesvc.processing.metadata.xmp import properties
+from imagesvc.processing.metadata.xmp import Properties, read_properties
 
 _ORIENTATION, _EXIF, _GPS = 0x112, 0x8769, 0x8825
 
@@ -27,43 +27,57 @@ _ORIENTATION, _EXIF, _GPS = 0x112, 0x8769, 0x8825
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     orientation: int | None
-    """EXIF's own, 1 to 8; XMP's is not looked at, as no browser does"""
+    """EXIF's orientation, 1 to 8. XMP's is ignored, as in all browsers."""
     camera: Camera
     exposure: Exposure
-    capture: Capture
-    place: Place
+    capture_time: CaptureTime
+    location: Location
     notes: tuple[str, ...]
 
 
-def metadata(source: Source, header: Header, *, is_tiff: bool) -> Metadata:
-    """``source`` is the whole file, which in a TIFF is the EXIF structure too."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Directories:
+    main: Directory | None = None
+    exif: Directory | None = None
+    gps: Directory | None = None
+
+
+def read_metadata(source: Source, header: Header, *, is_tiff: bool) -> Metadata:
+    """Read all metadata. ``source`` is the whole file, which is also the EXIF structure of a TIFF."""
     notes = Notes(header.notes)
-    block: Source | None = source if is_tiff else header.exif
-    main = exif = gps = None
-    if block is not None:
-        structure = Structure(block)
-        main = structure.directory(structure.first)
-        if main is None:
-            notes.add("exif-unreadable")
-        else:
-            exif = _below(structure, main, _EXIF)
-            gps = _below(structure, main, _GPS)
-    xmp = properties(header.xmp) if header.xmp else {}
-    if xmp is None:
-        notes.add("xmp-unreadable")
-        xmp = {}
+    tags = _directories(source if is_tiff else header.exif, notes)
+    xmp = _xmp(header, notes)
     return Metadata(
-        orientation=_orientation(main, notes),
-        camera=camera(main, exif, xmp),
-        exposure=exposure(main, exif, xmp, notes),
-        capture=capture(main, exif, gps, xmp, notes),
-        place=place(gps, xmp, notes),
+        orientation=_orientation(tags.main, notes),
+        camera=read_camera(tags.main, tags.exif, xmp),
+        exposure=read_exposure(tags.main, tags.exif, xmp, notes),
+        capture_time=read_capture_time(tags.main, tags.exif, tags.gps, xmp, notes),
+        location=read_location(tags.gps, xmp, notes),
         notes=notes.all(),
     )
 
 
-def _below(structure: Structure, main: Directory, tag: int) -> Directory | None:
-    return structure.directory(main.integer(tag))
+def _directories(block: Source | None, notes: Notes) -> _Directories:
+    if block is None:
+        return _Directories()
+    structure = Structure(block)
+    main = structure.directory(structure.first)
+    if main is None:
+        notes.add("exif-unreadable")
+        return _Directories()
+    return _Directories(
+        main=main,
+        exif=structure.directory(main.integer(_EXIF)),
+        gps=structure.directory(main.integer(_GPS)),
+    )
+
+
+def _xmp(header: Header, notes: Notes) -> Properties:
+    properties = read_properties(header.xmp) if header.xmp else {}
+    if properties is None:
+        notes.add("xmp-unreadable")
+        return {}
+    return properties
 
 
 def _orientation(main: Directory | None, notes: Notes) -> int | None:
@@ -76,4 +90,4 @@ def _orientation(main: Directory | None, notes: Notes) -> int | None:
     return None
 
 
-__all__ = ["Metadata", "metadata"]
+__all__ = ["Metadata", "read_metadata"]

@@ -1,4 +1,4 @@
-"""Which camera and lens, and the one name that all spellings of a model are counted under."""
+"""Reads camera and lens, and derives the one name that all spellings of a model share."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,15 @@ class Camera:
     make: str | None
     model: str | None
     make_raw: str | None
+    """As the file has it."""
     model_raw: str | None
+    """As the file has it."""
     name: str | None
+    """The model without a repeated make and with single spaces. Statistics count by it."""
     lens: str | None
 
 
-def camera(main: Directory | None, exif: Directory | None, xmp: Properties) -> Camera:
+def read_camera(main: Directory | None, exif: Directory | None, xmp: Properties) -> Camera:
     make_raw = text((main, exif), _MAKE) or storable(xmp.get("tiff:Make", ""))
     model_raw = text((main, exif), _MODEL) or storable(xmp.get("tiff:Model", ""))
     lens = (
@@ -27,26 +30,26 @@ def camera(main: Directory | None, exif: Directory | None, xmp: Properties) -> C
         or storable(xmp.get("exifEX:LensModel", ""))
         or storable(xmp.get("aux:Lens", ""))
     )
-    make = _named(make_raw)
-    model = without_repeated_make(make, _named(model_raw))
+    make = _trimmed(make_raw)
+    model = _without_repeated_make(make, _trimmed(model_raw))
     return Camera(
         make=make,
         model=model,
         make_raw=make_raw,
         model_raw=model_raw,
         name=" ".join(model.split()) if model else None,
-        lens=_named(lens),
+        lens=_trimmed(lens),
     )
 
 
-def _named(value: str | None) -> str | None:
-    """Trimmed; None for a name without a letter or digit, such as a row of dashes."""
+def _trimmed(value: str | None) -> str | None:
+    """None for a name without a letter or digit, such as a row of dashes."""
     trimmed = value.strip() if value else ""
     return trimmed if any(character.isalnum() for character in trimmed) else None
 
 
-def without_repeated_make(make: str | None, model: str | None) -> str | None:
-    """``Canon Canon EOS 80D`` is ``Canon EOS 80D``: of a make that is written more than once, one is left."""
+def _without_repeated_make(make: str | None, model: str | None) -> str | None:
+    """The model with the make at most once: ``Canon Canon EOS 80D`` becomes ``Canon EOS 80D``."""
     if not make or not model:
         return model
     rest = model

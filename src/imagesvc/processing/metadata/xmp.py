@@ -1,8 +1,8 @@
-"""Read the few XMP properties that matter (ISO 16684-1) out of a packet, by namespace and name.
+"""Reads the XMP properties in use (ISO 16684-1) out of a packet, by namespace and name.
 
-Only properties of the picture itself count: those on or directly under ``rdf:Description``, not what lies nested in
-histories and ingredients. Of the packet only the element with the properties is parsed: a document type, and so an
-entity, which would stand before it, never gets to the parser.
+Only properties of the picture itself count: those on or directly under ``rdf:Description``, not those nested in
+histories and ingredients. Only the element with the properties is parsed. A document type, and with it any entity,
+stands before that element and so never reaches the parser.
 """
 
 import re
@@ -18,57 +18,60 @@ _NAMESPACES = {
     "http://ns.adobe.com/xap/1.0/": "xmp",
     "http://ns.adobe.com/photoshop/1.0/": "photoshop",
 }
-MAX_PACKET_BYTES = 2 * 1024 * 1024
+_MAX_PACKET_BYTES = 2 * 1024 * 1024
 
 Properties = dict[str, str]
-"""``exif:FNumber`` -> its text; of a list, the first item"""
+"""Text by name, such as ``exif:FNumber``. A list is represented by its first item."""
 
 
-def properties(packet: bytes) -> Properties | None:
-    """None when the packet cannot be read."""
+def read_properties(packet: bytes) -> Properties | None:
+    """The properties of the first ``rdf:RDF`` element. None when the packet cannot be read."""
     document = _document(packet)
     if document is None:
         return None
     try:
-        root = Xml.fromstring(document)  # noqa: S314 -- without declarations, and of bounded size
+        root = Xml.fromstring(document)  # noqa: S314 -- no document type, bounded size
     except (Xml.ParseError, ValueError, LookupError):
         return None
-    found: Properties = {}
-    for rdf in root.iter(_RDF + "RDF"):
-        for description in rdf.findall(_RDF + "Description"):
-            for name, value in description.attrib.items():
-                _keep(found, name, value)
-            for child in description:
-                _keep(found, child.tag, _value(child))
-        break
-    return found
+    rdf = next(root.iter(_RDF + "RDF"), None)
+    properties: Properties = {}
+    for description in rdf.findall(_RDF + "Description") if rdf is not None else ():
+        for name, value in description.attrib.items():
+            _keep(properties, name, value)
+        for child in description:
+            _keep(properties, child.tag, _value(child))
+    return properties
 
 
 def _document(packet: bytes) -> bytes | None:
-    if len(packet) > MAX_PACKET_BYTES:
+    """The element with the properties, as UTF-8."""
+    if len(packet) > _MAX_PACKET_BYTES:
         return None
-    if packet[:2] in (b"\xfe\xff", b"\xff\xfe") or b"\0" in packet[:64].strip(b"\0"):
-        order = (
-            "utf-16"
-            if packet[:2] in (b"\xfe\xff", b"\xff\xfe")
-            else "utf-16-le"
-            if packet[1:2] == b"\0"
-            else "utf-16-be"
-        )
-        packet = packet.decode(order, "replace").encode("utf-8", "replace")
+    encoding = _utf_16(packet)
+    if encoding is not None:
+        packet = packet.decode(encoding, "replace").encode("utf-8", "replace")
     match = re.search(rb"<(?P<name>(?:\w+:)?(?:xmpmeta|xapmeta|RDF))\b.*</(?P=name)\s*>", packet, re.DOTALL)
     return match[0].decode("utf-8", "replace").encode() if match else None
 
 
-def _keep(found: Properties, name: str, value: str | None) -> None:
+def _utf_16(packet: bytes) -> str | None:
+    """The encoding of a packet in UTF-16, by its byte order mark or by the NUL bytes of its first characters."""
+    if packet[:2] in (b"\xfe\xff", b"\xff\xfe"):
+        return "utf-16"
+    if b"\0" not in packet[:64].strip(b"\0"):
+        return None
+    return "utf-16-le" if packet[1:2] == b"\0" else "utf-16-be"
+
+
+def _keep(properties: Properties, name: str, value: str | None) -> None:
     namespace, _, local = name.removeprefix("{").partition("}")
     prefix = _NAMESPACES.get(namespace)
     if prefix and value and value.strip():
-        found.setdefault(f"{prefix}:{local}", value.strip())
+        properties.setdefault(f"{prefix}:{local}", value.strip())
 
 
 def _value(element: Xml.Element) -> str | None:
-    """Its text, or the first item's of a list or of language alternatives."""
+    """The element's text, or that of the first item of a list or of language alternatives."""
     if len(element) == 0:
         return element.text
     item = element.find(f"{_RDF}Seq/{_RDF}li")

@@ -1,27 +1,33 @@
-"""Pixel layouts that Pillow does not know: BMP with any bit fields, TIFF with any depth, planes or byte order.
+"""Pixel layouts that Pillow declines or misreads: BMP with any bit fields, TIFF with any depth, planes or byte order.
 
-    bmp.py      BMP with bit fields
-    tiff.py     TIFF that is uncompressed, Deflate or PackBits
-    samples.py  scales samples to 8 bits
+    bmp.py          BMP: palettes, and bit fields of any width and order
+    tiff.py         TIFF: strips and tiles become one array of samples
+    tiff_layout.py  TIFF: how the samples lie in the file, and which layouts are known
+    tiff_pixels.py  TIFF: samples become 8-bit pixels
+    samples.py      unpacks samples of any width and scales them to 8 bits
 
-Tried after Pillow has declined, so ordinary photographs never get here; and before Pillow for the one layout that it
-misreads.
+Tried after Pillow declines a file, so ordinary photographs never get here, and before Pillow for the one layout that
+it misreads. Which kinds of file need this: docs/decisions/0013-raster-fallbacks.md.
 """
 
 from PIL import Image
 
 from imagesvc.processing.headers import Source
 from imagesvc.processing.rasters.bmp import bmp_raster
-from imagesvc.processing.rasters.tiff import has_deep_planes, tiff_raster
+from imagesvc.processing.rasters.tiff import tiff_raster
+from imagesvc.processing.rasters.tiff_layout import has_deep_planes
 
 
 def misread_by_pillow(source: Source, media_type: str) -> bool:
-    """Deep samples in separate planes: Pillow reads their bytes as 8-bit samples, which gives noise."""
+    """Whether Pillow opens the file but returns noise.
+
+    It reads samples of over 8 bits in separate planes as samples of 8 bits.
+    """
     return media_type == "image/tiff" and has_deep_planes(source)
 
 
 def raster(source: Source, media_type: str) -> Image.Image | None:
-    """The first picture as L, RGB, RGBA or CMYK, as stored; None when this layout is not known here either.
+    """The first picture as L, RGB, RGBA or CMYK, in stored orientation. None for an unknown layout.
 
     Raises Refusal when the file is cut off."""
     match media_type:

@@ -1,4 +1,4 @@
-"""Small JPEGs with tags put in one by one."""
+"""Builds small JPEGs with chosen EXIF tags, and reads their facts."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ MAKE, MODEL, ORIGINAL, DIGITIZED = 0x10F, 0x110, 0x9003, 0x9004
 
 
 def local(*parts: int) -> datetime:
-    """A camera's clock has no zone."""
+    """A time by the camera's clock, which has no time zone."""
     return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
 
 

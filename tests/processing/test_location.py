@@ -1,16 +1,16 @@
-"""Where a picture was taken: wholly known, or not at all."""
+"""Where a picture was taken: both coordinates, or none."""
 
 from typing import Any
 
 import pytest
 
-from tests.processing.tagged import facts_with
+from tests.processing.tagged_jpegs import facts_with
 from tests.support.exif_blocks import byte, fractions, text
 
 Fractions = tuple[tuple[int, int], ...]
 
 
-def place(
+def location(
     latitude: Fractions, north: str | None, longitude: Fractions, east: str | None
 ) -> tuple[Any, Any, tuple[str, ...]]:
     refs = [text(number, ref) for number, ref in ((1, north), (3, east)) if ref is not None]
@@ -21,10 +21,10 @@ def place(
 PARIS = ((48, 1), (51, 1), (30132, 1000)), ((2, 1), (17, 1), (40128, 1000))
 
 
-def test_degrees_minutes_and_seconds_are_added_up_with_their_hemispheres() -> None:
-    assert place(PARIS[0], "N", PARIS[1], "E")[:2] == (pytest.approx(48.85837), pytest.approx(2.29448))
-    assert place(PARIS[0], "S", PARIS[1], "W")[:2] == (pytest.approx(-48.85837), pytest.approx(-2.29448))
-    assert place(((51, 1), (15, 10), (0, 0)), "n", ((7, 1),), "east")[:2] == (pytest.approx(51.025), 7.0)
+def test_degrees_minutes_and_seconds_give_signed_coordinates() -> None:
+    assert location(PARIS[0], "N", PARIS[1], "E")[:2] == (pytest.approx(48.85837), pytest.approx(2.29448))
+    assert location(PARIS[0], "S", PARIS[1], "W")[:2] == (pytest.approx(-48.85837), pytest.approx(-2.29448))
+    assert location(((51, 1), (15, 10), (0, 0)), "n", ((7, 1),), "east")[:2] == (pytest.approx(51.025), 7.0)
 
 
 @pytest.mark.parametrize(
@@ -40,20 +40,20 @@ def test_degrees_minutes_and_seconds_are_added_up_with_their_hemispheres() -> No
         (((48, 1),), "?", ((2, 1),), "E", "gps-hemisphere-missing"),
     ],
 )
-def test_half_a_place_or_an_impossible_one_is_none(
+def test_an_incomplete_or_impossible_location_is_absent_and_noted(
     latitude: Fractions, north: str | None, longitude: Fractions, east: str | None, note: str
 ) -> None:
-    found = place(latitude, north, longitude, east)
+    found = location(latitude, north, longitude, east)
     assert found[:2] == (None, None)
     assert note in found[2]
 
 
-def test_a_latitude_alone_is_no_place() -> None:
+def test_a_latitude_without_a_longitude_is_absent_and_noted() -> None:
     facts = facts_with(gps=(text(1, "N"), fractions(2, (48, 1))))
     assert (facts.latitude, facts.longitude, facts.notes) == (None, None, ("gps-incomplete",))
 
 
-def test_a_height_below_the_sea_is_negative() -> None:
+def test_an_altitude_below_sea_level_is_negative() -> None:
     gps = (text(1, "N"), fractions(2, (48, 1)), text(3, "E"), fractions(4, (2, 1)), fractions(6, (125, 10)))
     assert facts_with(gps=(byte(5, 1), *gps)).altitude_m == -12.5
     assert facts_with(gps=(byte(5, 0), *gps)).altitude_m == 12.5
