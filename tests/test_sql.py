@@ -11,7 +11,7 @@ from alembic import command
 from hatchling.builders.wheel import WheelBuilder
 
 import imagesvc
-from imagesvc.db import alembic_config
+from imagesvc.schema_version import alembic_config
 from imagesvc.settings import Settings
 
 FOLDER = Path(imagesvc.__file__).parent / "sql"

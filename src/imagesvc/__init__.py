@@ -36,6 +36,7 @@ What they share:
     storage/             the S3 bucket, and keys that nothing owns
     sql/                 the current text of every database function, trigger and view
     db.py                PostgreSQL: asyncpg for hot paths and database functions, the ORM for everything else
+    schema_version.py    upgrades the schema, and checks its version when a process starts
     keyring.py           the signing keys, one derived per purpose
     signed_tokens.py     JWTs for access tokens and shares
     metrics/             Prometheus metrics

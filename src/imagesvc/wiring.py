@@ -10,7 +10,7 @@ from imagesvc.accounts.logins import Logins
 from imagesvc.accounts.passwords import Passwords
 from imagesvc.accounts.service import Accounts
 from imagesvc.accounts.users import Users
-from imagesvc.db import Database, require_current_schema
+from imagesvc.db import Database
 from imagesvc.fetching import Fetcher
 from imagesvc.http.idempotency import IdempotencyKeys
 from imagesvc.http.pagination import Cursors
@@ -39,6 +39,7 @@ from imagesvc.resizes import handlers as resize_handlers
 from imagesvc.resizes.expiry import ResizeExpiry
 from imagesvc.resizes.resize_task import ResizeTask
 from imagesvc.resizes.service import Resizes
+from imagesvc.schema_version import require_current_schema
 from imagesvc.settings import Settings
 from imagesvc.stats.service import Statistics
 from imagesvc.storage.bucket import Storage
