@@ -38,7 +38,7 @@ What they share:
     db.py                PostgreSQL: asyncpg for hot paths and database functions, the ORM for everything else
     schema_version.py    upgrades the schema, and checks its version when a process starts
     keyring.py           the signing keys, one derived per purpose
-    signed_tokens.py     JWTs for access tokens and shares
+    signed_tokens.py     JWTs for access tokens, links and shares
     metrics/             Prometheus metrics
     errors.py            the base of every expected failure
     settings.py          the environment, read once

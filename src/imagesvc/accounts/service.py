@@ -114,7 +114,7 @@ class Accounts:
         row = await self._database.fetch_row(queries.ACCOUNT_OF_ACCESS, said["sub"], said["gen"])
         if row is None:
             raise BadAccessToken
-        logged_in_at = dt.datetime.fromtimestamp(said["iat"], dt.UTC)
+        logged_in_at = dt.datetime.fromtimestamp(said.issued_at, dt.UTC)
         return _caller(row, SCOPES_OF_ROLE[row["role"]], logged_in_at=logged_in_at)
 
     async def _by_key(self, digest: bytes) -> Caller:

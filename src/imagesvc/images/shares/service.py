@@ -80,7 +80,7 @@ class Shares:
 
     async def shown(self, token: str) -> Shown:
         """Raises BadShareToken, ShareExpired, ShareEnded; of a rendition also NoRendition, RenditionNotReady."""
-        share_id: UUID = self._tokens.verify(token)["jti"]
+        share_id = self._tokens.verify(token).uuid("jti")
         row = await self._look(share_id)
         if row["preset"] is None:
             name = row["filename"] or f"{row['title']}.{EXTENSION_OF[row['media_type']]}"
