@@ -9,7 +9,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
-from imagesvc.accounts.logins import FREE_FAILURES, neighbourhood
+from imagesvc.accounts.logins import FREE_FAILURES, network_of
 from imagesvc.settings import Settings
 from tests.support.people import People
 from tests.support.service import running_api
@@ -156,7 +156,7 @@ async def test_nobody_locks_an_owner_out_from_another_address(idle_people: Peopl
     ],
 )
 def test_addresses_of_one_customer_count_as_one(one: str | None, other: str | None, is_the_same: bool) -> None:
-    assert (neighbourhood(one) == neighbourhood(other)) is is_the_same
+    assert (network_of(one) == network_of(other)) is is_the_same
 
 
 async def test_all_processes_count_together(idle_people: People, settings: Settings) -> None:
