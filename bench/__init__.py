@@ -38,7 +38,7 @@ Programs that sections run as processes of their own:
     bare_app.py            a minimal web application that receives, hashes and stores a file
     bare_client.py         a minimal upload client
 
-Experiments on image quality and similarity, run on their own (docs/decisions/0006-quality-score.md):
+Experiments on image quality and similarity, run on their own (docs/decisions/0006-scores-and-perceptual-hashes.md):
 
     score.py               how well the quality score follows damage
     perceptual_hash.py     accuracy and speed of the search for near-duplicates

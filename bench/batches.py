@@ -1,4 +1,4 @@
-"""The same images in one JSON batch and in one form: rate, CPU, and what one request adds to the API's memory."""
+"""The same images in one JSON batch and in one form: rate, CPU, and growth of the API's memory during one request."""
 
 import base64
 from collections import defaultdict
@@ -39,7 +39,7 @@ METHODS: dict[str, Callable[[int, int], tuple[str, str, bytes]]] = {"form": form
 
 
 class Sent:
-    """One way's figures, request by request."""
+    """The figures of one candidate, per request."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
@@ -83,4 +83,4 @@ async def measure(servers: Servers) -> str:
                     *(spread(one.cpu), spread(ratios(one.cpu, form.cpu), 2), spread(one.memory)),
                 ]
                 lines.append(f"| {name} | {way} | {' | '.join(figures)} |")
-    return "\n".join([*lines, "", f"Median (least to most) of {ROUNDS} requests each, one at a time."])
+    return "\n".join([*lines, "", f"Median (min to max) of {ROUNDS} requests each, one at a time."])

@@ -1,6 +1,6 @@
-"""Five hundred clients at once, each with one file of 1 MB: what each is told, and what it costs the API's memory.
+"""Five hundred clients at once, each with one file of 1 MB: their responses, and the API's memory.
 
-Clients are as clients should be: told 429 or 503, each comes again after ``Retry-After``.
+Each client retries a 429 or 503 after ``Retry-After``.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ TRIES = 60
 
 
 @dataclass(slots=True)
-class Told:
-    """All answers of a run."""
+class Responses:
+    """All responses of a run."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     first: Counter[int] = field(default_factory=Counter)
@@ -34,24 +34,24 @@ class Told:
     resets: int = 0
 
 
-async def one_client(url: SplitResult, told: Told) -> float:
-    """Until it is told 201; seconds since it started."""
+async def one_client(url: SplitResult, responses: Responses) -> float:
+    """Upload one file until the response is 201; returns the seconds since the start."""
     started, body = time.perf_counter(), (JPEG_HEAD, os.urandom(16), SHARED)
     for attempt in range(TRIES):
         try:
             status, retry_after = await _put(url, body)
         except (ConnectionError, asyncio.IncompleteReadError):
-            told.resets += 1
+            responses.resets += 1
             await asyncio.sleep(1)
             continue
-        told.statuses[status] += 1
+        responses.statuses[status] += 1
         if attempt == 0:
-            told.first[status] += 1
+            responses.first[status] += 1
         if status == 201:
             return time.perf_counter() - started
         if status not in (429, 503):
-            raise RuntimeError(f"a client was told {status}")
-        told.without_retry_after += retry_after is None
+            raise RuntimeError(f"a client got {status}")
+        responses.without_retry_after += retry_after is None
         await asyncio.sleep(float(retry_after or 1))
     raise RuntimeError(f"a client was not let in {TRIES} times")
 
@@ -82,27 +82,27 @@ async def measure(servers: Servers) -> str:
     settings = await servers.new_settings("crowd")
     async with web(settings, servers.folder / "web.log") as (url, pid):
         link = urlsplit(await new_link(url, settings))
-        await one_client(link, Told())
+        await one_client(link, Responses())
         idle, cpu = max_memory_bytes(pid), cpu_seconds(pid)
         log_progress(f"{CLIENTS} clients at once")
-        told, started = Told(), time.perf_counter()
-        seconds = sorted(await asyncio.gather(*(one_client(link, told) for _ in range(CLIENTS))))
-        wall, cpu, most = time.perf_counter() - started, cpu_seconds(pid) - cpu, max_memory_bytes(pid)
-    if told.without_retry_after:
-        raise RuntimeError(f"{told.without_retry_after} refusals did not say when to come again")
+        responses, started = Responses(), time.perf_counter()
+        seconds = sorted(await asyncio.gather(*(one_client(link, responses) for _ in range(CLIENTS))))
+        wall, cpu, max_memory = time.perf_counter() - started, cpu_seconds(pid) - cpu, max_memory_bytes(pid)
+    if responses.without_retry_after:
+        raise RuntimeError(f"{responses.without_retry_after} refusals have no Retry-After")
     lines = [
         "| what | figure |",
         "|---|---:|",
         f"| clients, each with one file of {SIZE / 1e6:g} MB | {CLIENTS} |",
-        f"| told at first | {_counted(told.first)} |",
-        f"| told in all, refusals with `Retry-After` | {_counted(told.statuses)} |",
-        f"| connections that broke before an answer | {told.resets} |",
+        f"| first responses | {_counted(responses.first)} |",
+        f"| all responses, refusals with `Retry-After` | {_counted(responses.statuses)} |",
+        f"| connections that broke before a response | {responses.resets} |",
         f"| had 201 in the end | {len(seconds)} |",
         f"| until 201: median, 99 %, last | {seconds[len(seconds) // 2]:.1f} s, "
         f"{seconds[int(len(seconds) * 0.99)]:.1f} s, {seconds[-1]:.1f} s |",
         f"| all together | {wall:.1f} s, {CLIENTS / wall:.0f} files/s |",
         f"| the API's CPU a file, refusals included | {cpu / CLIENTS * 1000:.1f} ms |",
-        f"| the API's most memory: after one file, in the end | {idle / 1e6:.0f} MB, {most / 1e6:.0f} MB |",
+        f"| the API's most memory: after one file, in the end | {idle / 1e6:.0f} MB, {max_memory / 1e6:.0f} MB |",
     ]
     return "\n".join([*lines, "", f"One API process with default settings. Wanted: at most {MAX_BYTES / 1e6:.0f} MB."])
 

@@ -1,7 +1,7 @@
-"""Jobs side by side on the cores that they have: how many images a second, how much memory, and who waits.
+"""Concurrent jobs on one machine: images per second, memory, and waiting times.
 
-The pictures are small and all different; they are served by the benchmark itself, on the same cores. A job of five
-pictures comes in the middle, and so does an upload: what both waited is told.
+The images are small and all different. The benchmark serves them itself, on the same cores. In the middle of the run it
+submits a job of five images and an upload, and measures how long both wait.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ async def job(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
 
 
 async def until_images(client: httpx.AsyncClient, job_id: str, *, ended: int, look_seconds: float = 0.5) -> None:
-    """Looked at seldom: the client shares the cores."""
+    """Polls rarely, because the client shares the cores."""
     async with asyncio.timeout(MAX_SECONDS):
         while True:
             found = await job(client, job_id)
@@ -50,20 +50,20 @@ async def until_images(client: httpx.AsyncClient, job_id: str, *, ended: int, lo
 
 
 def pictures(server: ImageServer, name: str, count: int) -> list[str]:
-    """One picture under many URLs, each time with other bytes behind its end."""
+    """One image under many URLs, each with different bytes after its end."""
     data = jpeg(seed=1, size=(320, 240))
     return [server.serve(f"/{name}/{n}.jpg", data + f"{name} {n}".encode()) for n in range(count)]
 
 
 def worker_memory(pid: int) -> float:
-    """Megabytes of the worker and of all its processes that decode."""
+    """Resident memory in MiB of the worker and of all its decoding processes."""
     processes = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     total = 0
     for each in processes:
         try:
             total += memory_bytes(each)
         except psutil.NoSuchProcess:
-            continue  # a picture is done
+            continue  # the process of an image has exited
     return total / 2**20
 
 
@@ -106,8 +106,8 @@ async def measure(servers: Servers) -> str:
         f"| images a second | {JOBS * IMAGES_OF_A_JOB / seconds:.1f} |",
         f"| `POST /v1/jobs`, ms | {spread(taken, 0)} |",
         f"| worker and its sandboxes, MiB, before | {memory[0]:.0f} |",
-        f"| the same while it works, median and most | {statistics.median(memory):.0f}, {max(memory):.0f} |",
-        f"| images done of each job when the small one came | {', '.join(map(str, shares))} |",
+        f"| the same while it works, median and maximum | {statistics.median(memory):.0f}, {max(memory):.0f} |",
+        f"| images done of each job when the small job was submitted | {', '.join(map(str, shares))} |",
         f"| a job of 5 images sent then, until finished, s | {small_seconds:.2f} |",
         f"| an upload sent then, until ready, s | {upload_seconds:.2f} |",
     ]
@@ -117,7 +117,7 @@ async def measure(servers: Servers) -> str:
 async def in_the_middle(
     client: httpx.AsyncClient, server: ImageServer, job_ids: list[str]
 ) -> tuple[float, float, list[int]]:
-    """What a small job and an upload take while the large ones are under way, and how far those are."""
+    """The duration of a small job and an upload while the large jobs run, and the progress of those."""
 
     await until_images(client, job_ids[0], ended=IMAGES_OF_A_JOB // 4)
     shares = [(await job(client, job_id))["done"] for job_id in job_ids]

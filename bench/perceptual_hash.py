@@ -1,10 +1,9 @@
-"""Whether near-duplicates are found, only they, and how fast, as Markdown tables.
+"""Recall, precision and speed of the search for near-duplicates, as Markdown tables.
 
-``python -m bench.perceptual_hash [FOLDER] [--rows 1000000]``. First, for each change that a near-duplicate may have
-gone through, how many bits it flips, for this hash and for the usual pHash (8 x 8 lowest frequencies of 32 x 32 pixels,
-against their median); the nearest pair of different photos; and the CPU time. Then an exact search for the 12 nearest
-among a million hashes that somebody may see, in a real PostgreSQL, in two ways: comparing all, and multi-index hashing
-(``hash_bands.py``).
+``python -m bench.perceptual_hash [FOLDER] [--rows 1000000]``. First, for each change of a near-duplicate: the
+number of flipped bits, for this hash and for the usual pHash (8 x 8 lowest frequencies of 32 x 32 pixels, against their
+median); the nearest pair of different photos; and the CPU time. Then an exact search for the 12 nearest of a million
+visible hashes, in a real PostgreSQL, in two ways: comparing all, and multi-index hashing (``hash_bands.py``).
 """
 
 import argparse
@@ -95,7 +94,7 @@ def _luma_ms(photo: Pixels) -> float:
     return (time.process_time() - started) * 100
 
 
-# nearest first and joined one by one: the planner, who cannot know how few are near, would read all visible images
+# nearest first and joined one by one: the planner cannot know how few are near and would read all visible images
 VISIBLE = (
     "SELECT seen.id, near.distance FROM ({near} ORDER BY distance) AS near CROSS JOIN LATERAL ("
     "SELECT i.id FROM images i WHERE i.blob_id = near.blob_id AND (i.visibility = 'public' OR i.owner_id = $3) OFFSET 0"
@@ -133,7 +132,7 @@ def random_hashes(rows: int, random: np.random.Generator) -> np.ndarray[Any, np.
 
 
 async def fill(connection: asyncpg.Connection, hashes: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
-    """Hashes in a table of their own, which is never updated: so the band indexes answer without the table."""
+    """Fill a table that contains only hashes and is never updated, so that the band indexes allow index-only scans."""
     random = np.random.default_rng(2)
     await connection.execute("CREATE TABLE perceptual_hashes (blob_id bigint PRIMARY KEY, hash bigint NOT NULL)")
     await connection.execute("CREATE TABLE images (id bigint, owner_id int, blob_id bigint, visibility text)")

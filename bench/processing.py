@@ -1,7 +1,7 @@
 """CPU time of one photo's processing by stage.
 
-The photo is made here: detail on all scales in the proportion photographs have it, and some grain, as a JPEG of quality
-90. Times are CPU, the best of several runs, since the machine is rarely idle; the last rows are what the sandbox adds.
+The photo is generated: detail on all scales in the proportions of photographs, and some noise, as a JPEG of quality 90.
+Times are CPU, the best of several runs, because the machine is rarely idle. The last rows show the cost of the sandbox.
 """
 
 import io
@@ -36,7 +36,7 @@ RUNS = 5
 
 
 def photo(size: tuple[int, int], *, icc_profile: bytes | None = None) -> bytes:
-    """A JPEG from a camera that there is not."""
+    """A generated JPEG with EXIF of an invented camera."""
     random = np.random.default_rng(20)
     width, height = size
     picture = np.full((height, width, 3), 118.0, np.float32)
@@ -108,7 +108,7 @@ async def stages_of(size: tuple[int, int]) -> Stages:
 
 
 async def _sandboxed(stages: Stages, data: bytes) -> None:
-    """The whole in a fresh process each, by the kernel's own account of it; and an image that is refused at once."""
+    """All processing in a new process per image, measured by the kernel; and an image that is rejected at once."""
     async with Sandbox(Limits()) as sandbox:
         cpu, wall, refused = [], [], []
         for _ in range(RUNS):
@@ -133,7 +133,7 @@ def whole(data: bytes, work: Work) -> None:
 
 
 def _discard(index: int, data: bytes) -> None:
-    """GeneratedFiles are measured elsewhere."""
+    """Discards result files; other sections measure storing."""
 
 
 async def measure(_: Servers) -> str:

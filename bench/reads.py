@@ -1,4 +1,4 @@
-"""Reads of one image by its owner: its metadata, its thumbnail, and the thumbnail that the reader has already."""
+"""Reads of one image by its owner: metadata, thumbnail, and a conditional request for the thumbnail."""
 
 import re
 from collections import defaultdict
@@ -30,7 +30,7 @@ class Read:
 
 
 async def reads_of(url: str, settings: Settings) -> list[Read]:
-    """An image is brought in and worked on; then nothing else happens to it."""
+    """Upload and process an image, then measure reads of it."""
     link = await new_link(url, settings)
     async with admin_client(url, settings) as admin, httpx.AsyncClient(timeout=60) as anyone:
         answer = (await anyone.put(f"{link}/a.jpg", content=jpeg(size=(1600, 1200)))).raise_for_status().json()
@@ -49,7 +49,7 @@ async def reads_of(url: str, settings: Settings) -> list[Read]:
 
 
 async def send(client: JsonProcess, url: str, read: Read, count: int) -> float:
-    """Reads a second."""
+    """Returns reads per second."""
     sent = await client.request(
         url=url + read.path, headers=read.headers, status=read.status, requests=count, in_flight=IN_FLIGHT
     )
@@ -57,7 +57,7 @@ async def send(client: JsonProcess, url: str, read: Read, count: int) -> float:
 
 
 class Statements:
-    """What PostgreSQL was asked, by its own log."""
+    """The statements in PostgreSQL's log."""
 
     def __init__(self, log: Path, connection: asyncpg.Connection) -> None:
         self._log, self._connection = log, connection
@@ -71,7 +71,7 @@ class Statements:
         return [found["sql"] for found in LOGGED.finditer(text)]
 
     async def indexes(self, sql: str) -> str:
-        """Those that the statement reads by, on tables large enough for it to matter."""
+        """The indexes in the plan of a statement, on tables large enough for the planner to use them."""
         await self._connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
         await self._connection.execute(f"PREPARE looked_at AS {sql}")
         nothings = ["NULL"] * max((int(number) for number in re.findall(r"\$(\d+)", sql)), default=0)
@@ -90,7 +90,7 @@ async def s3_requests(url: str) -> float:
 
 
 async def behind(servers: Servers, settings: Settings, client: JsonProcess, reads: list[Read]) -> dict[str, str]:
-    """What a read asks of others, by their own account: statements, their indexes, S3 requests. Not timed."""
+    """What a read needs: statements, their indexes, S3 requests. Not timed."""
     asked = {}
     connection = await asyncpg.connect(servers.admin_url_of(settings))
     database = await connection.fetchval("SELECT current_database()")
@@ -98,7 +98,7 @@ async def behind(servers: Servers, settings: Settings, client: JsonProcess, read
     statements = Statements(servers.postgres_log, connection)
     async with web(settings, servers.folder / "web.log") as (url, _):
         for read in reads:
-            await send(client, url, read, LOGGED_READS)  # whatever only the first one needs
+            await send(client, url, read, LOGGED_READS)  # work that only the first read does
             before = await s3_requests(url)
             statements.new()
             await send(client, url, read, LOGGED_READS)
@@ -135,5 +135,5 @@ async def measure(servers: Servers) -> str:
     for read in reads:
         figures = f"{spread(rates[read.name], 0)} | {spread(cpu[read.name], 2)}"
         lines.append(f"| {read.name} | {figures} | {asked[read.name]} |")
-    note = f"Median (least to most) of {ROUNDS} rounds of {READS:,} reads, {IN_FLIGHT} at a time, by the owner."
+    note = f"Median (min to max) of {ROUNDS} rounds of {READS:,} reads, {IN_FLIGHT} at a time, by the owner."
     return "\n".join([*lines, "", note])

@@ -1,4 +1,4 @@
-"""From the answer to an upload until its image is ready: nothing else to do, one photo at a time."""
+"""Time from the response to an upload until its image is ready: an idle service, one photo at a time."""
 
 import os
 import time
@@ -19,12 +19,12 @@ TARGET_SECONDS = 1
 
 
 def another(data: bytes) -> bytes:
-    """The same picture as another file: a comment behind the start of the JPEG differs."""
+    """The same image as a different file: the comment at the start of the JPEG differs."""
     return data[:2] + b"\xff\xfe\x00\x12" + os.urandom(16) + data[2:]
 
 
 class Journey:
-    """One size of photo on its way, again and again."""
+    """Repeated uploads of one size of photo."""
 
     def __init__(self) -> None:
         self.answered: list[float] = []
@@ -57,7 +57,7 @@ async def measure(servers: Servers) -> str:
         admin_client(url, settings) as admin,
     ):
         link = await new_link(url, settings)
-        for name, body in bodies.items():  # the worker's first photo waits for the sandbox to be there
+        for name, body in bodies.items():  # the worker's first photo waits for the start of the sandbox
             await Journey().go(anyone, admin, link, another(body), worker_pid)
             log_progress(f"{name}: {len(body):,} bytes")
         for number in range(ROUNDS):
@@ -71,5 +71,5 @@ async def measure(servers: Servers) -> str:
     for name, journey in journeys.items():
         figures = " | ".join(spread(part, 0) for part in (journey.answered, journey.ready, journey.worked))
         lines.append(f"| {name} | {len(bodies[name]):,} | {figures} |")
-    note = f"Median (least to most) of {ROUNDS} photos each. The worker's own CPU is without the sandbox's processes."
+    note = f"Median (min to max) of {ROUNDS} photos each. The worker's own CPU is without the sandbox's processes."
     return "\n".join([*lines, "", f"{note} Wanted: less than {TARGET_SECONDS} s to `ready`."])

@@ -1,4 +1,4 @@
-"""From a request for a resize until its status is SUCCESS: nothing else to do, a photo of 12 megapixels at a time."""
+"""Time from a resize request until its status is SUCCESS: an idle service, one 12-megapixel photo at a time."""
 
 import asyncio
 import base64
@@ -33,7 +33,7 @@ async def as_form(admin: httpx.AsyncClient, body: bytes) -> httpx.Response:
 
 
 async def of_image(admin: httpx.AsyncClient, body: bytes) -> httpx.Response:
-    """Each time another width, of the image that was sent first."""
+    """A resize of the first image to a new width."""
     image = (await admin.get("/v1/images", params={"limit": 1})).raise_for_status().json()["items"][0]["id"]
     return await admin.post("/v1/resizes", json={"image_id": image, "width": 100 + body[8]})
 
@@ -42,7 +42,7 @@ METHODS: dict[str, Ask] = {"JSON, base64": as_json, "multipart": as_form, "`imag
 
 
 async def one(admin: httpx.AsyncClient, ask: Ask, body: bytes) -> tuple[float, float]:
-    """Milliseconds until the token was there, and until it said SUCCESS."""
+    """Milliseconds until the token was returned, and until its status was SUCCESS."""
     started = time.perf_counter()
     status_url = (await ask(admin, body)).raise_for_status().json()["status_url"]
     answered = time.perf_counter()
@@ -67,7 +67,7 @@ async def measure(servers: Servers) -> str:
     ):
         sent = await admin.post("/v1/images", files={"file": ("photo.jpg", body)})
         await admin.get(sent.raise_for_status().json()["results"][0]["url"], params={"wait": 30})
-        for ask in METHODS.values():  # the worker's first one waits for the sandbox to be there
+        for ask in METHODS.values():  # the worker's first one waits for the start of the sandbox
             await one(admin, ask, another(body))
         before = cpu_seconds(pid)
         for number in range(ROUNDS):
@@ -80,7 +80,7 @@ async def measure(servers: Servers) -> str:
         tokens, ends = zip(*measured, strict=True)
         lines.append(f"| {name} | {spread(tokens, 0)} | {spread(ends, 0)} |")
     note = (
-        f"A JPEG of 12 megapixels and {len(body):,} bytes to 100 x 100; median (least to most) of {ROUNDS} each, "
+        f"A JPEG of 12 megapixels and {len(body):,} bytes to 100 x 100; median (min to max) of {ROUNDS} each, "
         f"looked at every {LOOK_SECONDS * 1000:g} ms. The worker's own CPU without the sandbox: {worked:.0f} ms."
     )
     return "\n".join([*lines, "", f"{note} Wanted on an idle machine: less than {TARGET_MILLISECONDS} ms."])

@@ -1,4 +1,4 @@
-"""A large file by tus and as the body of one PUT, one at a time through a link."""
+"""Large files through a link, by tus and as the body of one PUT, one file at a time."""
 
 import os
 from collections import defaultdict
@@ -86,4 +86,4 @@ async def measure(servers: Servers) -> str:
                 lines.append(
                     f"| {name} | {way} | {rate} | {spread(cpu[way])} | {spread(ratios(cpu[way], cpu[first]), 2)} |"
                 )
-    return "\n".join([*lines, "", f"Median (least to most) of {ROUNDS} rounds."])
+    return "\n".join([*lines, "", f"Median (min to max) of {ROUNDS} rounds."])

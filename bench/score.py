@@ -1,9 +1,10 @@
 """How well the score follows damage, as Markdown tables: ``python -m bench.score [FOLDER] [--long-side 640]``.
 
-Clean photos are blurred, made noisy, compressed, under- and over-exposed in five steps each. For each kind: Spearman's
-rank correlation of the score with the step, a mean over photos; that of the component which is there for this kind; how
-many damaged pictures score below their clean original; the correlation over all photos together, which is the higher
-the better scores of different photos compare; and, to beat, the first of these for the variance of the Laplacian.
+Clean photos are blurred, made noisy, compressed, under- and over-exposed in five steps each. For each kind of damage:
+Spearman's rank correlation of the score with the step, as a mean over photos; the same for the component that
+measures this damage; the share of damaged images that score below their clean original; the correlation over all photos
+together, which is higher if scores of different photos are comparable; and, as the baseline, the first of these for the
+variance of the Laplacian.
 """
 
 import argparse

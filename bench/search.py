@@ -1,7 +1,7 @@
 """The first page of every single filter among a million images: as anybody, as the owner of two fifths, as an admin.
 
-Asked through the service's own code, so a figure holds the statements (two where few images match), the JSON of fifty
-images and all between. On a busy machine the least of the rounds is the one that tells what a page costs.
+The figures are those of the service's own code: the statements (two where few images match), and the JSON of fifty
+images. On a busy machine the minimum of the rounds is what a page costs.
 """
 
 import re
@@ -69,7 +69,7 @@ HIDDEN_FILTERS: list[dict[str, Any]] = [
 
 async def measure(servers: Servers) -> str:
     settings = await servers.new_settings("search")
-    # the foreign keys of rows that are right anyway are not looked at: only an administrator may leave them out
+    # skips the foreign key checks, because the generated rows are consistent; needs a superuser
     connection = await asyncpg.connect(servers.admin_url_of(settings))
     try:
         await fill(connection, IMAGES)
@@ -85,7 +85,7 @@ async def measure(servers: Servers) -> str:
 
 
 async def examples(connection: asyncpg.Connection) -> dict[str, str]:
-    """Values that are there, of the owner's."""
+    """Values that exist, from the owner's images."""
     one = await connection.fetchrow(
         """
         SELECT (SELECT id FROM links WHERE owner_id = $1 LIMIT 1)::text AS link,
@@ -133,16 +133,16 @@ async def searches(database: Database, connection: asyncpg.Connection, known: Ma
         title = ", ".join(f"`{name}={value}`" for name, value in filters.items()) or "none"
         lines.append(f"| {title} | {' | '.join(cells)} | {await read_by(connection, wanted)} |")
         log_progress(lines[-1])
-    told = (
-        f"Milliseconds, median (least to most) of {ROUNDS} first pages of {PAGE}. The slowest median is"
-        f" {max(medians):.0f}, the slowest least {max(leasts):.0f}; wanted: {WANTED_MS} at the most."
+    note = (
+        f"Milliseconds, median (min to max) of {ROUNDS} first pages of {PAGE}. The slowest median is"
+        f" {max(medians):.0f}, the slowest minimum {max(leasts):.0f}; wanted: {WANTED_MS} or less."
     )
-    lines += ["", told]
+    lines += ["", note]
     return lines
 
 
 async def read_by(connection: asyncpg.Connection, wanted: ImageSearch) -> str:
-    """The indexes that lead to the page, as EXPLAIN names them; not those that fetch what each image shows."""
+    """The indexes that find the page, as EXPLAIN names them, without those that fetch each image's details."""
 
     async def plan(way: Way) -> tuple[str, int]:
         statement = Statement(

@@ -1,6 +1,6 @@
-"""A million images of two years, as a chain of shops has them: uneven owners, cities, words, stores and cameras.
+"""Generates a million images of two years like those of a shop chain: uneven owners, cities, words, stores and cameras.
 
-Everything is drawn by the database, with indexes and triggers out of the way; the indexes are built afterwards.
+The database generates all rows without indexes and triggers; the indexes are built afterwards.
 """
 
 import asyncpg

@@ -1,4 +1,4 @@
-"""The statistics at ten thousand and at a million images, beside counting the same from the tables."""
+"""The statistics at ten thousand and at a million images, compared with counting the rows of the tables."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -74,7 +74,7 @@ TOTALS = ("images", "uploads", "bytes_received", "blobs", "bytes_stored")
 
 
 async def fill(connection: asyncpg.Connection, images: int) -> None:
-    """Images of 90 days, without the indexes that only a search reads."""
+    """Fill in images of 90 days, without the indexes that only searches use."""
     for index in await connection.fetch(
         "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND tablename IN ('images', 'uploads')"
         " AND indexname NOT LIKE '%key' AND indexname <> 'uploads_image_id_idx'"
@@ -95,7 +95,7 @@ async def milliseconds(work: Callable[[], Awaitable[Any]]) -> float:
 
 
 async def measured(servers: Servers, images: int) -> list[str]:
-    """A row for each of: the report's statement, its route, the same counted."""
+    """One row each for the report's statement, its route, and counting all rows."""
     log_progress(f"filling in {images:,} images")
     settings = await servers.new_settings(f"counts{images}")
     connection = await asyncpg.connect(servers.admin_url_of(settings), server_settings={"jit": "off"})
@@ -103,10 +103,10 @@ async def measured(servers: Servers, images: int) -> list[str]:
         await fill(connection, images)
         statement, route, counted = [], [], []
         async with web(settings, servers.folder / "web.log") as (url, _), admin_client(url, settings) as client:
-            told = await connection.fetchrow(REPORT, 30, "UTC")
+            report = await connection.fetchrow(REPORT, 30, "UTC")
             found = await connection.fetchrow(COUNTED)
-            if [told[name] for name in TOTALS] != [found[name] for name in TOTALS]:
-                raise RuntimeError(f"the statistics are wrong: {told} {found}")
+            if [report[name] for name in TOTALS] != [found[name] for name in TOTALS]:
+                raise RuntimeError(f"the statistics are wrong: {report} {found}")
             (await client.get("/v1/stats")).raise_for_status()
             for number in range(ROUNDS):
                 log_progress(f"{images:,} images, round {number + 1} of {ROUNDS}")
@@ -124,5 +124,5 @@ async def measure(servers: Servers) -> str:
     lines = ["| images | way | ms |", "|---:|---|---:|"]
     for images in IMAGES:
         lines += await measured(servers, images)
-    note = f"Median (least to most); the counts of {UNFOLDED:,} of the images are not folded yet. All ways agree."
+    note = f"Median (min to max); the counts of {UNFOLDED:,} of the images are not folded yet. All ways agree."
     return "\n".join([*lines, "", f"{note} Wanted at a million: {TARGET_MS} ms."])

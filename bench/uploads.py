@@ -1,7 +1,6 @@
-"""Uploads by link beside PUTs straight into the S3 server, and beside an app that only receives, hashes and PUTs.
+"""Uploads by link compared with direct PUTs into the S3 server, and with an app that only receives, hashes and PUTs.
 
-Eight files are under way at a time; every file is another one, so that each is stored. No worker runs: its time is the
-business of other sections.
+Eight files are in flight at a time. All files differ, so each is stored. No worker runs; other sections measure it.
 """
 
 from collections import defaultdict
@@ -35,7 +34,7 @@ class Contestant:
     pid: int | None = None
 
     async def round(self, *, size: int, files: int) -> tuple[float, float]:
-        """(files a second, CPU milliseconds a file)"""
+        """Returns (files per second, CPU milliseconds per file)."""
         before = cpu_seconds(self.pid) if self.pid else 0.0
         sent = await self.send(size=size, files=files, in_flight=IN_FLIGHT)
         used = cpu_seconds(self.pid) - before if self.pid else sent["cpu_seconds"]
@@ -85,4 +84,4 @@ async def measure(servers: Servers) -> str:
                 figures = f"{spread(rate)} | {spread(of_direct, 2)} | {spread(used, 2)} | {spread(of_bare, 2)}"
                 lines.append(f"| {name} | {one.name} | {figures} |")
     wanted = f"{MIN_RATE_OF_DIRECT} of direct PUT or more at 1 MB and 5 MB, {MAX_CPU_OF_BARE} of the bare app or less"
-    return "\n".join([*lines, "", f"Median (least to most) of {ROUNDS} rounds. Wanted: {wanted}."])
+    return "\n".join([*lines, "", f"Median (min to max) of {ROUNDS} rounds. Wanted: {wanted}."])

@@ -1,4 +1,4 @@
-"""The report of visits at a million visit images, and a large file of stores."""
+"""The visits report at a million visit images, and the import of a large file of stores."""
 
 import time
 from collections.abc import Callable
@@ -59,7 +59,7 @@ async def the_report(servers: Servers) -> list[str]:
             lines.append(f"| {name} | {size:,} | {spread(times)} |")
     return [
         f"`GET /v1/visits` over HTTP, at {IMAGES:,} visit images of {STORES:,} stores in {AREAS} areas "
-        f"and {DAYS} days, median (least to most) of 20:",
+        f"and {DAYS} days, median (min to max) of 20:",
         "",
         *lines,
         "",
