@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 # what `make test` runs: make test TESTS=tests/links
 TESTS  ?= tests
-# processes of `make test`: two a core, because tests that kill and wait use no CPU
+# processes of `make test`: two per core, because tests that wait for processes use no CPU
 JOBS   ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ serve: install  ## Run the API against the servers that the environment names
 worker: install  ## Run one worker against the servers that the environment names
 	$(BIN)/imagesvc worker $(ARGS)
 
-migrate: install  ## Bring the database to the newest schema
+migrate: install  ## Upgrade the database to the newest schema
 	$(BIN)/imagesvc migrate $(ARGS)
 
 ##@ Change the service
@@ -48,7 +48,7 @@ format: install  ## Format the code and fix what can be fixed automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-##@ Now and then
+##@ Occasional tasks
 
 bench: install  ## Measure on this machine and write docs/performance.md
 	$(BIN)/python -m bench
@@ -62,7 +62,7 @@ lock: install  ## Resolve the dependencies again into requirements/*.lock
 clean:  ## Remove .venv and caches; data folders stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-# hashes of every file for Python 3.11 to 3.13, and no address: whatever index or mirror is set up is the right one
+# Hashes of every file for Python 3.11 to 3.13, without index addresses, so that any configured index or mirror works.
 define resolve
 	$(BIN)/uv pip compile pyproject.toml $(2) --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" --output-file requirements/$(1).lock
@@ -70,9 +70,9 @@ endef
 
 $(VENV)/installed: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "imagesvc needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	  { echo "imagesvc needs Python 3.11 or newer; choose one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
-	  { echo "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	  { echo "cannot create a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

@@ -11,8 +11,8 @@ import asyncpg
 
 from imagesvc.cli.process_registry import ProcessRegistry
 from imagesvc.cli.supervisor import Supervisor
-from imagesvc.db import upgrade
 from imagesvc.embedded import DataFolder, EmbeddedServers
+from imagesvc.schema_version import upgrade
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import Storage
 from tests.support.folders import make_open_folder

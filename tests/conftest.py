@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: real servers, a database, a Valkey and a bucket of its own, settings for them."""
+"""Fixtures for all tests: real servers, a database, a Valkey database and a bucket per test, and their settings."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -52,7 +52,7 @@ def shared_tmp_path() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def base_settings(servers: Servers, buckets: Buckets, redis_number_url: str) -> dict[str, Any]:
-    """What all tests of this process have in common; ``settings`` adds the database of the test."""
+    """The settings that all tests of this process share; ``settings`` adds the database of the test."""
     return {
         "database_url": servers.role_url,
         "redis_url": redis_number_url,
@@ -75,7 +75,7 @@ def databases(servers: Servers, base_settings: dict[str, Any]) -> Iterator[Datab
 
 @pytest.fixture
 def database_url(servers: Servers, databases: Databases) -> Iterator[str]:
-    """A database with the newest schema and nothing in it, dropped afterwards."""
+    """An empty database with the newest schema, dropped afterwards."""
     name = databases.fresh()
     yield servers.database(name)
     databases.drop(name)
@@ -92,7 +92,7 @@ def empty_database_url(servers: Servers, databases: Databases) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_number_url(servers: Servers) -> str:
-    """The database of Valkey that this process has to itself."""
+    """The Valkey database that only this process uses."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     plain = servers.redis_url.partition("?")[0]
     return f"{plain}?db={number}"
@@ -123,7 +123,7 @@ def bucket(buckets: Buckets) -> str:
 def settings_with(
     base_settings: dict[str, Any], database_url: str, redis_url: str, bucket: str
 ) -> Callable[..., Settings]:
-    """Settings with all servers of this test; what is passed comes on top."""
+    """Builds settings with all servers of this test; arguments override them."""
 
     def make(**changes: Any) -> Settings:
         return Settings(**{**base_settings, "database_url": database_url, **changes})
@@ -138,7 +138,7 @@ def settings(settings_with: Callable[..., Settings]) -> Settings:
 
 @pytest.fixture(scope="session")
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """One zygote for all tests of this process: it keeps nothing from one image to the next."""
+    """One zygote for all tests of this process: no state remains from one image to the next."""
     async with Sandbox(Limits()) as running:
         yield running
 
@@ -152,8 +152,8 @@ async def service(settings: Settings, sandbox: Sandbox) -> AsyncIterator[Service
 
 @pytest.fixture
 async def idle_service(settings_with: Callable[..., Settings], sandbox: Sandbox) -> AsyncIterator[Service]:
-    """The service while no worker runs: what it takes in stays pending."""
-    settings = settings_with(account_removal_wait_seconds=0.1)  # nobody comes to remove anything
+    """The service without a worker: all tasks stay pending."""
+    settings = settings_with(account_removal_wait_seconds=0.1)  # without a worker, the wait never succeeds
     async with running_service(settings, sandbox, with_worker=False) as running:
         yield running
 

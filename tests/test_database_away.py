@@ -1,4 +1,4 @@
-"""The database goes away and comes back: 503, never 500, and no restart of ours is needed."""
+"""Loss of database connections: responses are 503, never 500, and the service recovers without a restart."""
 
 import asyncio
 from collections import Counter
@@ -9,10 +9,10 @@ from tests.support.databases import Databases
 from tests.support.images import jpeg
 from tests.support.service import Service
 
-CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
 
 
-async def test_cut_connections_are_503_at_worst_and_heal_by_themselves(service: Service, databases: Databases) -> None:
+async def test_terminated_connections_cause_at_most_503_and_recover(service: Service, databases: Databases) -> None:
     async with service.background.servers.database.engine.connect() as connection:
         name = (await connection.execute(text("SELECT current_database()"))).scalar_one()
 
@@ -24,9 +24,9 @@ async def test_cut_connections_are_503_at_worst_and_heal_by_themselves(service: 
 
     seen: Counter[int] = Counter()
     for seed in range(8):
-        await asyncio.to_thread(databases.execute, CUT.format(name=name))
+        await asyncio.to_thread(databases.execute, TERMINATE.format(name=name))
         seen.update(await one_of_each(seed))
-    at_last = await one_of_each(99)
+    after = await one_of_each(99)
 
     assert set(seen) <= {200, 201, 503}
-    assert at_last == [201, 201, 200]
+    assert after == [201, 201, 200]

@@ -1,4 +1,4 @@
-"""Keys derived per purpose."""
+"""The key ring: one derived key per purpose and secret."""
 
 from imagesvc.keyring import KeyRing
 
@@ -19,7 +19,7 @@ def test_a_key_id_that_is_not_configured_has_no_key() -> None:
     assert KeyRing([FIRST]).verifying("link", "2026-05") is None
 
 
-def test_every_purpose_and_every_secret_has_a_key_of_its_own() -> None:
+def test_each_purpose_and_each_secret_has_its_own_key() -> None:
     ring = KeyRing([FIRST, SECOND])
 
     keys = {
@@ -35,12 +35,12 @@ def test_every_purpose_and_every_secret_has_a_key_of_its_own() -> None:
     assert {len(key) for key in keys if key} == {32}
 
 
-def test_a_key_stays_the_same_for_ever() -> None:
-    # Every link that is out there stops working when this changes. The value was worked out with two plain HMACs.
+def test_a_derived_key_never_changes() -> None:
+    # All issued links become invalid when this changes. The value was calculated by two HMACs.
     expected = "4e8e50e6866b5c773afc9ad1f7e0ba6f56d8af4274e3c87a1d42659a412eea6a"
 
     assert KeyRing([FIRST]).signing("link") == ("2026-11", bytes.fromhex(expected))
 
 
-def test_a_key_ring_prints_no_key() -> None:
+def test_the_repr_of_a_key_ring_contains_no_key() -> None:
     assert repr(KeyRing([FIRST, SECOND])) == "KeyRing(2026-11, 2026-05)"

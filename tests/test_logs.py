@@ -1,4 +1,4 @@
-"""What the real processes log: JSON lines, a request each, and no secret in any of them (invariant 11)."""
+"""Logs of the real processes: one JSON line per request, and no secrets (invariant 11)."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def use_a_link(owner: httpx.AsyncClient, anyone: httpx.AsyncClient) -> list[str]:
-    """Every way in through a link, good and bad; returns what must not be logged."""
+    """Use every upload route of a link, successfully and not. Returns the secrets that must not be logged."""
     token = (await owner.post("/v1/links", json={"expires_in": 600})).json()["token"]
     path, picture = f"/u/{token}", jpeg(seed=1)
     sent = await anyone.put(f"{path}/a.jpg", content=picture)
@@ -46,7 +46,7 @@ async def use_a_link(owner: httpx.AsyncClient, anyone: httpx.AsyncClient) -> lis
 
 
 async def use_an_account(owner: httpx.AsyncClient, anyone: httpx.AsyncClient) -> list[str]:
-    """Log in rightly and wrongly, with a key too, and share an image; returns what must not be logged."""
+    """Log in successfully and not, use an API key, and share an image. Returns the secrets that must not be logged."""
     await owner.post("/v1/users", json={"account": "ann", "password": PASSWORD, "role": "member"})
     await anyone.post("/v1/auth/token", data={"username": "ann", "password": WRONG})
     granted = (await anyone.post("/v1/auth/token", data={"username": "ann", "password": PASSWORD})).json()
@@ -68,8 +68,8 @@ async def use_an_account(owner: httpx.AsyncClient, anyone: httpx.AsyncClient) ->
     return [PASSWORD, NEW, WRONG, granted["access_token"], key, shared.removeprefix("/s/")]
 
 
-async def break_things(owner: httpx.AsyncClient, anyone: httpx.AsyncClient, servers: Servers) -> list[str]:
-    """Make the service fail unexpectedly, with tokens in the requests; returns them."""
+async def cause_failures(owner: httpx.AsyncClient, anyone: httpx.AsyncClient, servers: Servers) -> list[str]:
+    """Make requests fail unexpectedly. Returns the tokens in their paths."""
     token = (await owner.post("/v1/links", json={"expires_in": 600, "label": WRONG})).json()["token"]
     async with servers.database.sessions.begin() as session:
         await session.execute(text("ALTER TABLE links RENAME TO elsewhere"))
@@ -79,8 +79,8 @@ async def break_things(owner: httpx.AsyncClient, anyone: httpx.AsyncClient, serv
     return [token, *token.split(".")]
 
 
-async def lose_the_store(settings: Settings) -> list[str]:
-    """Upload while the object store is away; returns what must not be logged."""
+async def upload_without_store(settings: Settings) -> list[str]:
+    """Upload while the object store is unavailable. Returns the secrets that must not be logged."""
     async with api_process(settings) as (_, owner):
         token = (await owner.post("/v1/links", json={"expires_in": 600})).json()["token"]
         small = await owner.put(f"/u/{token}/a.jpg", content=jpeg(seed=5))
@@ -93,7 +93,7 @@ def configured(settings: Settings) -> list[str]:
     return [secret for secret in settings.secrets() if secret] + [settings.secret_keys.get_secret_value()]
 
 
-async def test_no_secret_is_in_any_log_line(
+async def test_no_log_line_contains_a_secret(
     settings_with: Callable[..., Settings], capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_with(log_level="DEBUG")
@@ -105,8 +105,8 @@ async def test_no_secret_is_in_any_log_line(
     ):
         by_link = await use_a_link(owner, anyone)
         by_account = await use_an_account(owner, anyone)
-        without_store = await lose_the_store(settings_with(log_level="DEBUG", s3_endpoint="http://127.0.0.1:9"))
-        broken = await break_things(owner, anyone, servers)
+        without_store = await upload_without_store(settings_with(log_level="DEBUG", s3_endpoint="http://127.0.0.1:9"))
+        broken = await cause_failures(owner, anyone, servers)
     written = capfd.readouterr().err
     lines = [json.loads(line) for line in written.splitlines()]
 
@@ -120,7 +120,7 @@ async def test_no_secret_is_in_any_log_line(
     assert "Traceback" in written
 
 
-async def test_every_line_of_a_request_has_its_id_which_the_caller_sees(
+async def test_log_lines_have_the_request_id_of_the_response(
     settings_with: Callable[..., Settings], capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_with()

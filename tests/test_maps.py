@@ -29,5 +29,5 @@ def test_the_map_of_a_package_lists_every_file_and_folder(package: Path) -> None
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(SOURCE.parent)))
-def test_the_map_of_a_package_lists_nothing_that_is_gone(package: Path) -> None:
+def test_the_map_of_a_package_lists_only_existing_files(package: Path) -> None:
     assert entries(package) - contents(package) == set()

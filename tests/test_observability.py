@@ -1,4 +1,4 @@
-"""Logs as JSON lines, and what must never be in them."""
+"""Logs: JSON lines, and the redaction of secrets."""
 
 import asyncio
 import io
@@ -54,48 +54,48 @@ def test_an_event_is_one_line_of_json(lines: Lines) -> None:
     }
 
 
-def test_the_logs_of_libraries_look_the_same(lines: Lines) -> None:
+def test_logs_of_libraries_have_the_same_format(lines: Lines) -> None:
     logging.getLogger("uvicorn.error").warning("port %d is taken", 8000)
 
     [line] = lines()
     assert (line["event"], line["level"], line["logger"]) == ("port 8000 is taken", "warning", "uvicorn.error")
 
 
-def test_both_carry_the_request_id(lines: Lines) -> None:
+def test_structlog_and_library_lines_have_the_request_id(lines: Lines) -> None:
     structlog.contextvars.bind_contextvars(request_id="4bf92f35")
-    structlog.get_logger().info("ours")
-    logging.getLogger("sqlalchemy.pool").warning("theirs")
+    structlog.get_logger().info("own event")
+    logging.getLogger("sqlalchemy.pool").warning("library event")
 
     assert [line["request_id"] for line in lines()] == ["4bf92f35", "4bf92f35"]
 
 
-def test_what_is_below_the_level_is_left_out(lines: Lines) -> None:
-    structlog.get_logger().debug("ours")
-    logging.getLogger("anything").debug("theirs")
+def test_events_below_the_level_are_not_logged(lines: Lines) -> None:
+    structlog.get_logger().debug("own event")
+    logging.getLogger("anything").debug("library event")
 
     assert lines() == []
 
 
 @pytest.mark.parametrize("name", ["uvicorn.access", "botocore.auth", "sqlalchemy.engine.Engine", "httpx", "arq.worker"])
-def test_what_libraries_chatter_about_requests_is_left_out(lines: Lines, name: str) -> None:
+def test_request_logs_of_libraries_are_not_logged(lines: Lines, name: str) -> None:
     logging.getLogger(name).info("GET /u/secret")
 
     assert lines() == []
 
 
-def test_configuring_again_moves_also_the_loggers_made_before(output: io.StringIO) -> None:
+def test_configuring_again_also_redirects_existing_loggers(output: io.StringIO) -> None:
     log, second = structlog.get_logger("made.before"), io.StringIO()
     configure("INFO", stream=second)
 
-    log.info("ours")
-    logging.getLogger("any").warning("theirs")
+    log.info("own event")
+    logging.getLogger("any").warning("library event")
 
     assert output.getvalue() == ""
     assert len(second.getvalue().splitlines()) == 2
 
 
 @pytest.mark.parametrize("secret", LEAKS)
-def test_a_secret_in_a_message_is_hidden(output: io.StringIO, secret: str) -> None:
+def test_a_secret_in_a_message_is_redacted(output: io.StringIO, secret: str) -> None:
     assert leaked(secret)
     structlog.get_logger().info(f"before {secret} after")
     logging.getLogger("library").warning("before %s after", secret)
@@ -106,7 +106,7 @@ def test_a_secret_in_a_message_is_hidden(output: io.StringIO, secret: str) -> No
 
 
 @pytest.mark.parametrize("secret", LEAKS)
-def test_a_secret_in_a_value_is_hidden_however_deep(output: io.StringIO, secret: str) -> None:
+def test_a_secret_in_a_nested_value_is_redacted(output: io.StringIO, secret: str) -> None:
     structlog.get_logger().info(
         "event", value=secret, deep={"list": [{"text": secret}, secret]}, thing=ValueError(secret)
     )
@@ -115,14 +115,14 @@ def test_a_secret_in_a_value_is_hidden_however_deep(output: io.StringIO, secret:
 
 
 @pytest.mark.parametrize("name", ["password", "admin_token", "Authorization", "s3_secret_key", "api_key"])
-def test_a_value_with_the_name_of_a_secret_is_hidden_whatever_it_looks_like(lines: Lines, name: str) -> None:
+def test_a_value_whose_name_says_secret_is_redacted(lines: Lines, name: str) -> None:
     structlog.get_logger().info("event", **{name: "plain"}, deep={name: "plain"})
 
     assert (lines()[0][name], lines()[0]["deep"][name]) == (HIDDEN, HIDDEN)
 
 
 @pytest.mark.parametrize("secret", LEAKS)
-def test_a_secret_in_an_exception_or_its_cause_is_hidden(output: io.StringIO, secret: str) -> None:
+def test_a_secret_in_an_exception_or_its_cause_is_redacted(output: io.StringIO, secret: str) -> None:
     try:
         try:
             raise ValueError(secret)
@@ -136,7 +136,7 @@ def test_a_secret_in_an_exception_or_its_cause_is_hidden(output: io.StringIO, se
     assert output.getvalue().count("ValueError") >= 2
 
 
-def test_a_trace_names_the_lines_and_never_the_locals(lines: Lines) -> None:
+def test_a_traceback_contains_lines_but_no_local_variables(lines: Lines) -> None:
     def fail(argument: str) -> None:
         local = argument.upper()
         raise ValueError(len(local))
@@ -166,13 +166,13 @@ def test_a_trace_names_the_lines_and_never_the_locals(lines: Lines) -> None:
         "0198c5a0-0000-7000-8000-000000000001",
     ],
 )
-def test_what_helps_to_find_a_fault_stays(harmless: str) -> None:
+def test_harmless_text_is_not_redacted(harmless: str) -> None:
     assert Redactor([ADMIN_TOKEN, DATABASE_URL, "short"]).redact(harmless) == harmless
 
 
 @pytest.mark.parametrize("offset", [-40, -20, -5, -1, 0])
 @pytest.mark.parametrize("cut_at", [2_000, -6_000])
-def test_a_long_text_is_cut_and_no_half_secret_is_left_at_the_cut(lines: Lines, cut_at: int, offset: int) -> None:
+def test_a_cut_in_a_long_text_leaves_no_part_of_a_secret(lines: Lines, cut_at: int, offset: int) -> None:
     blank, end = " " * 20_000, "the end"
     whole_chars = len(blank) + len(ADMIN_TOKEN) + len(end)
     at = cut_at % whole_chars + offset
@@ -185,7 +185,7 @@ def test_a_long_text_is_cut_and_no_half_secret_is_left_at_the_cut(lines: Lines, 
     assert not [i for i in range(len(ADMIN_TOKEN) - 8) if ADMIN_TOKEN[i : i + 8] in text]
 
 
-def test_a_line_is_bounded_whatever_is_put_into_it(output: io.StringIO) -> None:
+def test_the_length_of_a_line_is_limited(output: io.StringIO) -> None:
     log = structlog.get_logger()
     log.info("many", **{f"value_{i}": "x" * 7_000 for i in range(100)})
     log.info("wide", values=["y" * 9_000] * 10_000)
@@ -202,7 +202,7 @@ def nested(depth: int) -> list[Any]:
 def test_no_text_makes_the_redaction_slow() -> None:
     texts = ["://a:" * 1_600, "https://" * 1_000, "/u/" * 2_600, "eyJ" * 2_600, "password" * 1_000, "aB1-" * 2_000]
 
-    # Milliseconds are usual; a pattern that backtracks without bound takes minutes.
+    # The usual time is milliseconds; a pattern with unbounded backtracking takes minutes.
     finished = threading.Event()
 
     def redact_all() -> None:
@@ -223,25 +223,23 @@ def test_any_characters_make_one_valid_ascii_line(output: io.StringIO, value: ob
     json.loads(output.getvalue())
 
 
-class Broken(io.StringIO):
-    """A log whose reader went away."""
+class BrokenStream(io.StringIO):
+    """A stream whose reader has exited."""
 
     def write(self, _text: str) -> int:
         raise BrokenPipeError
 
 
-def test_a_log_that_cannot_be_written_fails_nothing(output: io.StringIO) -> None:
-    configure("INFO", stream=Broken())
+def test_a_log_that_cannot_be_written_raises_nothing(output: io.StringIO) -> None:
+    configure("INFO", stream=BrokenStream())
 
-    structlog.get_logger().info("ours")
-    logging.getLogger("any").warning("theirs")
+    structlog.get_logger().info("own event")
+    logging.getLogger("any").warning("library event")
 
 
-def test_a_record_with_wrong_arguments_is_the_librarys_mistake_and_fails_nothing(
-    lines: Lines, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_library_record_with_wrong_arguments_raises_nothing(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
-    # Without pytest's own handlers, which do fail.
+    # without pytest's own handlers, which raise
     monkeypatch.setattr(
         root, "handlers", [handler for handler in root.handlers if "imagesvc" in type(handler).__module__]
     )
@@ -269,13 +267,13 @@ def test_an_exception_that_ends_a_thread_is_logged(lines: Lines) -> None:
     assert "ValueError: with [redacted]" in lines()[0]["exception"]
 
 
-async def test_a_task_that_nobody_awaits_is_logged(lines: Lines) -> None:
+async def test_an_exception_of_an_unawaited_task_is_logged(lines: Lines) -> None:
     asyncio.get_running_loop().call_exception_handler({"message": "lost", "exception": ValueError(ADMIN_TOKEN)})
 
     assert "ValueError: [redacted]" in lines()[0]["exception"]
 
 
-def test_an_exception_that_ends_the_process_is_one_line_too() -> None:
+def test_an_exception_that_ends_the_process_is_one_line() -> None:
     program = (
         f"from imagesvc.observability import configure; configure('INFO', [{ADMIN_TOKEN!r}]); int({ADMIN_TOKEN!r})"
     )

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page of the real service: complete, with examples, and naming no other host."""
+"""The OpenAPI document and its page: complete, with examples, and without other hosts."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
             yield f"{method.upper()} {path}", operation
 
 
-def lacking(document: dict[str, Any], has: Callable[[Operation], Any]) -> list[str]:
+def operations_without(document: dict[str, Any], has: Callable[[Operation], Any]) -> list[str]:
     return [name for name, operation in operations(document) if not has(operation)]
 
 
@@ -35,31 +35,31 @@ def schema_of(document: dict[str, Any], content: dict[str, Any]) -> dict[str, An
 
 
 def has_example(document: dict[str, Any], content: dict[str, Any]) -> bool:
-    """In itself, in its schema, or in the schema of the items of a list."""
+    """Whether an example is in the content, in its schema, or in the schema of the items of a page."""
     schema = schema_of(document, content)
     items = schema.get("properties", {}).get("items", {}).get("items", {})
     shown = content.keys() | schema.keys() | schema_of(document, {"schema": items}).keys()
     return bool(shown & {"example", "examples"})
 
 
-def test_every_operation_says_what_it_does(document: dict[str, Any]) -> None:
-    assert lacking(document, lambda operation: operation.get("summary")) == []
-    assert lacking(document, lambda operation: operation.get("description")) == []
-    assert lacking(document, lambda operation: operation.get("tags")) == []
+def test_every_operation_has_summary_description_and_tags(document: dict[str, Any]) -> None:
+    assert operations_without(document, lambda operation: operation.get("summary")) == []
+    assert operations_without(document, lambda operation: operation.get("description")) == []
+    assert operations_without(document, lambda operation: operation.get("tags")) == []
 
 
-def test_every_parameter_says_what_it_is(document: dict[str, Any]) -> None:
-    unexplained = [
+def test_every_parameter_has_a_description(document: dict[str, Any]) -> None:
+    undescribed = [
         f"{name}: {parameter['name']}"
         for name, operation in operations(document)
         for parameter in operation.get("parameters", ())
         if not parameter.get("description")
     ]
 
-    assert unexplained == []
+    assert undescribed == []
 
 
-def test_every_json_that_is_sent_or_answered_has_an_example(document: dict[str, Any]) -> None:
+def test_every_json_request_and_response_has_an_example(document: dict[str, Any]) -> None:
     bodies = [
         (f"{name} {status}", message.get("content", {}).get("application/json"))
         for name, operation in operations(document)
@@ -72,7 +72,7 @@ def test_every_json_that_is_sent_or_answered_has_an_example(document: dict[str, 
 
 
 def nullable(schema: dict[str, Any]) -> set[str]:
-    """FastAPI leaves null out of the examples that it is given."""
+    """The nullable members. FastAPI omits members that are null from examples."""
     return {name for name, member in schema["properties"].items() if "'type': 'null'" in str(member)}
 
 
@@ -89,7 +89,7 @@ def test_an_example_has_exactly_the_members_of_its_schema(document: dict[str, An
     assert len(examples) > 5
 
 
-def test_every_body_that_is_a_file_offers_a_file_picker(document: dict[str, Any]) -> None:
+def test_every_file_body_is_declared_as_binary(document: dict[str, Any]) -> None:
     contents = [
         (name, media_type, content)
         for name, operation in operations(document)
@@ -121,29 +121,27 @@ EVERYWHERE = {
 }
 
 
-@pytest.mark.parametrize(("sign", "statuses"), EVERYWHERE.items())
-def test_what_follows_from_its_kind_is_listed_for_every_operation(
-    document: dict[str, Any], sign: str, statuses: set[str]
-) -> None:
+@pytest.mark.parametrize(("marker", "statuses"), EVERYWHERE.items())
+def test_operations_of_a_kind_list_its_statuses(document: dict[str, Any], marker: str, statuses: set[str]) -> None:
     of_kind = [
         (name, set(operation["responses"]))
         for name, operation in operations(document)
-        if sign in str({**operation, "responses": None})
+        if marker in str({**operation, "responses": None})
     ]
 
     assert len(of_kind) > 1
     assert [name for name, listed in of_kind if not statuses <= listed] == []
 
 
-def test_whatever_asks_the_database_may_be_503(document: dict[str, Any]) -> None:
+def test_operations_that_use_the_database_list_503(document: dict[str, Any]) -> None:
     asking = [(name, operation) for name, operation in operations(document) if " /v1" in name or " /u" in name]
 
-    lacking_it = [name for name, operation in asking if "database-away" not in str(operation["responses"].get("503"))]
+    missing = [name for name, operation in asking if "database-away" not in str(operation["responses"].get("503"))]
 
-    assert lacking_it == []
+    assert missing == []
 
 
-def test_no_other_host_is_named(document: dict[str, Any]) -> None:
+def test_the_document_names_no_other_host(document: dict[str, Any]) -> None:
     hosts = set(HOST.findall(str(document)))
 
     assert {host for host in hosts if not host.endswith("example.org")} == set()
@@ -175,11 +173,11 @@ STATUSES = [
 
 
 @pytest.mark.parametrize(("name", "statuses"), STATUSES)
-def test_an_operation_lists_what_it_answers(document: dict[str, Any], name: str, statuses: set[str]) -> None:
+def test_an_operation_lists_its_statuses(document: dict[str, Any], name: str, statuses: set[str]) -> None:
     assert statuses - set(dict(operations(document))[name]["responses"]) == set()
 
 
-async def test_page_and_document_are_served_to_anyone_and_name_no_other_host(
+async def test_the_page_and_the_document_are_public_and_name_no_other_host(
     idle_service: Service, document: dict[str, Any]
 ) -> None:
     page = await idle_service.anyone.get("/docs")
@@ -191,7 +189,7 @@ async def test_page_and_document_are_served_to_anyone_and_name_no_other_host(
     assert [answer.status_code for answer in files] == [200] * 4
 
 
-async def test_an_answer_that_is_not_listed_fails_the_test_that_sees_it() -> None:
+async def test_an_unlisted_response_fails_the_test_that_receives_it() -> None:
     contract = Contract({"paths": {"/u/{token}/{filename}": {"put": {"responses": {"201": {}, "default": {}}}}}})
     request = httpx.Request("PUT", "http://service/u/abc/folder/a.jpg")
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from alembic import command
 
-from imagesvc.db import Database, SchemaOutdated, alembic_config, require_current_schema
+from imagesvc.db import Database
+from imagesvc.schema_version import SchemaOutdated, alembic_config, require_current_schema
 from imagesvc.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""src/imagesvc/sql/ holds exactly what the database has: each function, trigger and view, with the same text."""
+"""src/imagesvc/sql/ contains each function, trigger and view of the database, with the same text."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from alembic import command
 from hatchling.builders.wheel import WheelBuilder
 
 import imagesvc
-from imagesvc.db import alembic_config
+from imagesvc.schema_version import alembic_config
 from imagesvc.settings import Settings
 
 FOLDER = Path(imagesvc.__file__).parent / "sql"
@@ -110,7 +110,7 @@ CHANGES_OF_THE_DATABASE = {
 
 
 @pytest.mark.parametrize("name", CHANGES_OF_THE_DATABASE)
-async def test_a_change_of_the_database_alone_is_seen(connection: asyncpg.Connection, name: str) -> None:
+async def test_a_change_of_only_the_database_is_detected(connection: asyncpg.Connection, name: str) -> None:
     await connection.execute(CHANGES_OF_THE_DATABASE[name])
 
     in_database = await objects_of(connection, "public")
@@ -128,7 +128,9 @@ CHANGES_OF_A_FILE = [
 
 
 @pytest.mark.parametrize(("name", "old", "new"), CHANGES_OF_A_FILE)
-async def test_a_change_of_a_file_alone_is_seen(connection: asyncpg.Connection, name: str, old: str, new: str) -> None:
+async def test_a_change_of_only_a_file_is_detected(
+    connection: asyncpg.Connection, name: str, old: str, new: str
+) -> None:
     files = texts()
     assert old in files[name]
     files[name] = files[name].replace(old, new)
@@ -138,7 +140,7 @@ async def test_a_change_of_a_file_alone_is_seen(connection: asyncpg.Connection, 
     assert differences(await objects_of(connection, "public"), in_files) == {name}
 
 
-async def test_a_missing_and_an_additional_file_are_seen(connection: asyncpg.Connection) -> None:
+async def test_a_missing_and_an_additional_file_are_detected(connection: asyncpg.Connection) -> None:
     files = texts()
     del files["new_uuid7"]
     files["added"] = "CREATE FUNCTION added() RETURNS int LANGUAGE sql AS 'SELECT 1'"

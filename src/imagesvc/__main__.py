@@ -1,4 +1,4 @@
-"""``python -m imagesvc``: the command line, however the package was installed."""
+"""``python -m imagesvc``: the command line, without the installed `imagesvc` script."""
 
 from imagesvc.cli import app
 

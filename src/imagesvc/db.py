@@ -1,11 +1,11 @@
-"""Access to PostgreSQL: connections, sessions, the declarative base, and the check of the schema version.
+"""Access to PostgreSQL: connections, sessions and the declarative base of all tables.
 
-Which API a statement uses, everywhere in the service:
+What uses asyncpg and what uses the ORM, everywhere in the service:
 
 * **asyncpg**, with SQL text that is built at import, for hot paths and for calls of database functions
-  (`sql/README.md` lists them). Such a statement is one transaction: `Database.fetch_one` and its kin run it on a
-  connection in autocommit mode. A protocol step that takes row locks is a database function, because a row lock must
-  not wait for this process's event loop. These calls cost half of what an ORM session costs (docs/performance.md).
+  (`sql/README.md` lists them). Each call of `Database.fetch_one` and the other `fetch_` methods is one statement in
+  a transaction of its own. It costs half of what an ORM session costs (docs/performance.md). A protocol step that
+  takes row locks is a database function, so that the locks never wait for this process's event loop.
 * **SQLAlchemy's ORM** for everything else. A service opens a transaction with
   `async with database.sessions.begin() as session:`.
 
@@ -15,19 +15,15 @@ Each feature's `queries.py` says at its top which of the two it uses.
 import asyncio
 import datetime as dt
 import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import BigInteger, DateTime, MetaData, Text, event, text
+from sqlalchemy import BigInteger, DateTime, MetaData, Text, event
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import NoResultFound, ProgrammingError
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import QueuePool
@@ -36,6 +32,7 @@ from uuid_utils.compat import uuid7
 from imagesvc.errors import Unavailable
 from imagesvc.settings import Settings
 
+T = TypeVar("T")
 RowT = TypeVar("RowT")
 
 NAMING = {
@@ -48,8 +45,10 @@ NAMING = {
 
 
 class Base(DeclarativeBase):
+    """The declarative base of all tables. An annotation of a column chooses its PostgreSQL type."""
+
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
+    type_annotation_map: ClassVar = {
         int: BigInteger,
         str: Text,
         dt.datetime: DateTime(timezone=True),
@@ -79,18 +78,32 @@ class DatabaseBusy(Unavailable):
     slug, title = "database-busy", "Too many requests are waiting for the database"
 
 
-class SchemaOutdated(RuntimeError):
-    """The database's schema is not the one that this version needs."""
-
-
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562). Ids sort by time, so new rows are next to each other in the indexes."""
     return uuid7()
 
 
-async def connect(url: str, **arguments: Any) -> asyncpg.Connection:
-    """Connect by a libpq URL. SQLAlchemy's own URLs know neither sslmode nor ?host=/socket/folder."""
+async def connect(url: str, **arguments: object) -> asyncpg.Connection:
+    """Connect by a libpq URL. SQLAlchemy's own URLs support neither sslmode nor ?host=/socket/folder."""
     return await asyncpg.connect(url, timeout=5, **arguments)
+
+
+class Record(Protocol):
+    """A row as asyncpg, which has no types of its own, returns it."""
+
+    def keys(self) -> Iterable[str]: ...
+
+    def __getitem__(self, column: str, /) -> object: ...
+
+
+class _Connection(Protocol):
+    """The methods of ``_PlainConnection`` that run statements."""
+
+    async def fetchrow(self, sql: str, *arguments: object) -> Record | None: ...
+
+    async def fetch(self, sql: str, *arguments: object) -> list[Record]: ...
+
+    async def fetch_custom_plan(self, sql: str, *arguments: object) -> list[Record]: ...
 
 
 class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
@@ -99,11 +112,11 @@ class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
     def get_reset_query(self) -> str:
         return ""
 
-    async def fetch_custom_plan(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+    async def fetch_custom_plan(self, sql: str, *arguments: object) -> list[Record]:
         """Like ``fetch``, but plans the statement for these arguments instead of using a generic plan."""
         async with self.transaction(readonly=True):
             await self.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-            records: list[asyncpg.Record] = await self.fetch(sql, *arguments)
+            records: list[Record] = await self.fetch(sql, *arguments)
         return records
 
 
@@ -134,24 +147,27 @@ class Database:
         self._statements: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
-    async def _connect(self, **arguments: Any) -> asyncpg.Connection:
+    async def _connect(self, **arguments: object) -> asyncpg.Connection:
         try:
             return await connect(self._url, server_settings=self._server_settings, **arguments)
         except (*CONNECTION_ERRORS, TimeoutError) as error:
             raise DatabaseAway from error
 
-    async def fetch_row(self, sql: str, *arguments: object) -> Any:
-        """Run one statement in its own transaction and return its first row as a record, None when there is no row.
+    async def fetch_row(self, sql: str, *arguments: object) -> Any:  # the record of asyncpg
+        """Run one statement in its own transaction and return its first row, None when there is no row.
 
-        JSON columns arrive decoded. Raises asyncpg's errors of the statement, DatabaseAway and DatabaseBusy.
-        ``fetch_one`` returns typed rows.
+        For statements whose result is only whether there is a row; ``fetch_one`` returns typed rows. JSON columns
+        arrive decoded. Raises asyncpg's errors of the statement, DatabaseAway and DatabaseBusy.
         """
-        return await self._run("fetchrow", sql, arguments)
+        return await self._run(lambda connection: connection.fetchrow(sql, *arguments))
 
     async def fetch_rows(self, sql: str, *arguments: object) -> list[Any]:
         """Like ``fetch_row``, but returns all rows."""
-        records: list[Any] = await self._run("fetch", sql, arguments)
-        return records
+        return [*await self._run(lambda connection: connection.fetch(sql, *arguments))]
+
+    async def fetch_rows_custom_plan(self, sql: str, *arguments: object) -> list[Any]:
+        """Like ``fetch_rows``, planned for these arguments; planning costs a few milliseconds per call."""
+        return [*await self._run(lambda connection: connection.fetch_custom_plan(sql, *arguments))]
 
     async def fetch_one(self, sql: str, row_class: type[RowT], *arguments: object) -> RowT:
         """Run one statement in its own transaction and return its first row as a ``row_class``.
@@ -165,42 +181,37 @@ class Database:
         Raises NoResultFound when there is no row, TypeError when columns and fields differ, asyncpg's errors of the
         statement, DatabaseAway and DatabaseBusy.
         """
-        record = await self._run("fetchrow", sql, arguments)
-        if record is None:
+        row = await self.fetch_one_or_none(sql, row_class, *arguments)
+        if row is None:
             raise NoResultFound
-        return row_class(**record)
+        return row
 
     async def fetch_one_or_none(self, sql: str, row_class: type[RowT], *arguments: object) -> RowT | None:
         """Like ``fetch_one``, but returns None when there is no row."""
-        record = await self._run("fetchrow", sql, arguments)
+        record = await self._run(lambda connection: connection.fetchrow(sql, *arguments))
         return None if record is None else row_class(**record)
 
     async def fetch_all(self, sql: str, row_class: type[RowT], *arguments: object) -> list[RowT]:
         """Like ``fetch_one``, but returns all rows."""
-        return [row_class(**record) for record in await self._run("fetch", sql, arguments)]
+        records = await self._run(lambda connection: connection.fetch(sql, *arguments))
+        return [row_class(**record) for record in records]
 
     async def fetch_all_custom_plan(self, sql: str, row_class: type[RowT], *arguments: object) -> list[RowT]:
         """Like ``fetch_all``, planned for these arguments: for statements whose best index depends on them.
 
         Planning costs a few milliseconds per call.
         """
-        return [row_class(**record) for record in await self._run("fetch_custom_plan", sql, arguments)]
+        records = await self._run(lambda connection: connection.fetch_custom_plan(sql, *arguments))
+        return [row_class(**record) for record in records]
 
-    async def fetch_rows_custom_plan(self, sql: str, *arguments: object) -> list[Any]:
-        """Like ``fetch_rows``, planned for these arguments; planning costs a few milliseconds per call."""
-        records: list[Any] = await self._run("fetch_custom_plan", sql, arguments)
-        return records
-
-    async def _run(
-        self, fetch: Literal["fetch", "fetchrow", "fetch_custom_plan"], sql: str, arguments: Sequence[object]
-    ) -> Any:  # asyncpg has no types
+    async def _run(self, statement: Callable[[_Connection], Awaitable[T]]) -> T:
         try:
             pool = self._statements or await self._open()
             # An idle connection needs no timeout. Its timer would add a quarter to the cost of a small statement.
             timeout = None if pool.get_idle_size() else self._wait_seconds
             connection = await pool.acquire(timeout=timeout)
             try:
-                return await getattr(connection, fetch)(sql, *arguments)
+                return await statement(connection)
             finally:
                 await pool.release(connection)
         except TimeoutError as error:
@@ -227,6 +238,7 @@ class Database:
             return self._statements
 
     async def ping(self) -> None:
+        """Raises DatabaseAway or DatabaseBusy when the server does not answer a statement."""
         await self.fetch_row("SELECT 1")
 
     def connections(self) -> dict[tuple[str, ...], float]:
@@ -279,39 +291,3 @@ def _translate_session_error(context: ExceptionContext) -> None:
         raise DatabaseAway from error
     if isinstance(error.__cause__, OVERLOAD_ERRORS):
         raise DatabaseBusy from error
-
-
-def alembic_config(settings: Settings | None = None) -> Config:
-    """Alembic's configuration, with the migrations of the installed package or of this checkout."""
-    here = Path(__file__).parent
-    packaged = here / "_migrations"
-    config = Config()
-    config.set_main_option("script_location", str(packaged if packaged.is_dir() else here.parents[1] / "migrations"))
-    if settings is not None:
-        config.attributes["settings"] = settings
-    return config
-
-
-async def upgrade(settings: Settings) -> None:
-    """Upgrade the schema to the newest revision. Concurrent calls wait for each other (advisory lock)."""
-    await asyncio.to_thread(command.upgrade, alembic_config(settings), "head")
-
-
-def expected_revisions() -> Sequence[str]:
-    """The newest revisions that the migrations of this version define."""
-    return ScriptDirectory.from_config(alembic_config()).get_heads()
-
-
-async def require_current_schema(database: Database) -> None:
-    """Raises SchemaOutdated, which names the command to run, unless the schema has this version's newest revision."""
-    expected = set(expected_revisions())
-    try:
-        async with database.engine.connect() as connection:
-            present = set((await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars())
-    except ProgrammingError:
-        present = set()
-    if present != expected:
-        found = ", ".join(sorted(present)) or "none"
-        raise SchemaOutdated(
-            f"the database's schema is at {found}, this version needs {', '.join(expected)}: run `imagesvc migrate`"
-        )

@@ -1,8 +1,8 @@
-"""One key per purpose, derived from the configured secrets: a token made for one purpose is worthless for another.
+"""Derives one key per purpose from the configured secrets: a token for one purpose is not valid for another.
 
-HKDF-SHA256 (RFC 5869) with the purpose as ``info``. The secrets are long and random by rule (settings), so no salt and
-no slow hash is needed. The first configured secret signs; all of them verify, so that a secret can be changed without
-invalidating what is already out there.
+The derivation is HKDF-SHA256 (RFC 5869) with the purpose as ``info``. It needs neither a salt nor a slow hash, because
+the settings require long secrets, which are random. The first configured secret signs and all of them verify, so that
+a secret can be replaced without invalidating issued tokens.
 """
 
 import os
@@ -20,7 +20,7 @@ NONCE_BYTES = 12
 
 
 class KeyRing:
-    """The derived keys of one process; takes ``Settings.signing_keys``. Never prints a key."""
+    """The derived keys of one process, from ``Settings.signing_keys``. Its ``repr`` contains no key."""
 
     __slots__ = ("_derived", "_secrets", "_signing_kid")
 
@@ -30,11 +30,11 @@ class KeyRing:
         self._derived: dict[tuple[Purpose, str], bytes] = {}
 
     def signing(self, purpose: Purpose) -> tuple[str, bytes]:
-        """The key id to name in what is signed, and the 32-byte key."""
+        """The key id to put into the signed data, and the key of 32 bytes."""
         return self._signing_kid, self._key(purpose, self._signing_kid)
 
     def verifying(self, purpose: Purpose, kid: str) -> bytes | None:
-        """The key that `kid` named when something was signed; None when no such secret is configured (any more)."""
+        """The key to verify data signed under ``kid``, None when no configured secret has this key id."""
         return self._key(purpose, kid) if kid in self._secrets else None
 
     def _key(self, purpose: Purpose, kid: str) -> bytes:
@@ -46,13 +46,16 @@ class KeyRing:
         return key
 
     def seal(self, purpose: Purpose, text: bytes, *, bound_to: bytes) -> tuple[str, bytes]:
-        """The key id to keep beside it, and the text under AES-256-GCM. It opens with the same ``bound_to`` only."""
+        """Encrypt by AES-256-GCM. Returns the key id to store beside the ciphertext, and the ciphertext.
+
+        Decryption needs the same ``bound_to`` (the associated data).
+        """
         kid, key = self.signing(purpose)
         nonce = os.urandom(NONCE_BYTES)
         return kid, nonce + AESGCM(key).encrypt(nonce, text, bound_to)
 
     def unseal(self, purpose: Purpose, kid: str, sealed: bytes, *, bound_to: bytes) -> bytes | None:
-        """None when its secret is not configured any more, or it was not sealed for this."""
+        """Decrypt. Returns None when the secret is no longer configured, or ``bound_to`` is another one."""
         key = self.verifying(purpose, kid)
         if key is None:
             return None

@@ -35,10 +35,10 @@ from imagesvc.uploads.tus import headers as tus_headers
 from imagesvc.wiring import Web, checks_of, open_web
 
 EXPOSED_HEADERS = ("ETag", "Link", "Repr-Digest", "Retry-After", "X-Request-Id")
-"""What pages of other origins may see of an answer, besides what resumable uploads need."""
+"""Response headers that pages of other origins may read, besides those of resumable uploads."""
 
 ROUTERS = (
-    # those with more of a path before those that would swallow them
+    # FastAPI uses the first route that matches: specific paths are before paths with parameters
     imagesvc.accounts.router.router,
     imagesvc.images.shares.router.router,
     imagesvc.images.router.router,
@@ -61,21 +61,21 @@ ROUTERS = (
 )
 
 DESCRIPTION = """\
-Takes pictures in from phones, tills, shelf cameras and people with an invitation link; stores each distinct file once;
-works out what it shows about itself, makes renditions, and counts.
+Accepts images from phones, tills, shelf cameras and people with an invitation link, stores each distinct file once,
+extracts its metadata, makes renditions, and keeps statistics.
 
-Send `Authorization: Bearer <token>` everywhere under `/v1`. Failures are `application/problem+json` (RFC 9457).
+All routes under `/v1` need `Authorization: Bearer <token>`. Failures are `application/problem+json` (RFC 9457).
 """
 
 
 def parts_of(web: Web) -> WebParts:
-    """Everything that a route may ask for."""
+    """All parts that a route may request."""
     services = [getattr(web, field.name) for field in dataclasses.fields(web) if field.name != "servers"]
     return WebParts(web.servers.settings, web.servers.storage, HealthChecks(checks_of(web.servers)), *services)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; without ``settings`` they are read from the environment."""
+    """Build the application. ``settings`` are read from the environment when absent."""
     settings = settings or Settings()
     observability.configure(settings.log_level, settings.secrets())
 
@@ -93,10 +93,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        # it would send raw paths, which hold the tokens of links, to wherever the environment says; and ask each time
+        # telemetry would send raw paths, which contain the tokens of links, to the endpoint that the environment names
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    # as they are: `include_router` would build each of them again, for 45 ms a start and a detour a request
+    # without `include_router`, which builds each route again: 45 ms per start, and one more call per request
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     problems.register(app)

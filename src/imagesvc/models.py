@@ -1,4 +1,4 @@
-"""Every table of the service, gathered so that migrations can be compared with them."""
+"""All tables of the service, in one module so that a test can compare the migrations with them."""
 
 from imagesvc.accounts.models import ApiKey, LoginFailure, User
 from imagesvc.db import Base

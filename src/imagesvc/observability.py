@@ -1,8 +1,8 @@
-"""Logs: one JSON line an event on stderr, for our own events and for every library's, and no secret in any of them.
+"""Logs: one JSON line per event on stderr, for the service and all libraries, without secrets.
 
-The rule is that nothing hands a secret to a log in the first place: routes are logged as templates, locals never.
-The redaction here is the last line of defence behind that rule (DESIGN, invariant 11). It works on every string of an
-event, tracebacks included, before the line is put together. It would rather hide a harmless word than show a secret.
+Code must not log a secret in the first place: routes are logged as templates, and local variables are never logged.
+The redaction in this module is the second line of defence. It works on every string of an event, including
+tracebacks, before the line is encoded. It prefers hiding a harmless word to showing a secret.
 """
 
 import json
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TextIO
 from urllib.parse import quote, unquote, urlsplit
 
 import structlog
@@ -21,27 +21,27 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 HIDDEN = "[redacted]"
 
-# Head and tail of a long text are kept: a traceback says what failed in its last lines.
+# A long text keeps its head and its tail, because the last lines of a traceback name the failure.
 _HEAD_CHARS, _TAIL_CHARS = 2_000, 6_000
-# What is redacted beyond each cut, so that a cut never leaves half a secret that no pattern knows any more.
+# Redaction includes this much beyond each cut: half a secret would match no pattern.
 _MARGIN_CHARS = 2_000
 _MAX_LINE_CHARS = 64_000
 _MAX_ITEMS, _MAX_DEPTH = 50, 4
 _SHORT_CHARS = 100
-_SHORTEST_SECRET = 8
-# Nothing that a caller sent is in these.
-_MADE_HERE = frozenset({"timestamp", "level", "request_id"})
-_PLAIN = frozenset({bool, int, float, type(None)})
+_MIN_SECRET_CHARS = 8
+# These keys never contain data of a caller.
+_SAFE_KEYS = frozenset({"timestamp", "level", "request_id"})
+_SCALARS = frozenset({bool, int, float, type(None)})
 _encode = json.JSONEncoder(default=repr).encode
 
 _NAMES = r"(?:password|passwd|secret|token|signature|credential|api[_-]?key|authorization|cookie|x-amz-[a-z-]{1,40})"
 
-# (words of which one must occur for the pattern to be worth a try, pattern, replacement). Repetitions are bounded, so
+# (words of which one must occur before the slower pattern is tried, pattern, replacement). Repetitions are bounded, so
 # that no text makes a pattern slow.
 _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
-    # JSON Web Tokens, also cut ones: every one begins with base64 of {"
+    # JSON Web Tokens, also truncated ones: each starts with the base64 of {"
     (("eyj",), re.compile(r"eyJ[\w-]{8,4000}(?:\.[\w-]{0,4000}){0,4}", re.ASCII), HIDDEN),
-    # links and shares carry their token in the path
+    # the paths of links and shares contain their token
     (
         ("/u/", "/s/", "%2fu%2f", "%2fs%2f"),
         re.compile(r"((?:/|%2f)[us](?:/|%2f))[\w.~%-]{8,4000}", re.ASCII | re.IGNORECASE),
@@ -53,7 +53,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
         re.compile(r"""(://)(?:[^\s"'/?#@]{0,256}:[^\s"']{0,1000}|[^\s"'/?#@]{1,1000})@"""),
         rf"\1{HIDDEN}@",
     ),
-    # the query of an absolute URL: a presigned request, or whatever a caller's image URL carries
+    # the query of an absolute URL: a presigned request, or credentials in an image URL of a caller
     (("://",), re.compile(r"""(https?://[^\s"'?]{1,2000}\?)[^\s"']{1,4000}""", re.IGNORECASE), rf"\1{HIDDEN}"),
     (("bearer", "basic"), re.compile(r"\b((?:bearer|basic)\s{1,5})[\w.~+/=-]{16,4000}", re.I | re.A), rf"\1{HIDDEN}"),
     # name=value, "name": "value", (b'name', b'value')
@@ -66,10 +66,10 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
         ),
         rf"\1{HIDDEN}",
     ),
-    # what SQLAlchemy and Pydantic put into the text of their exceptions
+    # parameters and inputs in the texts of SQLAlchemy's and Pydantic's exceptions
     (("[parameters: ",), re.compile(r"(\[parameters: ).{0,9000}?(?=\(Background on|$)", re.DOTALL), rf"\1{HIDDEN} "),
     (("input_value=",), re.compile(r"(input_value=).{0,4000}?(, input_type=|$)", re.DOTALL), rf"\1{HIDDEN}\2"),
-    # 256 random bits in base64url, which is what our keys are made of; a SHA-256 in hex has no capitals and stays
+    # 256 random bits in base64url, as in API keys; a SHA-256 in hex has no capitals and is not redacted
     (
         (),
         re.compile(r"(?<![\w-])(?=[\w-]{0,200}[a-z])(?=[\w-]{0,200}[A-Z])(?=[\w-]{0,200}\d)[\w-]{43,4000}", re.ASCII),
@@ -80,10 +80,10 @@ _secret_name = lru_cache(maxsize=1_000)(re.compile(_NAMES, re.IGNORECASE).search
 
 
 def configure(level: str, secrets: Iterable[str] = (), *, stream: TextIO | None = None) -> None:
-    """Send every log of this process, structlog's and the standard library's, to `stream` (stderr) as JSON lines.
+    """Send all logs of this process, structlog's and the standard library's, to ``stream`` (stderr) as JSON lines.
 
-    `secrets` are the configured ones, as configured (a database URL, ``kid:secret,…``): they, and the passwords and
-    keys inside them, never appear. May be called again; loggers made before follow the new configuration.
+    ``secrets`` are settings as configured (a database URL, ``kid:secret,…``). They and the passwords and keys inside
+    them are redacted. The function may be called again: existing loggers follow the new configuration.
     """
     sink = stream or sys.stderr
     redactor = Redactor(secrets)
@@ -107,21 +107,21 @@ def configure(level: str, secrets: Iterable[str] = (), *, stream: TextIO | None 
         )
     )
     root = logging.getLogger()
-    root.handlers = [*(known for known in root.handlers if not isinstance(known, _LineHandler)), handler]
+    root.handlers = [*(other for other in root.handlers if not isinstance(other, _LineHandler)), handler]
     root.setLevel(level)
     _quieten_libraries(level)
     logging.captureWarnings(capture=True)
-    _log_what_nobody_caught()
+    _log_uncaught_exceptions()
 
 
 class Redactor:
-    """Two structlog processors: `hide` what is secret and cut what is long, then put the `line` together."""
+    """Two structlog processors: ``hide`` redacts secrets and shortens long texts, ``line`` encodes the event."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        # The longest first: a secret may contain another one.
+        # Longest first, because a secret may contain another one.
         self._secrets = sorted({s for secret in secrets for s in _spellings(secret)}, key=len, reverse=True)
-        # Methods, routes, addresses and event names come again and again: half the cost of an access log line.
-        self._redact_again = lru_cache(maxsize=2_000)(self.redact)
+        # Methods, routes, addresses and event names repeat: the cache halves the cost of an access log line.
+        self._redact_cached = lru_cache(maxsize=2_000)(self.redact)
 
     def hide(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         return {key: self._clean(key, value, depth=0) for key, value in event.items()}
@@ -134,7 +134,7 @@ class Redactor:
         return line
 
     def redact(self, text: str) -> str:
-        """`text` without what is, or looks like, a secret."""
+        """The text with everything replaced that is a secret or looks like one."""
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, HIDDEN)
@@ -144,8 +144,8 @@ class Redactor:
                 text = pattern.sub(replacement, text)
         return text
 
-    def _clean(self, key: str, value: Any, *, depth: int) -> Any:
-        if type(value) in _PLAIN or key in _MADE_HERE:
+    def _clean(self, key: str, value: object, *, depth: int) -> object:
+        if type(value) in _SCALARS or key in _SAFE_KEYS:
             return value
         if isinstance(value, str) and _secret_name(key):
             return HIDDEN
@@ -158,7 +158,7 @@ class Redactor:
 
     def _text(self, text: str) -> str:
         if len(text) <= _SHORT_CHARS:
-            return self._redact_again(text)
+            return self._redact_cached(text)
         if len(text) <= _HEAD_CHARS + _TAIL_CHARS:
             return self.redact(text)
         head = self.redact(text[: _HEAD_CHARS + _MARGIN_CHARS])[:_HEAD_CHARS]
@@ -167,10 +167,10 @@ class Redactor:
 
 
 def _spellings(secret: str) -> set[str]:
-    """The forms in which a configured secret may turn up: whole, the parts of ``kid:secret,…``, a URL's password."""
+    """The forms of a configured secret in texts: whole, the secrets of ``kid:secret,…``, the password of a URL."""
     whole = {secret}
     if "://" in secret:
-        # Only the password of a URL is secret; its host is what an error message is about.
+        # Only the password of a URL is secret. Error messages need its host.
         try:
             password = urlsplit(secret).password
         except ValueError:
@@ -180,11 +180,11 @@ def _spellings(secret: str) -> set[str]:
         whole |= {entry.partition(":")[2] for entry in secret.split(",")}
     forms = whole | {unquote(text) for text in whole}
     forms |= {quote(text, safe="") for text in forms} | {repr(text)[1:-1] for text in forms}
-    return {text for text in forms if len(text) >= _SHORTEST_SECRET}
+    return {text for text in forms if len(text) >= _MIN_SECRET_CHARS}
 
 
 class _Lines:
-    """Where structlog writes. Never raises: that a log line cannot be written must not fail a request."""
+    """The output of structlog. It never raises: a log line that cannot be written must not fail a request."""
 
     __slots__ = ("_stream", "name")
 
@@ -194,17 +194,17 @@ class _Lines:
 
     def msg(self, line: str) -> None:
         try:
-            # One write a line, so that lines of several threads do not mix.
+            # One write per line, so that lines of several threads do not mix.
             self._stream.write(line + "\n")
             self._stream.flush()
-        except (OSError, ValueError):  # the reader went away, or the stream is closed
+        except (OSError, ValueError):  # the reader has exited, or the stream is closed
             pass
 
     debug = info = warning = error = critical = msg
 
 
 class _LineHandler(logging.Handler):
-    """The standard library's logs into the same stream."""
+    """Writes the logs of the standard library to the same stream."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -213,8 +213,8 @@ class _LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._lines.msg(self.format(record))
-        except Exception:  # a record with wrong arguments: the library's mistake, which logging itself tolerates too
-            self._lines.msg(json.dumps({"level": "error", "event": "a log record that cannot be formatted"}))
+        except Exception:  # a library's record with wrong arguments, which `logging` tolerates too
+            self._lines.msg(json.dumps({"level": "error", "event": "log record cannot be formatted"}))
 
 
 def _name_logger(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -224,10 +224,10 @@ def _name_logger(logger: WrappedLogger, _method: str, event: EventDict) -> Event
 
 
 def _quieten_libraries(level: str) -> None:
-    # The access log of uvicorn has raw paths, and tokens are in paths: ours (http/manners.py) takes its place.
+    # uvicorn's access log contains raw paths, and paths contain tokens: http/request_context.py logs requests instead.
     access = logging.getLogger("uvicorn.access")
     access.handlers, access.propagate = [], False
-    # At INFO or DEBUG these print URLs, request headers, statements with their parameters, and task arguments.
+    # At INFO or DEBUG these log URLs, request headers, statements with their parameters, and task arguments.
     at_least = max(logging.WARNING, logging.getLevelNamesMapping()[level])
     for name in ("aiobotocore", "aioboto3", "aiohttp", "arq", "asyncio", "boto3", "botocore", "httpcore", "httpx"):
         logging.getLogger(name).setLevel(at_least)
@@ -235,20 +235,20 @@ def _quieten_libraries(level: str) -> None:
         logging.getLogger(name).setLevel(at_least)
 
 
-def _log_what_nobody_caught() -> None:
-    # Python prints these itself otherwise: raw, over many lines, past the redaction.
+def _log_uncaught_exceptions() -> None:
+    # By default, Python prints these over many lines and without redaction.
     log = structlog.get_logger("imagesvc")
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, trace)
         else:
-            log.critical("an exception ended the process", exc_info=(kind, error, trace))
+            log.critical("process ended by an uncaught exception", exc_info=(kind, error, trace))
 
     def uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:
         if failure.exc_value is not None:
             exc_info = (failure.exc_type, failure.exc_value, failure.exc_traceback)
-            log.error("an exception ended a thread", exc_info=exc_info)
+            log.error("thread ended by an uncaught exception", exc_info=exc_info)
 
     sys.excepthook = uncaught
     threading.excepthook = uncaught_in_thread

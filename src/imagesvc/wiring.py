@@ -1,16 +1,16 @@
-"""Builds the parts that the web process and the worker use, in the order of their needs, and closes them."""
+"""Builds the parts of the web process and of the worker in dependency order, and closes them."""
 
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-import imagesvc.models  # noqa: F401 - foreign keys are resolved among all tables
+import imagesvc.models  # noqa: F401 - foreign keys refer to tables of all features
 from imagesvc.accounts.keys import ApiKeys
 from imagesvc.accounts.logins import Logins
 from imagesvc.accounts.passwords import Passwords
 from imagesvc.accounts.service import Accounts
 from imagesvc.accounts.users import Users
-from imagesvc.db import Database, require_current_schema
+from imagesvc.db import Database
 from imagesvc.fetching import Fetcher
 from imagesvc.http.idempotency import IdempotencyKeys
 from imagesvc.http.pagination import Cursors
@@ -39,6 +39,7 @@ from imagesvc.resizes import handlers as resize_handlers
 from imagesvc.resizes.expiry import ResizeExpiry
 from imagesvc.resizes.resize_task import ResizeTask
 from imagesvc.resizes.service import Resizes
+from imagesvc.schema_version import require_current_schema
 from imagesvc.settings import Settings
 from imagesvc.stats.service import Statistics
 from imagesvc.storage.bucket import Storage
@@ -68,7 +69,7 @@ from imagesvc.webhooks.service import Webhooks
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """What both processes talk to."""
+    """The settings, and the clients of the servers that both processes use."""
 
     settings: Settings
     database: Database
@@ -88,10 +89,10 @@ class Web:
     links: Links
     uploads: Uploads
     batches: Batches
-    known_contents: ContentCheck
+    content_check: ContentCheck
     resumables: ResumableUploads
     images: Images
-    changes: ImageEditing
+    image_editing: ImageEditing
     shares: Shares
     resizes: Resizes
     webhooks: Webhooks
@@ -113,7 +114,7 @@ class Background:
 
     servers: Servers
     runner: Runner
-    turns: FairQueue
+    fair_queue: FairQueue
     reaper: Reaper
     expiry: ResumableExpiry
     resize_expiry: ResizeExpiry
@@ -126,7 +127,7 @@ class Background:
 
 @contextlib.asynccontextmanager
 async def open_servers(settings: Settings) -> AsyncIterator[Servers]:
-    """Connected to everything that is needed. Raises SchemaOutdated, DatabaseAway, StorageAway."""
+    """Connect to all servers. Raises SchemaOutdated, DatabaseAway, StorageAway."""
     database = Database(settings)
     try:
         await require_current_schema(database)
@@ -138,27 +139,33 @@ async def open_servers(settings: Settings) -> AsyncIterator[Servers]:
 
 @contextlib.asynccontextmanager
 async def open_web(settings: Settings) -> AsyncIterator[Web]:
+    """Build a web process. At exit, finishes what requests left running and sends the remaining wake-ups.
+
+    Raises SchemaOutdated, DatabaseAway, StorageAway.
+    """
     async with open_servers(settings) as servers, Fetcher(settings) as fetcher:
         database = servers.database
         keys = KeyRing(settings.signing_keys)
-        ended = BatchEvents(database, servers.queue)
-        admission = Admission(settings, database, servers.storage, servers.queue, batch_ended=ended.request_ended)
+        batch_events = BatchEvents(database, servers.queue)
+        admission = Admission(
+            settings, database, servers.storage, servers.queue, batch_ended=batch_events.request_ended
+        )
         concurrency = UploadConcurrency(settings)
-        waiting = CompletionWaiter(database)
-        images, passwords = Images(database, servers.queue, waiting), Passwords(settings.password_hashes_at_once)
+        waiter = CompletionWaiter(database)
+        images, passwords = Images(database, servers.queue, waiter), Passwords(settings.password_hashes_at_once)
         yield Web(
             servers=servers,
             accounts=Accounts(settings, database, keys),
-            users=Users(settings, database, servers.queue, waiting, passwords),
+            users=Users(settings, database, servers.queue, waiter, passwords),
             api_keys=ApiKeys(database),
             logins=Logins(settings, database, keys, passwords),
             links=Links(settings, database, keys),
             uploads=Uploads(settings, admission, concurrency),
             batches=Batches(settings, database, admission, concurrency),
-            known_contents=ContentCheck(database),
-            resumables=(resumables := _resumables(servers, concurrency, waiting)),
+            content_check=ContentCheck(database),
+            resumables=(resumables := _resumable_uploads(servers, concurrency, waiter)),
             images=images,
-            changes=ImageEditing(database, images),
+            image_editing=ImageEditing(database, images),
             shares=Shares(settings, database, keys, images),
             resizes=Resizes(settings, database, servers.storage, servers.queue, concurrency),
             webhooks=Webhooks(settings, database, keys, fetcher),
@@ -178,22 +185,21 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
         passwords.close()
 
 
-def _resumables(servers: Servers, concurrency: UploadConcurrency, waiting: CompletionWaiter) -> ResumableUploads:
-    """The web process finishes uploads itself, as a worker would: the last request is answered with the result."""
+def _resumable_uploads(servers: Servers, concurrency: UploadConcurrency, waiter: CompletionWaiter) -> ResumableUploads:
+    """The web process runs the finish task itself, so that the response to the last PATCH contains the result."""
     settings, database, storage = servers.settings, servers.database, servers.storage
-    ending = AbortUpload(settings, database)
-    tools = AppendTools(settings=settings, database=database, storage=storage, ending=ending, shielded=ShieldedWork())
-    return ResumableUploads(
-        settings, tools, concurrency, Runner(settings, database, _finishing(servers, ending)), waiting
-    )
+    abort = AbortUpload(settings, database)
+    tools = AppendTools(settings=settings, database=database, storage=storage, ending=abort, shielded=ShieldedWork())
+    runner = Runner(settings, database, _finish_kinds(servers, abort))
+    return ResumableUploads(settings, tools, concurrency, runner, waiter)
 
 
-def _finishing(servers: Servers, ending: AbortUpload) -> Mapping[str, Kind]:
-    finishing = FinishUpload(servers.settings, servers.database, servers.storage, servers.queue, ending)
-    return resumable_handlers.kinds(servers.settings, finishing)
+def _finish_kinds(servers: Servers, abort: AbortUpload) -> Mapping[str, Kind]:
+    finish = FinishUpload(servers.settings, servers.database, servers.storage, servers.queue, abort)
+    return resumable_handlers.kinds(servers.settings, finish)
 
 
-def _downloading(servers: Servers, fetcher: Fetcher) -> Mapping[str, Kind]:
+def _download_kinds(servers: Servers, fetcher: Fetcher) -> Mapping[str, Kind]:
     settings, database = servers.settings, servers.database
     admission = Admission(settings, database, servers.storage, servers.queue)
     downloads = DownloadTask(
@@ -204,20 +210,23 @@ def _downloading(servers: Servers, fetcher: Fetcher) -> Mapping[str, Kind]:
 
 @contextlib.asynccontextmanager
 async def open_background(settings: Settings, sandbox: Sandbox | None = None) -> AsyncIterator[Background]:
-    """A sandbox that is passed in is used and left open."""
+    """Build a worker. A ``sandbox`` of the caller stays open at exit.
+
+    Raises SchemaOutdated, DatabaseAway, StorageAway.
+    """
     async with contextlib.AsyncExitStack() as stack:
         servers = await stack.enter_async_context(open_servers(settings))
         if sandbox is None:
             sandbox = await stack.enter_async_context(Sandbox(limits_of(settings)))
         fetcher = await stack.enter_async_context(Fetcher(settings))
         database, storage, keys = servers.database, servers.storage, KeyRing(settings.signing_keys)
-        processor, ending = ImageProcessor(settings, database, storage, sandbox), AbortUpload(settings, database)
+        processor, abort = ImageProcessor(settings, database, storage, sandbox), AbortUpload(settings, database)
         kinds = {
             **image_handlers.kinds(settings, processor),
             **resize_handlers.kinds(settings, ResizeTask(settings, database, storage, sandbox)),
             **operation_handlers.kinds(settings, AccountRemoval(settings, database)),
-            **_finishing(servers, ending),
-            **_downloading(servers, fetcher),
+            **_finish_kinds(servers, abort),
+            **_download_kinds(servers, fetcher),
             **webhook_handlers.kinds(
                 settings, DeliveryTask(settings, database, keys, fetcher), BatchFinishedTask(database)
             ),
@@ -226,46 +235,48 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
         yield Background(
             servers=servers,
             runner=runner,
-            turns=FairQueue(settings, database, runner),
+            fair_queue=FairQueue(settings, database, runner),
             reaper=Reaper(settings, database, storage),
-            expiry=ResumableExpiry(database, ending),
+            expiry=ResumableExpiry(database, abort),
             resize_expiry=ResizeExpiry(settings, database),
             webhooks=Webhooks(settings, database, keys, fetcher),
             reprocessings=Reprocessings(settings, database, servers.queue),
             stats=Statistics(database),
-            idempotency=IdempotencyKeys(settings, database, KeyRing(settings.signing_keys)),
-            metrics=MetricsPage(_connections(database)),
+            idempotency=IdempotencyKeys(settings, database, keys),
+            metrics=MetricsPage(_connections_gauge(database)),
         )
 
 
 def metrics_of_api(servers: Servers, concurrency: UploadConcurrency) -> MetricsPage:
+    """The metrics page of a web process: counters, and gauges that are read from the database and the servers."""
     gauges = DatabaseGauges(
         fetch_one=servers.database.fetch_one, checks=checks_of(servers), has_worker=servers.queue.has_worker
     )
-    under_way = CallbackGauge(
-        "imagesvc_uploads_under_way", "Upload requests inside", (), lambda: {(): float(concurrency.under_way)}
+    running = CallbackGauge(
+        "imagesvc_uploads_under_way", "Running upload requests", (), lambda: {(): float(concurrency.under_way)}
     )
     memory = CallbackGauge(
         "imagesvc_upload_memory_bytes",
-        "What uploads may hold in memory, and hold",
+        "Memory for upload buffers: the budget, and how much of it is taken",
         ("what",),
         lambda: {("taken",): concurrency.taken_bytes, ("budget",): servers.settings.upload_memory_bytes},
     )
-    return MetricsPage(gauges, _connections(servers.database), under_way, memory, prepare=gauges.refresh)
+    return MetricsPage(gauges, _connections_gauge(servers.database), running, memory, prepare=gauges.refresh)
 
 
 def checks_of(servers: Servers) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Raise, each, when what it is named after is away."""
+    """A check per server, by name. Each raises when its server is unavailable."""
     return {"database": servers.database.ping, "storage": servers.storage.ping, "queue": servers.queue.ping}
 
 
-def _connections(database: Database) -> CallbackGauge:
+def _connections_gauge(database: Database) -> CallbackGauge:
     return CallbackGauge(
         "imagesvc_database_connections", "Open connections to the database", ("pool", "state"), database.connections
     )
 
 
 def limits_of(settings: Settings) -> Limits:
+    """The limits of processing one image, from the settings."""
     return Limits(
         max_pixels=settings.max_pixels,
         max_total_pixels=settings.max_total_pixels,

@@ -1,11 +1,10 @@
-"""The background process: arq hands tasks over, the runner does them; beside it what has to be done again and again."""
+"""The background process: runs tasks from arq and from the fair queue, and periodic work. `imagesvc worker` runs it."""
 
 import asyncio
 import contextlib
 import json
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -25,26 +24,25 @@ from imagesvc.wiring import Background, open_background
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.05
-"""arq's own default, 0.5 s, would cost every picture a quarter of a second."""
+"""arq's default of 0.5 s would delay each image by a quarter of a second on average."""
 FOLD_SECONDS = 1.0
 FORGET_SECONDS = 60.0
 RECONNECT_SECONDS = 1.0
 MAX_TASK_SECONDS = 900
 
 
-async def run_task(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
-    """arq's call: the one argument is the task's id."""
-    runner: Runner = ctx["runner"]
-    await runner.run(UUID(args[0]))
+async def run_task(ctx: dict[str, Runner], *args: str, **_kwargs: object) -> None:
+    """The function that arq calls. Its one argument is the id of the task."""
+    await ctx["runner"].run(UUID(args[0]))
 
 
 async def work(parts: Background) -> None:
-    """Do all that a worker does until cancelled; attempts under way are given back."""
+    """Run everything that a worker does until cancelled. Running attempts are given back then."""
     settings = parts.servers.settings
-    jobs = [
-        asyncio.create_task(_take_jobs(settings, parts.runner)),
-        asyncio.create_task(parts.turns.run()),
-        asyncio.create_task(_repeat("Turns.recover", parts.turns.recover, seconds=settings.sweep_seconds)),
+    loops = [
+        asyncio.create_task(_run_arq(settings, parts.runner)),
+        asyncio.create_task(parts.fair_queue.run()),
+        asyncio.create_task(_repeat("Turns.recover", parts.fair_queue.recover, seconds=settings.sweep_seconds)),
         asyncio.create_task(_repeat("Queue.sweep", parts.servers.queue.sweep, seconds=settings.sweep_seconds)),
         asyncio.create_task(_repeat("Expiry.expire", parts.expiry.expire, seconds=settings.reap_seconds)),
         asyncio.create_task(_repeat("ResizeExpiry.expire", parts.resize_expiry.expire, seconds=settings.reap_seconds)),
@@ -56,13 +54,13 @@ async def work(parts: Background) -> None:
     if settings.reaper_paused:
         log.warning("reaper paused")
     else:
-        jobs.append(asyncio.create_task(_repeat("Reaper.reap", parts.reaper.reap, seconds=settings.reap_seconds)))
+        loops.append(asyncio.create_task(_repeat("Reaper.reap", parts.reaper.reap, seconds=settings.reap_seconds)))
     try:
-        await asyncio.gather(*jobs)
+        await asyncio.gather(*loops)
     finally:
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
 
 
 async def run(settings: Settings) -> None:
@@ -77,13 +75,13 @@ async def run(settings: Settings) -> None:
         working = asyncio.create_task(work(parts))
         log.info("worker ready", concurrency=settings.worker_concurrency)
         await stop.wait()
-        log.info("worker stops")
+        log.info("worker stopping")
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
 
 
-async def _take_jobs(settings: Settings, runner: Runner) -> None:
-    """arq's worker; when Valkey goes away, a new one as soon as it is back."""
+async def _run_arq(settings: Settings, runner: Runner) -> None:
+    """Run arq's worker, and start a new one after Valkey was unavailable."""
     while True:
         worker = Worker(
             [func(run_task, name=RUN_TASK, keep_result=0, max_tries=1, timeout=MAX_TASK_SECONDS)],
@@ -103,16 +101,16 @@ async def _take_jobs(settings: Settings, runner: Runner) -> None:
         try:
             await worker.async_run()
         except asyncio.CancelledError:
-            await _end(worker)
+            await _close(worker)
             raise
         except Exception as error:
             log.warning("queue unavailable", error=type(error).__name__)
-            await _end(worker)
+            await _close(worker)
         await asyncio.sleep(RECONNECT_SECONDS)
 
 
-async def _end(worker: Worker) -> None:
-    """Cancel what runs and wait for it: each task gives its attempt back."""
+async def _close(worker: Worker) -> None:
+    """Cancel the running tasks and wait for them: each gives its attempt back."""
     for task in worker.tasks.values():
         task.cancel()
     await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
@@ -121,9 +119,9 @@ async def _end(worker: Worker) -> None:
 
 
 async def _repeat(name: str, work: Callable[[], Awaitable[int]], *, seconds: float) -> None:
-    """Run ``work`` again and again: at once while it returns 100 or more, else after ``seconds``.
+    """Run ``work`` periodically: again at once while it returns 100 or more, otherwise after ``seconds``.
 
-    ``name`` is the value of the metric label ``work``, which dashboards and alerts use: never rename it.
+    ``name`` is the value of the metric label ``work``, which dashboards and alerts use. Do not rename it.
     """
     while True:
         result = "ok"
@@ -133,7 +131,7 @@ async def _repeat(name: str, work: Callable[[], Awaitable[int]], *, seconds: flo
             BACKGROUND_ITEMS.labels(name).inc(done)
         except ImagesvcError as error:
             result = "put-off"
-            log.warning("background work put off", work=name, problem=error.slug)
+            log.warning("background work postponed", work=name, problem=error.slug)
         except Exception:
             result = "failed"
             log.exception("background work failed", work=name)
@@ -142,6 +140,7 @@ async def _repeat(name: str, work: Callable[[], Awaitable[int]], *, seconds: flo
 
 
 def main(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises ValueError for a tombstone time that is too short."""
     observability.configure(settings.log_level, settings.secrets())
     require_tombstones_to_outlast_requests(settings)
     uvloop.run(run(settings))

@@ -1,4 +1,4 @@
-"""Access tokens: forged, expired and ended ones are 401, at once and on every route."""
+"""Access tokens: forged, expired and ended tokens are 401 at once, on every route."""
 
 import datetime as dt
 import uuid
@@ -14,12 +14,12 @@ from tests.support.sql import sql
 
 
 def forged(
-    people: People, person: Person, *, less: str = "", header: dict[str, Any] | None = None, **changes: Any
+    people: People, person: Person, *, without: str = "", header: dict[str, Any] | None = None, **changes: Any
 ) -> str:
-    """The person's token with other claims or headers, signed as ours are."""
+    """The person's token with other claims or headers, signed with the key of the service."""
     kid, key = KeyRing(people.service.settings.signing_keys).signing("access")
     claims = jwt.decode(person.token, options={"verify_signature": False}) | changes
-    claims.pop(less, None)
+    claims.pop(without, None)
     return jwt.encode(claims, key, algorithm="HS256", headers={"kid": kid, "typ": "at+jwt", **(header or {})})
 
 
@@ -27,11 +27,11 @@ async def me(people: People, token: str) -> httpx.Response:
     return await people.service.anyone.get("/v1/users/me", headers={"Authorization": f"Bearer {token}"})
 
 
-def told(answer: httpx.Response) -> tuple[int, str]:
+def refusal_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"]
 
 
-async def test_a_token_made_like_ours_is_good(idle_people: People) -> None:
+async def test_a_token_with_the_service_key_and_claims_is_accepted(idle_people: People) -> None:
     ann = await idle_people.new("ann")
 
     answer = await me(idle_people, forged(idle_people, ann))
@@ -41,15 +41,15 @@ async def test_a_token_made_like_ours_is_good(idle_people: People) -> None:
 
 CHANGES: list[dict[str, Any]] = [
     {"aud": "link"},
-    {"iss": "somebody"},
+    {"iss": "another-issuer"},
     {"sub": "1"},
     {"sub": None},
     {"gen": "one"},
     {"gen": []},
-    {"less": "exp"},
-    {"less": "sub"},
-    {"less": "gen"},
-    {"less": "aud"},
+    {"without": "exp"},
+    {"without": "sub"},
+    {"without": "gen"},
+    {"without": "aud"},
     {"header": {"typ": "link+jwt"}},
     {"header": {"typ": "JWT"}},
     {"header": {"kid": "k9"}},
@@ -59,18 +59,18 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-async def test_a_token_that_differs_in_anything_is_401(idle_people: People) -> None:
+async def test_a_token_with_any_wrong_claim_or_header_is_401(idle_people: People) -> None:
     ann = await idle_people.new("ann")
 
     answers = [await me(idle_people, forged(idle_people, ann, **change)) for change in CHANGES]
 
-    refusals = zip(CHANGES, map(told, answers), strict=True)
+    refusals = zip(CHANGES, map(refusal_of, answers), strict=True)
     assert [refusal for refusal in refusals if refusal[1] != (401, "/problems/bad-access-token")] == []
     assert all(answer.headers["www-authenticate"].startswith("Bearer") for answer in answers)
 
 
 @pytest.mark.filterwarnings("ignore:The HMAC key")
-async def test_a_token_signed_by_anything_else_is_401(idle_people: People) -> None:
+async def test_a_token_with_another_key_or_algorithm_is_401(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     claims = jwt.decode(ann.token, options={"verify_signature": False})
     headers = {"kid": "k1", "typ": "at+jwt"}
@@ -87,19 +87,19 @@ async def test_a_token_signed_by_anything_else_is_401(idle_people: People) -> No
         await me(idle_people, "x" * 20_000),
     ]
 
-    assert [told(answer) for answer in answers] == [(401, "/problems/bad-access-token")] * 7
+    assert [refusal_of(answer) for answer in answers] == [(401, "/problems/bad-access-token")] * 7
 
 
-async def test_a_token_whose_time_is_over_says_so(idle_people: People) -> None:
+async def test_an_expired_token_is_401_with_its_own_problem(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     past = int(dt.datetime.now(dt.UTC).timestamp()) - 1
 
     answer = await me(idle_people, forged(idle_people, ann, exp=past))
 
-    assert told(answer) == (401, "/problems/access-token-expired")
+    assert refusal_of(answer) == (401, "/problems/access-token-expired")
 
 
-async def test_a_credential_that_is_none_is_401_on_public_routes_too(idle_people: People) -> None:
+async def test_an_invalid_credential_is_401_on_public_routes_too(idle_people: People) -> None:
     headers = [{"Authorization": header} for header in ("Bearer", "Basic YTpi", "Token x", "x")]
 
     answers = [await idle_people.service.anyone.get(f"/v1/images/{uuid.uuid4()}", headers=sent) for sent in headers]
@@ -107,7 +107,7 @@ async def test_a_credential_that_is_none_is_401_on_public_routes_too(idle_people
     assert [answer.status_code for answer in answers] == [401] * 4
 
 
-async def test_disabling_an_account_ends_its_tokens_for_good(idle_people: People) -> None:
+async def test_disabling_an_account_ends_its_tokens_permanently(idle_people: People) -> None:
     ann, admin = await idle_people.new("ann"), idle_people.service.owner
     before = await ann.client.get("/v1/users/me")
 
@@ -133,7 +133,7 @@ async def test_a_new_password_ends_all_tokens_and_the_old_password(idle_people: 
     assert (await idle_people.log_in("ann", "another long sentence")).status_code == 200
 
 
-async def test_a_deleted_account_is_out_at_once(idle_people: People) -> None:
+async def test_deleting_an_account_ends_its_credentials_at_once(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     key = await idle_people.holding((await idle_people.new_key(ann, "read"))["key"])
 
@@ -143,7 +143,7 @@ async def test_a_deleted_account_is_out_at_once(idle_people: People) -> None:
     assert (await idle_people.log_in("ann", ann.password)).status_code == 401
 
 
-async def test_rights_are_those_of_the_role_at_each_request(idle_people: People) -> None:
+async def test_each_request_has_the_rights_of_the_current_role(idle_people: People) -> None:
     ann, admin = await idle_people.new("ann"), idle_people.service.owner
 
     as_member = await ann.client.get("/v1/stats")

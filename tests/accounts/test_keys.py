@@ -1,4 +1,4 @@
-"""API keys: shown once, bounded by their account's role, and stopped at once."""
+"""API keys: shown once, limited by the role of their account, and revoked at once."""
 
 import re
 import uuid
@@ -12,7 +12,7 @@ from tests.support.sql import sql
 PICTURE = [("file", ("a.jpg", jpeg(seed=1, size=(64, 48))))]
 
 
-async def test_a_key_is_shown_once_and_kept_as_its_hash(idle_people: People) -> None:
+async def test_a_key_is_shown_once_and_stored_as_its_hash(idle_people: People) -> None:
     ann = await idle_people.new("ann")
 
     made = await ann.client.post("/v1/api-keys", json={"name": " till 4 ", "scopes": ["upload", "read", "upload"]})
@@ -30,7 +30,7 @@ async def test_a_key_is_shown_once_and_kept_as_its_hash(idle_people: People) -> 
     assert key not in rows[0]["row"]
 
 
-async def test_a_key_may_do_what_its_scopes_say_and_no_more(idle_people: People) -> None:
+async def test_the_scopes_of_a_key_limit_its_requests(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     uploads = await idle_people.holding((await idle_people.new_key(ann, "upload"))["key"])
     reads = await idle_people.holding((await idle_people.new_key(ann, "read"))["key"])
@@ -45,7 +45,7 @@ async def test_a_key_may_do_what_its_scopes_say_and_no_more(idle_people: People)
     assert (await uploads.get("/v1/users/me")).json()["scopes"] == ["upload"]
 
 
-async def test_a_key_cannot_make_see_or_stop_keys(idle_people: People) -> None:
+async def test_a_key_cannot_create_list_or_revoke_keys(idle_people: People) -> None:
     ann = await idle_people.new("ann", role="admin")
     made = await idle_people.new_key(ann, "upload", "read", "links", "stats", "admin")
     key = await idle_people.holding(made["key"])
@@ -61,7 +61,7 @@ async def test_a_key_cannot_make_see_or_stop_keys(idle_people: People) -> None:
     ] * 3
 
 
-async def test_the_operators_token_makes_keys_of_the_built_in_account(idle_people: People) -> None:
+async def test_the_admin_token_creates_keys_of_the_built_in_account(idle_people: People) -> None:
     admin = idle_people.service.owner
 
     made = await admin.post("/v1/api-keys", json={"name": "grafana", "scopes": ["stats"]})
@@ -71,7 +71,7 @@ async def test_the_operators_token_makes_keys_of_the_built_in_account(idle_peopl
     assert (await key.get("/v1/users")).status_code == 403
 
 
-async def test_a_member_makes_no_key_for_what_it_may_not_do(idle_people: People) -> None:
+async def test_a_member_cannot_create_a_key_beyond_its_role(idle_people: People) -> None:
     ann = await idle_people.new("ann")
 
     answer = await ann.client.post("/v1/api-keys", json={"name": "x", "scopes": ["stats", "read", "admin"]})
@@ -80,7 +80,7 @@ async def test_a_member_makes_no_key_for_what_it_may_not_do(idle_people: People)
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/scopes/0", "/scopes/2"]
 
 
-async def test_a_key_does_not_outgrow_the_role_of_its_account(idle_people: People) -> None:
+async def test_a_key_loses_scopes_that_its_account_lost(idle_people: People) -> None:
     ann, admin = await idle_people.new("ann", role="admin"), idle_people.service.owner
     key = await idle_people.holding((await idle_people.new_key(ann, "stats", "admin", "read"))["key"])
 
@@ -92,7 +92,7 @@ async def test_a_key_does_not_outgrow_the_role_of_its_account(idle_people: Peopl
     assert (await key.get("/v1/users/me")).json()["scopes"] == ["read"]
 
 
-async def test_a_key_stops_at_once_when_it_is_revoked(idle_people: People) -> None:
+async def test_a_revoked_key_stops_at_once(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     made = await idle_people.new_key(ann, "read")
     key = await idle_people.holding(made["key"])
@@ -118,7 +118,7 @@ async def test_a_key_stops_while_its_account_is_disabled(idle_people: People) ->
     assert [disabled.status_code, enabled.status_code] == [401, 200]
 
 
-async def test_a_key_whose_time_is_over_says_so(idle_people: People) -> None:
+async def test_an_expired_key_is_401_with_its_own_problem(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     made = await idle_people.new_key(ann, "read", expires_in=3600)
     key = await idle_people.holding(made["key"])
@@ -131,7 +131,7 @@ async def test_a_key_whose_time_is_over_says_so(idle_people: People) -> None:
     assert (after.status_code, after.json()["type"]) == (401, "/problems/api-key-expired")
 
 
-async def test_the_last_use_is_noted_at_most_once_a_minute(idle_people: People) -> None:
+async def test_the_last_use_is_recorded_at_most_once_a_minute(idle_people: People) -> None:
     ann, service = await idle_people.new("ann"), idle_people.service
     key = await idle_people.holding((await idle_people.new_key(ann, "read"))["key"])
 
@@ -152,7 +152,7 @@ async def test_the_last_use_is_noted_at_most_once_a_minute(idle_people: People) 
     assert later > first
 
 
-async def test_a_key_of_somebody_else_is_not_there(idle_people: People) -> None:
+async def test_a_key_of_another_account_is_404(idle_people: People) -> None:
     ann, bob = await idle_people.new("ann"), await idle_people.new("bob", role="admin")
     made = await idle_people.new_key(ann, "read")
     key = await idle_people.holding(made["key"])
@@ -181,7 +181,7 @@ BODIES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_a_wish_that_is_none_is_refused_by_name(idle_people: People) -> None:
+async def test_an_invalid_new_key_is_refused_with_pointers(idle_people: People) -> None:
     ann = await idle_people.new("ann")
 
     answers = [await ann.client.post("/v1/api-keys", json=body) for body, _ in BODIES]
@@ -192,7 +192,7 @@ async def test_a_wish_that_is_none_is_refused_by_name(idle_people: People) -> No
     ]
 
 
-async def test_keys_come_in_pages_the_newest_first(idle_people: People) -> None:
+async def test_keys_are_listed_in_pages_newest_first(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     made = [(await idle_people.new_key(ann, "read"))["id"] for _ in range(3)]
 
@@ -203,7 +203,7 @@ async def test_keys_come_in_pages_the_newest_first(idle_people: People) -> None:
     assert last["next_cursor"] is None
 
 
-async def test_a_key_that_was_never_made_is_401(idle_people: People) -> None:
+async def test_an_unknown_key_is_401(idle_people: People) -> None:
     keys = ["imagesvc_", "imagesvc_" + "A" * 43, "imagesvc_\xff", "IMAGESVC_" + "A" * 43]
     headers = [{b"Authorization": f"Bearer {key}".encode("latin-1")} for key in keys]
 

@@ -1,4 +1,4 @@
-"""Logging in: what comes back, what is refused, and how failures are slowed down."""
+"""Logins: the token response, refusals, and the waits after failures."""
 
 import asyncio
 import time
@@ -9,14 +9,14 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
-from imagesvc.accounts.logins import FREE_FAILURES, neighbourhood
+from imagesvc.accounts.logins import FREE_FAILURES, network_of
 from imagesvc.settings import Settings
 from tests.support.people import People
 from tests.support.service import running_api
 from tests.support.sql import sql
 
 
-async def test_a_password_gives_a_token_that_works(idle_people: People) -> None:
+async def test_a_login_returns_a_valid_access_token(idle_people: People) -> None:
     ann = await idle_people.new("ann")
 
     answer = await idle_people.log_in("ann", ann.password)
@@ -40,7 +40,7 @@ async def test_a_password_gives_a_token_that_works(idle_people: People) -> None:
     }
 
 
-async def test_capitals_and_blanks_around_the_name_make_no_difference(idle_people: People) -> None:
+async def test_case_and_surrounding_spaces_of_the_name_are_ignored(idle_people: People) -> None:
     ann = await idle_people.new("Ann")
 
     answers = [await idle_people.log_in(spelling, ann.password) for spelling in ("ANN", " ann ", "aNN")]
@@ -48,7 +48,7 @@ async def test_capitals_and_blanks_around_the_name_make_no_difference(idle_peopl
     assert [answer.status_code for answer in answers] == [200, 200, 200]
 
 
-async def test_a_password_typed_on_another_keyboard_is_the_same(idle_people: People) -> None:
+async def test_a_decomposed_password_equals_the_composed_one(idle_people: People) -> None:
     composed, decomposed = "\u00e9t\u00e9 \u00e0 la plage", "e\u0301te\u0301 a\u0300 la plage"
     await idle_people.service.owner.post("/v1/users", json={"account": "zoe", "password": composed})
 
@@ -57,7 +57,7 @@ async def test_a_password_typed_on_another_keyboard_is_the_same(idle_people: Peo
     assert answer.status_code == 200
 
 
-async def test_nobody_learns_from_a_refusal_whether_there_is_such_an_account(idle_people: People) -> None:
+async def test_a_failed_login_does_not_reveal_whether_the_account_exists(idle_people: People) -> None:
     ann, bob = await idle_people.new("ann"), await idle_people.new("bob")
     await idle_people.service.owner.patch(f"/v1/users/{bob.id}", json={"disabled": True})
 
@@ -70,28 +70,28 @@ async def test_nobody_learns_from_a_refusal_whether_there_is_such_an_account(idl
         await idle_people.log_in("x" * 10_000, ann.password),
     ]
 
-    told = [(answer.status_code, {**answer.json(), "instance": ""}) for answer in answers]
-    assert told == [told[0]] * len(answers)
-    assert told[0][0] == 401
-    assert told[0][1]["type"] == "/problems/wrong-password"
+    refusals = [(answer.status_code, {**answer.json(), "instance": ""}) for answer in answers]
+    assert refusals == [refusals[0]] * len(answers)
+    assert refusals[0][0] == 401
+    assert refusals[0][1]["type"] == "/problems/wrong-password"
 
 
-async def test_an_account_that_is_not_there_costs_as_much_work_as_one_that_is(idle_people: People) -> None:
+async def test_a_missing_account_costs_as_much_work_as_an_existing_one(idle_people: People) -> None:
     await idle_people.new("ann")
 
     async def work_of(account: str) -> float:
-        begun = time.process_time()
+        started = time.process_time()
         answers = [await idle_people.log_in(account, "wrong password", address=f"10.0.0.{n}") for n in range(8)]
         assert {answer.status_code for answer in answers} == {401}
-        return time.process_time() - begun
+        return time.process_time() - started
 
-    there, not_there, without_password = await work_of("ann"), await work_of("nobody"), await work_of("admin")
+    existing, missing, without_password = await work_of("ann"), await work_of("nobody"), await work_of("admin")
 
-    assert not_there > there / 2
-    assert without_password > there / 2
+    assert missing > existing / 2
+    assert without_password > existing / 2
 
 
-async def test_after_some_failures_each_waits_longer_than_the_one_before(idle_people: People) -> None:
+async def test_after_five_failures_each_further_one_doubles_the_wait(idle_people: People) -> None:
     service, ann = idle_people.service, await idle_people.new("ann")
     free = [await idle_people.log_in("ann", "wrong password") for _ in range(FREE_FAILURES)]
 
@@ -108,7 +108,7 @@ async def test_after_some_failures_each_waits_longer_than_the_one_before(idle_pe
     assert waits == [2, 4, 8, 16]
 
 
-async def test_no_wait_is_longer_than_a_quarter_of_an_hour(idle_people: People) -> None:
+async def test_a_wait_is_at_most_a_quarter_of_an_hour(idle_people: People) -> None:
     service = idle_people.service
     await idle_people.new("ann")
     await idle_people.log_in("ann", "wrong password")
@@ -120,7 +120,7 @@ async def test_no_wait_is_longer_than_a_quarter_of_an_hour(idle_people: People) 
     assert refused.headers["retry-after"] == "900"
 
 
-async def test_the_right_password_works_after_the_wait_and_ends_the_slowness(idle_people: People) -> None:
+async def test_a_successful_login_after_the_wait_resets_the_count(idle_people: People) -> None:
     service, ann = idle_people.service, await idle_people.new("ann")
     for _ in range(FREE_FAILURES):
         await idle_people.log_in("ann", "wrong password")
@@ -133,7 +133,7 @@ async def test_the_right_password_works_after_the_wait_and_ends_the_slowness(idl
     assert [refused.status_code for refused in again] == [401] * FREE_FAILURES
 
 
-async def test_nobody_locks_an_owner_out_from_another_address(idle_people: People) -> None:
+async def test_failures_from_one_address_do_not_block_another(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     for _ in range(FREE_FAILURES + 1):
         attack = await idle_people.log_in("ann", "wrong password", address="203.0.113.7")
@@ -145,7 +145,7 @@ async def test_nobody_locks_an_owner_out_from_another_address(idle_people: Peopl
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "is_the_same"),
+    ("one", "other", "is_same"),
     [
         ("203.0.113.7", "203.0.113.8", False),
         ("2001:db8:1:2::7", "2001:db8:1:2:ffff::8", True),
@@ -155,11 +155,11 @@ async def test_nobody_locks_an_owner_out_from_another_address(idle_people: Peopl
         (None, "", True),
     ],
 )
-def test_addresses_of_one_customer_count_as_one(one: str | None, other: str | None, is_the_same: bool) -> None:
-    assert (neighbourhood(one) == neighbourhood(other)) is is_the_same
+def test_addresses_of_one_ipv6_network_count_as_one(one: str | None, other: str | None, is_same: bool) -> None:
+    assert (network_of(one) == network_of(other)) is is_same
 
 
-async def test_all_processes_count_together(idle_people: People, settings: Settings) -> None:
+async def test_all_processes_share_the_failure_count(idle_people: People, settings: Settings) -> None:
     ann = await idle_people.new("ann")
     async with running_api(settings) as url, httpx.AsyncClient(base_url=url, timeout=60) as another:
         for _ in range(FREE_FAILURES):
@@ -170,7 +170,7 @@ async def test_all_processes_count_together(idle_people: People, settings: Setti
     assert answer.status_code == 429
 
 
-async def test_of_many_guesses_at_once_only_a_few_are_looked_at(idle_people: People, settings: Settings) -> None:
+async def test_of_many_simultaneous_guesses_only_a_few_are_checked(idle_people: People, settings: Settings) -> None:
     await idle_people.new("ann")
 
     answers = await asyncio.gather(*(idle_people.log_in("ann", f"guess number {n}") for n in range(40)))
@@ -180,7 +180,7 @@ async def test_of_many_guesses_at_once_only_a_few_are_looked_at(idle_people: Peo
     assert statuses[401] < FREE_FAILURES + settings.password_hashes_at_once
 
 
-async def test_many_who_know_their_password_all_come_in_at_once(idle_people: People) -> None:
+async def test_many_simultaneous_correct_logins_all_succeed(idle_people: People) -> None:
     ann = await idle_people.new("ann")
 
     answers = await asyncio.gather(*(idle_people.log_in("ann", ann.password) for _ in range(30)))
@@ -188,7 +188,7 @@ async def test_many_who_know_their_password_all_come_in_at_once(idle_people: Peo
     assert {answer.status_code for answer in answers} == {200}
 
 
-async def test_failures_are_forgotten_and_leave_no_row_behind(idle_people: People) -> None:
+async def test_expired_failures_are_deleted(idle_people: People) -> None:
     service = idle_people.service
     for n in range(12):
         await idle_people.log_in(f"nobody {n}", "wrong password")
@@ -199,7 +199,7 @@ async def test_failures_are_forgotten_and_leave_no_row_behind(idle_people: Peopl
     assert await sql(service, "SELECT count(*) FROM login_failures") == [{"count": 1}]
 
 
-async def test_what_was_typed_as_a_name_is_not_kept(idle_people: People) -> None:
+async def test_the_typed_name_of_a_failed_login_is_not_stored(idle_people: People) -> None:
     service = idle_people.service
     await idle_people.log_in("my secret password", "wrong password")
 
@@ -209,7 +209,7 @@ async def test_what_was_typed_as_a_name_is_not_kept(idle_people: People) -> None
     assert b"secret".hex() not in rows[0]["row"]
 
 
-async def test_a_hash_of_weaker_make_is_made_anew_at_the_next_login(idle_people: People) -> None:
+async def test_a_hash_with_weaker_parameters_is_replaced_at_login(idle_people: People) -> None:
     service, ann = idle_people.service, await idle_people.new("ann")
     weak = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(ann.password)
     await sql(service, "UPDATE users SET password_hash = :weak WHERE account = 'ann'", weak=weak)
@@ -233,18 +233,20 @@ FORMS: list[tuple[str, int, list[str]]] = [
 ]
 
 
-async def test_a_form_that_is_none_is_refused_by_name(idle_people: People) -> None:
+async def test_an_invalid_login_form_is_refused_with_pointers(idle_people: People) -> None:
     anyone = idle_people.service.anyone
 
     answers = [await anyone.post("/v1/auth/token", content=form, headers=URLENCODED) for form, _, _ in FORMS]
     as_json = await anyone.post("/v1/auth/token", json={"username": "ann", "password": "x"})
 
-    told = [(answer.status_code, [error["pointer"] for error in answer.json().get("errors", ())]) for answer in answers]
-    assert told == [(status, pointers) for _, status, pointers in FORMS]
+    refusals = [
+        (answer.status_code, [error["pointer"] for error in answer.json().get("errors", ())]) for answer in answers
+    ]
+    assert refusals == [(status, pointers) for _, status, pointers in FORMS]
     assert (as_json.status_code, "urlencoded" in as_json.json()["detail"]) == (422, True)
 
 
-async def test_letters_that_are_no_unicode_are_a_wrong_password(idle_people: People) -> None:
+async def test_invalid_utf8_in_the_form_is_a_wrong_password(idle_people: People) -> None:
     answer = await idle_people.service.anyone.post(
         "/v1/auth/token", content="username=%ff%fe&password=%ed%a0%80", headers=URLENCODED
     )
@@ -252,8 +254,8 @@ async def test_letters_that_are_no_unicode_are_a_wrong_password(idle_people: Peo
     assert answer.status_code == 401
 
 
-async def test_the_authorize_button_of_the_docs_page_finds_the_way(idle_people: People) -> None:
-    """Swagger UI sends the client's empty name and password along, as Basic."""
+async def test_the_authorize_button_of_the_docs_page_logs_in(idle_people: People) -> None:
+    """Swagger UI also sends the empty name and password of the client, as Basic."""
     document = (await idle_people.service.anyone.get("/openapi.json")).json()
     flow = document["components"]["securitySchemes"]["password"]["flows"]["password"]
     ann = await idle_people.new("ann")
@@ -269,7 +271,7 @@ async def test_the_authorize_button_of_the_docs_page_finds_the_way(idle_people: 
     assert {"password": []} in document["paths"]["/v1/images/{image_id}"]["get"]["security"]
 
 
-async def test_the_lifetime_of_a_login_can_be_set(settings_with: Callable[..., Settings], idle_people: People) -> None:
+async def test_the_token_lifetime_is_a_setting(settings_with: Callable[..., Settings], idle_people: People) -> None:
     ann = await idle_people.new("ann")
     async with (
         running_api(settings_with(access_token_seconds=60)) as url,

@@ -1,4 +1,4 @@
-"""Accounts: who may make, see, change and delete which, and names and passwords that are no good."""
+"""Accounts: who may create, read, change and delete them, and which names and passwords are refused."""
 
 import time
 from typing import Any
@@ -19,13 +19,13 @@ def pointers(answer: httpx.Response) -> list[str]:
 
 
 async def old_login(people: People, person: Person) -> httpx.AsyncClient:
-    """A client whose token was given out an hour ago."""
+    """A client whose token was issued an hour ago."""
     kid, key = KeyRing(people.service.settings.signing_keys).signing("access")
     claims = jwt.decode(person.token, options={"verify_signature": False}) | {"iat": int(time.time()) - 3600}
     return await people.holding(jwt.encode(claims, key, algorithm="HS256", headers={"kid": kid, "typ": "at+jwt"}))
 
 
-async def test_an_admin_makes_accounts_and_sees_all(idle_people: People) -> None:
+async def test_an_admin_creates_accounts_and_lists_all(idle_people: People) -> None:
     admin = idle_people.service.owner
 
     made = await admin.post("/v1/users", json={"account": " Ann ", "password": GOOD, "role": "admin"})
@@ -43,7 +43,7 @@ async def test_an_admin_makes_accounts_and_sees_all(idle_people: People) -> None
     assert "password" not in made.text
 
 
-async def test_the_list_comes_in_pages(idle_people: People) -> None:
+async def test_accounts_are_listed_in_pages(idle_people: People) -> None:
     admin = idle_people.service.owner
     for account in ("ann", "bob", "eve"):
         await admin.post("/v1/users", json={"account": account, "password": GOOD})
@@ -57,7 +57,7 @@ async def test_the_list_comes_in_pages(idle_people: People) -> None:
     assert last.json()["next_cursor"] is None
 
 
-async def test_a_page_that_is_none_is_refused(idle_people: People) -> None:
+async def test_an_invalid_limit_or_cursor_is_refused(idle_people: People) -> None:
     queries: list[dict[str, Any]] = [{"limit": 0}, {"limit": 201}, {"cursor": "abc"}]
 
     answers = [await idle_people.service.owner.get("/v1/users", params=query) for query in queries]
@@ -81,21 +81,21 @@ WEAK = [
 ]
 
 
-async def test_a_password_that_anybody_would_guess_is_refused(idle_people: People) -> None:
+async def test_a_weak_password_is_refused_without_being_repeated(idle_people: People) -> None:
     admin = idle_people.service.owner
 
     answers = [
         await admin.post("/v1/users", json={"account": "Margarete Ann", "password": password}) for password in WEAK
     ]
 
-    told = {(answer.status_code, answer.json()["type"], *pointers(answer)) for answer in answers}
-    assert told == {(422, "/problems/weak-password", "/password")}
+    refusals = {(answer.status_code, answer.json()["type"], *pointers(answer)) for answer in answers}
+    assert refusals == {(422, "/problems/weak-password", "/password")}
     assert [
         password for password, answer in zip(WEAK, answers, strict=True) if password and password in answer.text
     ] == []
 
 
-OWN = [
+STRONG = [
     "correct horse battery",
     "zehn zeich",
     "ünïcödé wörds",
@@ -104,19 +104,19 @@ OWN = [
 ]
 
 
-async def test_a_password_that_is_long_and_ones_own_is_taken(idle_people: People) -> None:
+async def test_a_long_uncommon_password_is_accepted(idle_people: People) -> None:
     admin = idle_people.service.owner
 
     made = [
         await admin.post("/v1/users", json={"account": f"ann {n}", "password": password})
-        for n, password in enumerate(OWN)
+        for n, password in enumerate(STRONG)
     ]
-    answers = [await idle_people.log_in(f"ann {n}", password) for n, password in enumerate(OWN)]
+    answers = [await idle_people.log_in(f"ann {n}", password) for n, password in enumerate(STRONG)]
 
-    assert [answer.status_code for answer in made + answers] == [201] * len(OWN) + [200] * len(OWN)
+    assert [answer.status_code for answer in made + answers] == [201] * len(STRONG) + [200] * len(STRONG)
 
 
-async def test_a_name_is_given_once_whatever_its_capitals(idle_people: People) -> None:
+async def test_an_account_name_is_unique_regardless_of_case(idle_people: People) -> None:
     admin = idle_people.service.owner
     await admin.post("/v1/users", json={"account": "Ann", "password": GOOD})
 
@@ -125,8 +125,8 @@ async def test_a_name_is_given_once_whatever_its_capitals(idle_people: People) -
         for account in ("ann", "ANN", " Ann ", "admin", "Admin")
     ]
 
-    told = {(answer.status_code, answer.json()["type"], *pointers(answer)) for answer in answers}
-    assert told == {(409, "/problems/account-taken", "/account")}
+    refusals = {(answer.status_code, answer.json()["type"], *pointers(answer)) for answer in answers}
+    assert refusals == {(409, "/problems/account-taken", "/account")}
 
 
 BODIES: list[tuple[dict[str, Any], str]] = [
@@ -145,7 +145,7 @@ BODIES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_a_wish_that_is_none_is_refused_by_name(idle_people: People) -> None:
+async def test_an_invalid_new_account_is_refused_with_pointers(idle_people: People) -> None:
     answers = [await idle_people.service.owner.post("/v1/users", json=body) for body, _ in BODIES]
 
     assert {answer.status_code for answer in answers} == {422}
@@ -165,7 +165,7 @@ async def test_a_lone_surrogate_is_refused(idle_people: People) -> None:
     assert [answer.status_code for answer in answers] == [422, 422]
 
 
-async def test_a_member_sees_and_changes_nobody_but_itself(idle_people: People) -> None:
+async def test_a_member_can_read_and_change_only_itself(idle_people: People) -> None:
     ann, bob = await idle_people.new("ann"), await idle_people.new("bob")
 
     own = await ann.client.get(f"/v1/users/{ann.id}")
@@ -183,7 +183,7 @@ async def test_a_member_sees_and_changes_nobody_but_itself(idle_people: People) 
 
 
 @pytest.mark.parametrize(("change", "pointer"), [({"role": "admin"}, "/role"), ({"disabled": False}, "/disabled")])
-async def test_a_member_gives_itself_no_rights(idle_people: People, change: dict[str, Any], pointer: str) -> None:
+async def test_a_member_cannot_give_itself_rights(idle_people: People, change: dict[str, Any], pointer: str) -> None:
     ann = await idle_people.new("ann")
 
     answer = await ann.client.patch(f"/v1/users/{ann.id}", json=change | {"password": GOOD})
@@ -203,7 +203,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_a_change_that_is_none_is_refused_by_name(idle_people: People) -> None:
+async def test_an_invalid_change_is_refused_with_pointers(idle_people: People) -> None:
     ann = await idle_people.new("ann")
 
     answers = [await idle_people.service.owner.patch(f"/v1/users/{ann.id}", json=change) for change, _ in CHANGES]
@@ -212,7 +212,7 @@ async def test_a_change_that_is_none_is_refused_by_name(idle_people: People) -> 
     assert [pointers(answer) for answer in answers] == [[pointer] for _, pointer in CHANGES]
 
 
-async def test_what_decides_over_ones_account_needs_a_fresh_login(idle_people: People) -> None:
+async def test_changing_ones_own_account_needs_a_recent_login(idle_people: People) -> None:
     ann = await idle_people.new("ann")
     stale = await old_login(idle_people, ann)
 
@@ -226,7 +226,7 @@ async def test_what_decides_over_ones_account_needs_a_fresh_login(idle_people: P
     assert (await ann.client.delete(f"/v1/users/{ann.id}")).status_code == 204
 
 
-async def test_a_key_decides_nothing_over_its_account(idle_people: People) -> None:
+async def test_a_key_cannot_change_or_delete_its_account(idle_people: People) -> None:
     ann = await idle_people.new("ann", role="admin")
     key = await idle_people.holding((await idle_people.new_key(ann, "admin", "read", "upload"))["key"])
 
@@ -240,18 +240,18 @@ async def test_a_key_decides_nothing_over_its_account(idle_people: People) -> No
     ] * 2
 
 
-async def test_no_admin_takes_the_built_in_account_away(idle_people: People) -> None:
+async def test_another_admin_cannot_change_the_built_in_account(idle_people: People) -> None:
     ann = await idle_people.new("ann", role="admin")
     changes: list[dict[str, Any]] = [{"role": "member"}, {"disabled": True}, {"password": GOOD}]
 
     answers = [await ann.client.patch(f"/v1/users/{ADMIN_ID}", json=change) for change in changes]
     answers.append(await ann.client.delete(f"/v1/users/{ADMIN_ID}"))
 
-    told = {(answer.status_code, answer.json()["type"]) for answer in answers}
-    assert told == {(403, "/problems/built-in-account")}
+    refusals = {(answer.status_code, answer.json()["type"]) for answer in answers}
+    assert refusals == {(403, "/problems/built-in-account")}
 
 
-async def test_not_even_the_operator_takes_the_built_in_account_away(idle_people: People) -> None:
+async def test_the_admin_token_cannot_demote_disable_or_delete_its_account(idle_people: People) -> None:
     admin = idle_people.service.owner
 
     answers = [
@@ -264,7 +264,7 @@ async def test_not_even_the_operator_takes_the_built_in_account_away(idle_people
     assert (await admin.get("/v1/users/me")).json()["role"] == "admin"
 
 
-async def test_the_operator_gives_the_built_in_account_a_password(idle_people: People) -> None:
+async def test_the_admin_token_sets_the_password_of_its_account(idle_people: People) -> None:
     changed = await idle_people.service.owner.patch(f"/v1/users/{ADMIN_ID}", json={"password": GOOD})
 
     answer = await idle_people.log_in("admin", GOOD)
@@ -273,7 +273,7 @@ async def test_the_operator_gives_the_built_in_account_a_password(idle_people: P
     assert answer.json()["scope"] == "admin links read stats upload"
 
 
-async def test_the_last_admin_but_the_built_in_one_may_step_down(idle_people: People) -> None:
+async def test_the_last_other_admin_can_demote_itself(idle_people: People) -> None:
     ann = await idle_people.new("ann", role="admin")
 
     answer = await ann.client.patch(f"/v1/users/{ann.id}", json={"role": "member"})
@@ -282,7 +282,7 @@ async def test_the_last_admin_but_the_built_in_one_may_step_down(idle_people: Pe
     assert (await ann.client.get("/v1/users")).status_code == 403
 
 
-async def test_changes_made_at_the_same_time_are_both_kept(idle_people: People) -> None:
+async def test_a_change_keeps_the_members_that_it_does_not_name(idle_people: People) -> None:
     ann, admin = await idle_people.new("ann"), idle_people.service.owner
 
     await admin.patch(f"/v1/users/{ann.id}", json={"disabled": True, "role": "admin"})
@@ -291,7 +291,7 @@ async def test_changes_made_at_the_same_time_are_both_kept(idle_people: People) 
     assert (answer.json()["disabled"], answer.json()["role"]) == (True, "admin")
 
 
-async def test_an_account_that_is_not_there_is_404(idle_people: People) -> None:
+async def test_a_missing_account_is_404(idle_people: People) -> None:
     admin = idle_people.service.owner
     paths = ["/v1/users/01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a11", "/v1/users/nobody"]
 

@@ -55,4 +55,4 @@ def test_a_malformed_digest_is_refused_instead_of_being_ignored(header: str) -> 
     with pytest.raises(Invalid) as failure:
         parse_digest(header)
 
-    assert failure.value.extra["errors"][0]["pointer"] == "/header/repr-digest"
+    assert failure.value.errors[0]["pointer"] == "/header/repr-digest"

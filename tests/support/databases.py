@@ -81,7 +81,7 @@ class Databases:
     def _make_template(self) -> str:
         """The name of the template, a database with all migrations; the first process of the run creates it."""
         # imported here, because the controlling process and tests of pure functions do not need it
-        from imagesvc.db import upgrade
+        from imagesvc.schema_version import upgrade
 
         name = template_name(self._servers.run)
         done = self._servers.run / "template-done"

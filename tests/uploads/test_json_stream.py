@@ -155,7 +155,7 @@ async def test_what_is_no_base64_harms_its_own_item_only(items_of: Read, what: s
     bad, good = await items_of(text, size)
 
     assert isinstance(bad[1], Base64Broken)
-    assert bad[1].extra["errors"][0]["pointer"] == "/0/file"
+    assert bad[1].errors[0]["pointer"] == "/0/file"
     assert (bad[0], good) == ({"title": "a"}, ({}, b"ABC", []))
 
 

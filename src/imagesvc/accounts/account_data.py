@@ -1,4 +1,4 @@
-"""What belongs to an account: each feature registers its tables, so that removing an account forgets none.
+"""The data of an account: each feature registers its tables, so that removing an account leaves none out.
 
 A feature's ``account_data.py`` lists its tables in an order that foreign keys allow, with the step that removes their
 rows. ``operations/account_removal.py`` runs all steps. A test compares the registered tables with the database.
@@ -17,7 +17,7 @@ MAX_ROWS = 1000
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """What one step removed. ``object_keys`` have lost their owner; ``has_more`` asks for another step."""
+    """What one step removed. ``object_keys`` no longer have an owner. ``has_more``: call the step again."""
 
     has_more: bool
     object_keys: Sequence[str] = ()
@@ -26,20 +26,20 @@ class Removed:
 RemoveStep = Callable[[AsyncSession, UUID], Awaitable[Removed]]
 """Removes a bounded number of rows of the account in the caller's transaction. It can be repeated.
 
-Raises RetryTask while something of the account is under way.
+Raises RetryTask while a request or task of the account still runs.
 """
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AccountData:
-    """Rows that belong to an account. ``tables`` are those that ``remove`` empties of the account's rows."""
+    """Rows that belong to an account. ``remove`` removes the account's rows from ``tables``."""
 
     tables: tuple[str, ...]
     remove: RemoveStep
 
 
 def rows_of(table: str, delete: str) -> AccountData:
-    """Rows without objects: ``delete`` is a DELETE of at most ``:max`` rows of the account ``:user``."""
+    """Rows without S3 objects: ``delete`` is a DELETE of at most ``:max`` rows of the account ``:user``."""
     statement = text(f"{delete} RETURNING 1")
 
     async def remove(session: AsyncSession, user_id: UUID) -> Removed:

@@ -1,10 +1,10 @@
-"""What can be wrong with a credential, a password or an account."""
+"""Failures of credentials, logins, passwords and accounts."""
 
 from imagesvc.errors import Conflict, Forbidden, ImagesvcError, Invalid, NotFound, Unauthenticated, Unavailable
 
 
 class BadAccessToken(Unauthenticated):
-    """Forged, of another kind, or of an account that has ended it: by a new password, or being disabled or deleted."""
+    """The token is forged, of another kind, or ended by a new password or by disabling or deleting the account."""
 
     slug, title = "bad-access-token", "This access token is not valid"
 
@@ -14,7 +14,7 @@ class AccessTokenExpired(Unauthenticated):
 
 
 class BadKey(Unauthenticated):
-    """Unknown, revoked, or of an account that is disabled or deleted."""
+    """The key is unknown or revoked, or its account is disabled or deleted."""
 
     slug, title = "bad-api-key", "This API key is not valid"
 
@@ -24,26 +24,26 @@ class KeyExpired(Unauthenticated):
 
 
 class AccountGone(Unauthenticated):
-    """The account was deleted while the request was under way."""
+    """The account was deleted while the request ran."""
 
-    slug, title = "account-gone", "The account does not exist any more"
+    slug, title = "account-gone", "The account no longer exists"
 
 
 class WrongPassword(Unauthenticated):
-    """No such account, another password, or an account that may not come in: which of them is not told."""
+    """The account does not exist or is disabled, or the password is wrong. The response does not say which."""
 
     slug, title = "wrong-password", "Account or password is wrong"
 
 
 class TooManyFailures(ImagesvcError):
-    """This account failed too often from this address; after the wait the right password works."""
+    """Too many logins to this account from this address failed. After the wait, the correct password works."""
 
     status, slug, title = 429, "too-many-failures", "Too many failed logins"
     retry_after_seconds = 1
 
 
 class TooManyLogins(Unavailable):
-    slug, title = "too-many-logins", "More people log in than can be checked just now"
+    slug, title = "too-many-logins", "Too many logins at once"
     retry_after_seconds = 2
 
 
@@ -52,7 +52,7 @@ class WeakPassword(Invalid):
 
 
 class AccountTaken(Conflict):
-    slug, title = "account-taken", "There is an account of this name already"
+    slug, title = "account-taken", "An account of this name exists already"
 
 
 class UserNotFound(NotFound):
@@ -64,15 +64,15 @@ class KeyNotFound(NotFound):
 
 
 class NotWithAKey(Forbidden):
-    """A stolen key must not be able to outlive its revocation: log in with a password for this."""
+    """The request needs a login by password. A stolen key must not be able to outlive its revocation."""
 
-    slug, title = "not-with-a-key", "An API key cannot do this"
+    slug, title = "not-with-a-key", "An API key does not permit this"
 
 
 class LoginTooOld(Forbidden):
-    """What decides over an account needs a fresh login, so that a token found somewhere does not suffice."""
+    """Changing or deleting one's own account needs a recent login, so that a stolen access token is not enough."""
 
-    slug, title = "login-too-old", "Log in again for this"
+    slug, title = "login-too-old", "The login is too old: log in again"
 
 
 class ScopeBeyondRole(Forbidden):
@@ -80,6 +80,6 @@ class ScopeBeyondRole(Forbidden):
 
 
 class BuiltInAccount(Forbidden):
-    """The account `admin` always stays an enabled admin, so that there is always one."""
+    """The account `admin` always stays an enabled admin, so that at least one exists."""
 
-    slug, title = "built-in-account", "The built-in account stays as it is"
+    slug, title = "built-in-account", "The built-in account cannot be changed like this"

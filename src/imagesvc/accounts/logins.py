@@ -1,8 +1,9 @@
-"""A password against an access token, with failures slowed down.
+"""Logins: exchanges a password for an access token, and limits failed attempts.
 
-An account and an address together may fail five times; then each further failure doubles a wait, up to a quarter of an
-hour. Another address is not concerned, so nobody can lock an owner out. The count is in PostgreSQL: all processes see
-it. An account that is not there, has no password or is disabled costs the same work and gets the same answer.
+Failures are counted per pair of account and address. After five failures, each further one doubles the wait, up to a
+quarter of an hour. Logins from other addresses are not affected, so that an attacker cannot lock an owner out. The
+counts are in PostgreSQL, which all processes share. A missing, disabled or passwordless account costs the same work
+and gets the same response as a wrong password.
 """
 
 import datetime as dt
@@ -16,7 +17,8 @@ import structlog
 from imagesvc.accounts import queries
 from imagesvc.accounts.errors import TooManyFailures, WrongPassword
 from imagesvc.accounts.passwords import Passwords
-from imagesvc.accounts.schemas import Granted
+from imagesvc.accounts.queries import LoginLookup
+from imagesvc.accounts.schemas import TokenResponse
 from imagesvc.accounts.service import SCOPES_OF_ROLE, access_tokens
 from imagesvc.db import Database
 from imagesvc.keyring import KeyRing
@@ -24,7 +26,8 @@ from imagesvc.settings import Settings
 
 FREE_FAILURES = 5
 MAX_BLOCK_SECONDS = 900.0
-FORGOTTEN_SECONDS = 3600.0
+FAILURES_KEPT_SECONDS = 3600.0
+"""After this time without a failure, the count starts again at zero."""
 
 log = structlog.get_logger(__name__)
 
@@ -37,44 +40,50 @@ class Logins:
         self._tokens = access_tokens(keys)
         self._passwords = passwords
 
-    async def log_in(self, account: str, password: str, *, address: str | None) -> Granted:
-        """An access token. Raises WrongPassword, TooManyFailures, TooManyLogins."""
-        # as names are written when accounts are made; PostgreSQL takes no NUL
+    async def log_in(self, account: str, password: str, *, address: str | None) -> TokenResponse:
+        """Issue an access token. Raises WrongPassword, TooManyFailures, TooManyLogins."""
+        # normalized like the names of new accounts; PostgreSQL accepts no NUL
         account = unicodedata.normalize("NFC", account).strip().replace("\x00", "\ufffd")
         key = self._failure_key(account, address)
-        # the look at earlier failures comes when our turn does: of many guesses sent at once only the first few pass
-        async with self._passwords.turn():
-            row = await self._database.fetch_row(queries.LOGIN, account, key)
-            if (row["blocked_seconds"] or 0) > 0:
-                raise TooManyFailures(retry_after_seconds=row["blocked_seconds"])
-            is_right = await self._passwords.is_right(password, row["password_hash"]) and not row["disabled"]
-            if not is_right:
-                await self._database.fetch_row(
-                    queries.LOGIN_FAILED, key, FREE_FAILURES, MAX_BLOCK_SECONDS, FORGOTTEN_SECONDS
-                )
-                raise WrongPassword
-        if row["failures"] is not None:
-            await self._database.fetch_row(queries.LOGIN_WORKED, key)
-        if self._passwords.is_outdated(row["password_hash"]):
+        found = await self._check(account, password, key=key)
+        if found.failures is not None:
+            await self._database.fetch_row(queries.DELETE_FAILURES, key)
+        if self._passwords.is_outdated(found.password_hash):
             stronger = await self._passwords.hash(password)
-            await self._database.fetch_row(queries.REHASHED, row["id"], row["password_hash"], stronger)
-        log.info("logged in", user_id=str(row["id"]))
+            await self._database.fetch_row(queries.REPLACE_HASH, found.id, found.password_hash, stronger)
+        log.info("logged in", user_id=str(found.id))
         now = dt.datetime.now(dt.UTC)
-        claims = {"sub": row["id"], "gen": row["token_generation"]}
-        return Granted(
+        claims = {"sub": found.id, "gen": found.token_generation}
+        return TokenResponse(
             access_token=self._tokens.issue(claims, issued_at=now, expires_at=now + self._lifetime),
             expires_in=int(self._lifetime.total_seconds()),
-            scope=" ".join(sorted(SCOPES_OF_ROLE[row["role"]])),
+            scope=" ".join(sorted(SCOPES_OF_ROLE[found.role])),
         )
 
+    async def _check(self, account: str, password: str, *, key: bytes) -> queries.LoginAccount:
+        """The enabled account with this password. A failure is counted. Raises as ``log_in`` does."""
+        # earlier failures are read inside the slot: of many guesses sent at once, only the first few are checked
+        async with self._passwords.slot():
+            found = await self._database.fetch_one(queries.LOGIN_LOOKUP, LoginLookup, account, key)
+            if (found.blocked_seconds or 0) > 0:
+                raise TooManyFailures(retry_after_seconds=found.blocked_seconds)
+            is_right = await self._passwords.verify(password, found.password_hash)
+            enabled = found.enabled_account()
+            if not is_right or enabled is None:
+                await self._database.fetch_row(
+                    queries.COUNT_FAILURE, key, FREE_FAILURES, MAX_BLOCK_SECONDS, FAILURES_KEPT_SECONDS
+                )
+                raise WrongPassword
+        return enabled
+
     def _failure_key(self, account: str, address: str | None) -> bytes:
-        """Keyed, because people type passwords where the account belongs."""
+        """The stored key of account and address: a keyed hash, because people type passwords into the account field."""
         _, key = self._keys.signing("login")
-        return hmac.digest(key, f"{account.lower()}\0{neighbourhood(address)}".encode(errors="replace"), sha256)
+        return hmac.digest(key, f"{account.lower()}\0{network_of(address)}".encode(errors="replace"), sha256)
 
 
-def neighbourhood(address: str | None) -> str:
-    """Who counts as one address: of IPv6, a whole /64, since every customer has as many addresses as he likes."""
+def network_of(address: str | None) -> str:
+    """The addresses that are counted as one: of IPv6 a whole /64, because providers assign a /64 to each customer."""
     try:
         found = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:

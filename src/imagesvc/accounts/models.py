@@ -1,4 +1,4 @@
-"""The tables of accounts: users, their API keys, and logins that failed."""
+"""The tables of accounts: users, API keys and failed logins."""
 
 import datetime as dt
 from uuid import UUID
@@ -10,10 +10,10 @@ from imagesvc.db import Base
 
 
 class User(Base):
-    """An account. ``token_generation`` is in every access token: raising it ends all that are out.
+    """An account. ``token_generation`` is a claim of every access token: incrementing it ends all issued ones.
 
-    ``deleted_at`` comes with ``disabled_at``: everything that asks for an enabled owner stops at once, and a task
-    removes the images and then this row.
+    A deleted account has ``deleted_at`` and ``disabled_at``: its keys, links and shares stop at once, because each
+    requires an enabled owner. A task then removes its images and finally this row.
     """
 
     __tablename__ = "users"
@@ -34,7 +34,7 @@ class User(Base):
 
 
 class ApiKey(Base):
-    """A credential for a device or a script. Of the key itself only the SHA-256 is kept, and how it begins."""
+    """A credential for a device or a script. Of the key, only the SHA-256 and the first characters are stored."""
 
     __tablename__ = "api_keys"
     __table_args__ = (Index(None, "owner_id", "id"),)
@@ -51,7 +51,7 @@ class ApiKey(Base):
 
 
 class LoginFailure(Base):
-    """How often an account and an address together have failed; ``key`` is a keyed hash of both."""
+    """The number of failed logins of an account from an address. ``key`` is a keyed hash of both."""
 
     __tablename__ = "login_failures"
 

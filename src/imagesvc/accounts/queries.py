@@ -1,6 +1,11 @@
-"""Statements about accounts. The first two stand in the way of every request: one round trip, by an index."""
+"""Statements of accounts.
+
+Credentials and logins use asyncpg: every request checks a credential, by one indexed statement in one round trip. The
+ORM does everything else.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import delete, func, select
@@ -8,26 +13,87 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.models import ApiKey, User
 
-ACCOUNT_OF_ACCESS = """
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenAccount:
+    """The enabled account of an access token."""
+
+    id: UUID
+    account: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyAccount:
+    """The enabled account of an API key, and the key. ``unmarked``: its ``last_used_at`` is over a minute old."""
+
+    id: UUID
+    account: str
+    role: str
+    key_id: UUID
+    scopes: list[str]
+    expired: bool | None
+    unmarked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginAccount:
+    """An enabled account with a password. ``failures`` is None when no failed login is on record."""
+
+    id: UUID
+    role: str
+    password_hash: str
+    token_generation: int
+    failures: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginLookup:
+    """What a login needs to know. The columns of the account are None when it does not exist."""
+
+    id: UUID | None
+    role: str | None
+    password_hash: str | None
+    token_generation: int | None
+    disabled: bool
+    failures: int | None
+    blocked_seconds: int | None
+
+    def enabled_account(self) -> LoginAccount | None:
+        """The account, unless it is missing, disabled or without a password."""
+        if self.id is None or self.role is None or self.token_generation is None:
+            return None
+        if self.disabled or self.password_hash is None:
+            return None
+        return LoginAccount(
+            id=self.id,
+            role=self.role,
+            password_hash=self.password_hash,
+            token_generation=self.token_generation,
+            failures=self.failures,
+        )
+
+
+ACCOUNT_BY_ACCESS = """
     SELECT id, account, role FROM users WHERE id = $1 AND token_generation = $2 AND disabled_at IS NULL
 """
 
-ACCOUNT_OF_KEY = """
+ACCOUNT_BY_KEY = """
     SELECT u.id, u.account, u.role, k.id AS key_id, k.scopes, k.expires_at <= now() AS expired,
            k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS unmarked
     FROM api_keys k JOIN users u ON u.id = k.owner_id AND u.disabled_at IS NULL WHERE k.digest = $1
 """
 
 MARK_KEY_USED = """
-    -- once a minute; of all requests that come at that moment one writes and none waits
+    -- at most once a minute: of concurrent requests, one writes and none waits
     UPDATE api_keys SET last_used_at = now() WHERE id = (
         SELECT id FROM api_keys WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
         FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING id
 """
 
-LOGIN = """
-    -- $1 account, $2 the key of account and address; always one row, whether or not there is such an account
+LOGIN_LOOKUP = """
+    -- $1 account, $2 key of account and address; returns one row even when the account does not exist
     SELECT u.id, u.role, u.password_hash, u.token_generation, u.disabled_at IS NOT NULL AS disabled,
            f.failures, ceil(extract(epoch FROM f.blocked_until - now()))::bigint AS blocked_seconds
     FROM (SELECT) AS asked
@@ -35,9 +101,9 @@ LOGIN = """
     LEFT JOIN login_failures f ON f.key = $2 AND f.forgotten_at > now()
 """
 
-LOGIN_FAILED = """
-    -- $1 key, $2 failures that cost nothing, $3 longest block in seconds, $4 seconds until all is forgotten;
-    -- every new row takes old ones along, so that there are never more than come in that time
+COUNT_FAILURE = """
+    -- $1 key, $2 failures without a wait, $3 longest wait in seconds, $4 seconds until the count expires;
+    -- each call deletes up to 20 expired rows, so that the table does not grow
     WITH old AS (
         DELETE FROM login_failures WHERE key IN (
             SELECT key FROM login_failures WHERE forgotten_at <= now() AND key <> $1
@@ -55,15 +121,14 @@ LOGIN_FAILED = """
     RETURNING failures
 """
 
-LOGIN_WORKED = "DELETE FROM login_failures WHERE key = $1 RETURNING failures"
+DELETE_FAILURES = "DELETE FROM login_failures WHERE key = $1 RETURNING failures"
 
-REHASHED = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING id"
+REPLACE_HASH = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING id"
 
 
 async def user(session: AsyncSession, user_id: UUID) -> User | None:
-    return (
-        await session.execute(select(User).where(User.id == user_id, User.deleted_at.is_(None)))
-    ).scalar_one_or_none()
+    query = select(User).where(User.id == user_id, User.deleted_at.is_(None))
+    return (await session.execute(query)).scalar_one_or_none()
 
 
 async def lock_user(session: AsyncSession, user_id: UUID) -> User | None:
@@ -77,7 +142,7 @@ async def user_by_account(session: AsyncSession, account: str) -> User | None:
 
 
 async def page_of_users(session: AsyncSession, *, after: UUID | None, limit: int) -> Sequence[User]:
-    """The oldest first."""
+    """Accounts, the oldest first."""
     query = select(User).where(User.deleted_at.is_(None)).order_by(User.id).limit(limit)
     if after is not None:
         query = query.where(User.id > after)
@@ -85,7 +150,7 @@ async def page_of_users(session: AsyncSession, *, after: UUID | None, limit: int
 
 
 async def page_of_keys(session: AsyncSession, owner_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
-    """The newest first."""
+    """Keys of the owner, the newest first."""
     query = select(ApiKey).where(ApiKey.owner_id == owner_id).order_by(ApiKey.id.desc()).limit(limit)
     if before is not None:
         query = query.where(ApiKey.id < before)
@@ -93,8 +158,8 @@ async def page_of_keys(session: AsyncSession, owner_id: UUID, *, before: UUID | 
 
 
 async def delete_key(session: AsyncSession, owner_id: UUID, key_id: UUID) -> bool:
-    gone = delete(ApiKey).where(ApiKey.id == key_id, ApiKey.owner_id == owner_id).returning(ApiKey.id)
-    return (await session.execute(gone)).one_or_none() is not None
+    statement = delete(ApiKey).where(ApiKey.id == key_id, ApiKey.owner_id == owner_id).returning(ApiKey.id)
+    return (await session.execute(statement)).one_or_none() is not None
 
 
 async def delete_keys_of(session: AsyncSession, owner_id: UUID) -> None:

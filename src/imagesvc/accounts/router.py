@@ -1,7 +1,7 @@
-"""The caller of a request, as routes of every feature ask for it; and the routes for accounts, keys and tokens."""
+"""Routes for accounts, API keys and access tokens, and the dependencies that give any route its caller."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from imagesvc.accounts.errors import (
 from imagesvc.accounts.keys import ApiKeys
 from imagesvc.accounts.logins import Logins
 from imagesvc.accounts.models import ApiKey, User
-from imagesvc.accounts.schemas import Granted, KeyMade, KeyOut, Me, NewKey, NewUser, UserChanges, UserOut
+from imagesvc.accounts.schemas import CreatedKey, KeyOut, Me, NewKey, NewUser, TokenResponse, UserChanges, UserOut
 from imagesvc.accounts.service import Accounts, Caller
 from imagesvc.accounts.users import Users
 from imagesvc.errors import Forbidden, Invalid, Malformed, Unauthenticated
@@ -33,7 +33,7 @@ from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part, web_part
 
 MAX_FORM_BYTES = 16 * 1024
-LOGIN_FORM: dict[str, Any] = {
+LOGIN_FORM: dict[str, object] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -61,7 +61,7 @@ by_password = OAuth2PasswordBearer(
 
 
 async def optional_caller(request: Request) -> Caller | None:
-    """Nobody when no credential was sent; a bad credential is 401 on public routes too."""
+    """The caller, None without a credential. Raises Unauthenticated for an invalid one, also on public routes."""
     accounts = web_part(request, Accounts)
     caller = await accounts.caller_of(request.headers.get("authorization"))
     if caller is not None:
@@ -70,6 +70,7 @@ async def optional_caller(request: Request) -> Caller | None:
 
 
 async def current_caller(request: Request) -> Caller:
+    """The caller. Raises Unauthenticated without a credential."""
     caller = await optional_caller(request)
     if caller is None:
         raise Unauthenticated("Send `Authorization: Bearer <token>`.")
@@ -77,13 +78,13 @@ async def current_caller(request: Request) -> Caller:
 
 
 def _either(_bearer: Annotated[object, Depends(bearer)], _password: Annotated[object, Depends(by_password)]) -> None:
-    """Two ways to the same header, for the OpenAPI page."""
+    """Declares both ways to obtain the Authorization header, for the OpenAPI page."""
 
 
 OptionalCaller = Annotated[Caller | None, Depends(optional_caller)]
 CurrentCaller = Annotated[Caller, Depends(current_caller)]
 needs_bearer = Depends(_either)
-"""Shows the padlock in the OpenAPI page; the check itself is ``current_caller``."""
+"""Marks a route as protected in the OpenAPI page. The check itself is ``current_caller``."""
 
 router = APIRouter(prefix="/v1")
 LoginsPart = Annotated[Logins, Depends(part(Logins))]
@@ -97,12 +98,15 @@ ApiKeysPart = Annotated[ApiKeys, Depends(part(ApiKeys))]
     responses=problems(WrongPassword, Malformed, Invalid, TooManyFailures, TooManyLogins),
     openapi_extra=LOGIN_FORM,
 )
-async def log_in(request: Request, response: Response, logins: LoginsPart) -> Granted:
-    """An access token for account and password (OAuth 2.0 password form). Failures are slowed down."""
+async def log_in(request: Request, response: Response, logins: LoginsPart) -> TokenResponse:
+    """Log in: exchange account and password for an access token (OAuth 2.0 password form).
+
+    Repeated failures make further attempts wait.
+    """
     form = await _form(request)
     wrong = [{"pointer": f"/{name}", "detail": "Required."} for name in ("username", "password") if not form.get(name)]
     if form.get("grant_type", "password") != "password":
-        wrong.append({"pointer": "/grant_type", "detail": "Should be `password`."})
+        wrong.append({"pointer": "/grant_type", "detail": "The value must be `password`."})
     if wrong:
         raise Invalid(f"{wrong[0]['pointer']}: {wrong[0]['detail']}", errors=wrong)
     response.headers["Cache-Control"] = "no-store"
@@ -111,9 +115,12 @@ async def log_in(request: Request, response: Response, logins: LoginsPart) -> Gr
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form; read here, since FastAPI would need another library for it."""
+    """The fields of the login form. FastAPI would need another library to read it.
+
+    Raises Invalid, Malformed.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise Invalid("Send a form: Content-Type: application/x-www-form-urlencoded.")
+        raise Invalid("Send a form with Content-Type: application/x-www-form-urlencoded.")
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -133,13 +140,13 @@ async def _form(request: Request) -> dict[str, str]:
     dependencies=[needs_bearer],
 )
 async def create_user(request: Request, body: NewUser, caller: CurrentCaller, users: UsersPart) -> UserOut:
-    """Make an account. Admins only."""
+    """Create an account. Admins only."""
     return UserOut.of(await users.create(caller, body))
 
 
 @router.get("/users", tags=["accounts"], responses=problems(Forbidden, Malformed), dependencies=[needs_bearer])
 async def list_users(caller: CurrentCaller, users: UsersPart, paging: PagingPart) -> Page[UserOut]:
-    """All accounts, the oldest first. Admins only."""
+    """List all accounts, the oldest first. Admins only."""
 
     async def rows(last: UUID | None, limit: int) -> Sequence[User]:
         return await users.page(caller, after=last, limit=limit)
@@ -149,14 +156,14 @@ async def list_users(caller: CurrentCaller, users: UsersPart, paging: PagingPart
 
 @router.get("/users/me", tags=["accounts"], dependencies=[needs_bearer])
 async def who_am_i(request: Request, caller: CurrentCaller, users: UsersPart) -> Me:
-    """Your account, and what the credential you sent may do."""
+    """Get your own account, and the scopes of the credential that you sent."""
     user = UserOut.of(await users.get(caller, caller.user_id))
     return Me(**user.model_dump(), scopes=sorted(caller.scopes))
 
 
 @router.get("/users/{user_id}", tags=["accounts"], responses=problems(UserNotFound), dependencies=[needs_bearer])
 async def get_user(request: Request, user_id: UUID, caller: CurrentCaller, users: UsersPart) -> UserOut:
-    """One account: your own, or any for an admin."""
+    """Get an account: your own, or any for an admin."""
     return UserOut.of(await users.get(caller, user_id))
 
 
@@ -169,10 +176,10 @@ async def get_user(request: Request, user_id: UUID, caller: CurrentCaller, users
 async def change_user(
     request: Request, user_id: UUID, body: UserChanges, caller: CurrentCaller, users: UsersPart
 ) -> UserOut:
-    """Set a new password (your own after a fresh login), or, as an admin, the role, or disable and enable.
+    """Change an account: its password, and as an admin its role, and whether it is disabled.
 
-    A new password and being disabled end all access tokens of the account; while it is disabled, its keys, links and
-    shares stop as well.
+    To set your own password, log in again within the last 15 minutes. A new password and disabling end all access
+    tokens of the account. While an account is disabled, its API keys, links and shares do not work.
     """
     return UserOut.of(await users.change(caller, user_id, body))
 
@@ -185,7 +192,7 @@ async def change_user(
     dependencies=[needs_bearer],
 )
 async def delete_user(request: Request, user_id: UUID, caller: CurrentCaller, users: UsersPart) -> None:
-    """Delete an account with all its images. Nobody sees them from now on; files are freed in the background."""
+    """Delete an account with all its images. They disappear at once; files are deleted in the background."""
     await users.delete(caller, user_id)
 
 
@@ -198,16 +205,16 @@ async def delete_user(request: Request, user_id: UUID, caller: CurrentCaller, us
 )
 async def create_key(
     request: Request, response: Response, body: NewKey, caller: CurrentCaller, keys: ApiKeysPart
-) -> KeyMade:
-    """Make a key for a device or a script. It is shown this once. A key cannot make keys."""
+) -> CreatedKey:
+    """Create an API key for a device or a script. Only this response shows it. An API key cannot create keys."""
     row, key = await keys.create(caller, body)
     response.headers["Cache-Control"] = "no-store"
-    return KeyMade(**KeyOut.of(row).model_dump(), key=key)
+    return CreatedKey(**KeyOut.of(row).model_dump(), key=key)
 
 
 @router.get("/api-keys", tags=["accounts"], responses=problems(NotWithAKey, Malformed), dependencies=[needs_bearer])
 async def list_keys(caller: CurrentCaller, keys: ApiKeysPart, paging: PagingPart) -> Page[KeyOut]:
-    """Your keys, the newest first: how each begins, what it may do, and when it was last used."""
+    """List your API keys, the newest first, with their first characters, scopes and time of last use."""
 
     async def rows(last: UUID | None, limit: int) -> Sequence[ApiKey]:
         return await keys.page(caller, before=last, limit=limit)
@@ -223,5 +230,5 @@ async def list_keys(caller: CurrentCaller, keys: ApiKeysPart, paging: PagingPart
     dependencies=[needs_bearer],
 )
 async def revoke_key(request: Request, key_id: UUID, caller: CurrentCaller, keys: ApiKeysPart) -> None:
-    """Stop a key at once."""
+    """Revoke an API key at once."""
     await keys.revoke(caller, key_id)

@@ -1,11 +1,20 @@
-"""What goes in and out of the routes for accounts, keys and tokens."""
+"""Request and response bodies of the routes for accounts, API keys and access tokens."""
 
 import datetime as dt
 import unicodedata
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    field_validator,
+)
 
 from imagesvc.accounts.models import ApiKey, User
 
@@ -13,20 +22,22 @@ Role = Literal["admin", "member"]
 Scope = Literal["upload", "read", "links", "stats", "admin"]
 
 
-def _trimmed(value: Any) -> Any:
+def _trimmed(value: object) -> object:
     return unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else value
 
 
 def _printable(value: str) -> str:
-    # format characters are invisible: two accounts could look the same
-    if any(unicodedata.category(letter)[0] == "C" or letter in "\u2028\u2029" for letter in value):
+    # format characters are invisible: names of two accounts could look equal
+    if any(unicodedata.category(character)[0] == "C" or character in "\u2028\u2029" for character in value):
         raise ValueError("Control and invisible characters are not allowed")
     return value
 
 
 AccountName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=2, max_length=64), AfterValidator(_printable)]
 KeyName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=1, max_length=100), AfterValidator(_printable)]
-Password = Annotated[SecretStr, Field(description="at least 10 characters; not the account's name, nothing well-known")]
+Password = Annotated[
+    SecretStr, Field(description="at least 10 characters; neither the account's name nor a common password")
+]
 
 
 class NewUser(BaseModel):
@@ -41,7 +52,7 @@ class NewUser(BaseModel):
 
 
 class UserChanges(BaseModel):
-    """What may be changed: the password by oneself and admins, the rest by admins. What is absent stays as it is."""
+    """Changes of an account. Its owner and admins set the password, admins the rest. Absent members stay unchanged."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"password": "another long sentence"}]})
 
@@ -51,20 +62,20 @@ class UserChanges(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _not_null(cls, value: Any) -> Any:
+    def _not_null(cls, value: object) -> object:
         if value is None:
-            raise ValueError("Give a value or leave it out")
+            raise ValueError("The value must not be null: leave the member out instead")
         return value
 
 
-EXAMPLE_USER: dict[str, Any] = {
+EXAMPLE_USER: dict[str, JsonValue] = {
     "id": "01995f4e-0000-7c3e-9a8d-0f8e5b7f1a01",
     "account": "ann",
     "role": "member",
     "disabled": False,
     "created_at": "2026-11-20T09:00:00Z",
 }
-EXAMPLE_KEY: dict[str, Any] = {
+EXAMPLE_KEY: dict[str, JsonValue] = {
     "id": "01995f4e-0000-7c3e-9a8d-0f8e5b7f1a02",
     "name": "till 4",
     "prefix": "ik_3ihQJY",
@@ -96,15 +107,15 @@ class UserOut(BaseModel):
 
 
 class Me(UserOut):
-    """The caller, with what the credential may do."""
+    """The caller's account, and the scopes of the credential."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_USER | {"scopes": ["read", "upload"]}]})
 
     scopes: list[str]
 
 
-class Granted(BaseModel):
-    """As OAuth 2.0 has it (RFC 6749, section 5.1)."""
+class TokenResponse(BaseModel):
+    """The response of OAuth 2.0 to a login (RFC 6749, section 5.1)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -117,7 +128,7 @@ class Granted(BaseModel):
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105
     expires_in: Annotated[int, Field(description="seconds")]
-    scope: Annotated[str, Field(description="what the token may do, separated by spaces")]
+    scope: Annotated[str, Field(description="scopes of the token, separated by spaces")]
 
 
 class NewKey(BaseModel):
@@ -130,14 +141,20 @@ class NewKey(BaseModel):
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=20)]
     expires_in: (
         Annotated[
-            int, Field(gt=0, le=100 * 366 * 86_400, strict=True, description="seconds; without it, until revoked")
+            int,
+            Field(
+                gt=0,
+                le=100 * 366 * 86_400,
+                strict=True,
+                description="seconds; without it, the key is valid until revoked",
+            ),
         ]
         | None
     ) = None
 
 
 class KeyOut(BaseModel):
-    """An API key as it is listed: never the key itself, only how it begins."""
+    """An API key in a list: its first characters, without the key itself."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_KEY]})
 
@@ -154,8 +171,8 @@ class KeyOut(BaseModel):
         return cls.model_validate({name: getattr(key, name) for name in KeyOut.model_fields})
 
 
-class KeyMade(KeyOut):
-    """``key`` is shown here and never again."""
+class CreatedKey(KeyOut):
+    """A new API key. Only this response contains ``key``."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_KEY | {"key": "<key>"}]})
 

@@ -1,7 +1,8 @@
-"""Who is calling, and with which rights, judged at each request.
+"""Authentication and permissions: the caller behind a credential, determined anew for each request.
 
-One statement a request at most: a credential is looked up together with its account, and what the role allows today
-bounds what the credential may do. The operator's token needs none: the built-in account is always an enabled admin.
+A request costs one statement, which reads the credential together with its account. The current role of the account
+limits what the credential permits. The admin token costs no statement, because the built-in account is always an
+enabled admin.
 """
 
 import dataclasses
@@ -9,7 +10,6 @@ import datetime as dt
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 from uuid import UUID
 
 from imagesvc.accounts import queries
@@ -28,20 +28,21 @@ from imagesvc.settings import Settings
 from imagesvc.signed_tokens import Tokens
 
 ADMIN_ID = UUID("00000000-0000-7000-8000-000000000001")
-"""The built-in account `admin`; the first migration makes its row."""
+"""The built-in account `admin`. The first migration inserts its row."""
 MEMBER_SCOPES = frozenset({"upload", "read", "links"})
 SCOPES = MEMBER_SCOPES | {"stats", "admin"}
 SCOPES_OF_ROLE: Mapping[str, frozenset[str]] = {"admin": SCOPES, "member": MEMBER_SCOPES}
 KEY_PREFIX = "imagesvc_"
-"""How every API key begins, so that people and secret scanners know one when they see it."""
-FRESH = dt.timedelta(minutes=15)
+"""The start of every API key, by which people and secret scanners recognize one."""
+FRESH_LOGIN = dt.timedelta(minutes=15)
+"""Age of a login that may change or delete its own account."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """An account and what its credential may do. ``is_admin``: may act on what belongs to others.
+    """An account, and the scopes of the credential. ``is_admin``: may act on data of other accounts.
 
-    ``logged_in_at`` is when the access token was given out, None for keys; the operator's token counts as always fresh.
+    ``logged_in_at`` is when the access token was issued, None for API keys and the admin token (``is_operator``).
     """
 
     user_id: UUID
@@ -55,28 +56,28 @@ class Caller:
         return "admin" in self.scopes
 
     def require(self, scope: str) -> None:
-        """Raises Forbidden without the scope."""
+        """Raises Forbidden when the caller lacks the scope."""
         if scope not in self.scopes:
-            raise Forbidden(f"This needs the scope `{scope}`.", extra={"scope": scope})
+            raise Forbidden(f"This requires the scope `{scope}`.", extra={"scope": scope})
 
     def require_login(self) -> None:
-        """Raises NotWithAKey. The operator's token may make accounts, so it may as well make keys."""
+        """Raises NotWithAKey for API keys. The admin token may create accounts, so it may also create keys."""
         if self.logged_in_at is None and not self.is_operator:
             raise NotWithAKey("Log in with a password (`POST /v1/auth/token`) and use that token.")
 
     def require_fresh_login(self) -> None:
-        """Raises NotWithAKey, LoginTooOld."""
+        """Raises NotWithAKey for API keys, LoginTooOld for an access token older than ``FRESH_LOGIN``."""
         self.require_login()
-        if self.logged_in_at is not None and dt.datetime.now(dt.UTC) - self.logged_in_at > FRESH:
-            raise LoginTooOld(f"This needs a login of the last {FRESH.seconds // 60} minutes.")
+        if self.logged_in_at is not None and dt.datetime.now(dt.UTC) - self.logged_in_at > FRESH_LOGIN:
+            raise LoginTooOld(f"This requires a login within the last {FRESH_LOGIN.seconds // 60} minutes.")
 
 
 OPERATOR = Caller(user_id=ADMIN_ID, account="admin", scopes=SCOPES, is_operator=True)
-"""Whoever has the operator's token, or the database's address and the command line."""
+"""The caller with the admin token, and the command line, which connects to the database directly."""
 
 
 def access_tokens(keys: KeyRing) -> Tokens:
-    """``sub`` is the account, ``gen`` its generation of tokens: see ``User.token_generation``."""
+    """The tokens of logins. ``sub`` is the id of the account, ``gen`` its ``User.token_generation``."""
     return Tokens(
         keys,
         "access",
@@ -88,6 +89,8 @@ def access_tokens(keys: KeyRing) -> Tokens:
 
 
 class Accounts:
+    """Authenticates requests."""
+
     def __init__(self, settings: Settings, database: Database, keys: KeyRing) -> None:
         token = settings.admin_token
         self._admin_digest = sha256(token.get_secret_value().encode()).digest() if token else None
@@ -95,7 +98,10 @@ class Accounts:
         self._tokens = access_tokens(keys)
 
     async def caller_of(self, authorization: str | None) -> Caller | None:
-        """The caller behind an Authorization header; None without one. Raises Unauthenticated for a bad one."""
+        """The caller of an Authorization header, None without a header.
+
+        Raises Unauthenticated, BadAccessToken, AccessTokenExpired, BadKey, KeyExpired.
+        """
         if authorization is None:
             return None
         scheme, _, token = authorization.partition(" ")
@@ -110,24 +116,27 @@ class Accounts:
         return await self._by_access_token(token)
 
     async def _by_access_token(self, token: str) -> Caller:
-        said = self._tokens.verify(token)
-        row = await self._database.fetch_row(queries.ACCOUNT_OF_ACCESS, said["sub"], said["gen"])
-        if row is None:
+        verified = self._tokens.verify(token)
+        account = await self._database.fetch_one_or_none(
+            queries.ACCOUNT_BY_ACCESS, queries.TokenAccount, verified["sub"], verified["gen"]
+        )
+        if account is None:
             raise BadAccessToken
-        logged_in_at = dt.datetime.fromtimestamp(said["iat"], dt.UTC)
-        return _caller(row, SCOPES_OF_ROLE[row["role"]], logged_in_at=logged_in_at)
+        return Caller(
+            user_id=account.id,
+            account=account.account,
+            scopes=SCOPES_OF_ROLE[account.role],
+            logged_in_at=dt.datetime.fromtimestamp(verified.issued_at, dt.UTC),
+        )
 
     async def _by_key(self, digest: bytes) -> Caller:
-        row = await self._database.fetch_row(queries.ACCOUNT_OF_KEY, digest)
-        if row is None:
+        found = await self._database.fetch_one_or_none(queries.ACCOUNT_BY_KEY, queries.KeyAccount, digest)
+        if found is None:
             raise BadKey
-        if row["expired"]:
+        if found.expired:
             raise KeyExpired
-        if row["unmarked"]:
-            await self._database.fetch_row(queries.MARK_KEY_USED, row["key_id"])
-        # a key never outgrows its account's role
-        return _caller(row, SCOPES_OF_ROLE[row["role"]].intersection(row["scopes"]))
-
-
-def _caller(row: Mapping[str, Any], scopes: frozenset[str], *, logged_in_at: dt.datetime | None = None) -> Caller:
-    return Caller(user_id=row["id"], account=row["account"], scopes=scopes, logged_in_at=logged_in_at)
+        if found.unmarked:
+            await self._database.fetch_row(queries.MARK_KEY_USED, found.key_id)
+        # a key loses the scopes that its account's role no longer has
+        scopes = SCOPES_OF_ROLE[found.role].intersection(found.scopes)
+        return Caller(user_id=found.id, account=found.account, scopes=scopes)

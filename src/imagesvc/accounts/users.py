@@ -1,7 +1,7 @@
-"""Accounts: make, look at, change, delete.
+"""Creates, reads, changes and deletes accounts.
 
-The built-in account `admin` is never demoted, disabled or deleted, so there is always an admin, and every other may go
-or step down, the last one and oneself included.
+The built-in account `admin` is never demoted, disabled or deleted, so an admin always exists. For that reason, every
+other admin may be demoted or deleted, including the last one and the caller.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from imagesvc.accounts import queries
 from imagesvc.accounts.errors import AccountTaken, BuiltInAccount, UserNotFound
 from imagesvc.accounts.models import User
-from imagesvc.accounts.passwords import Passwords, require_good
+from imagesvc.accounts.passwords import Passwords, require_strong
 from imagesvc.accounts.schemas import NewUser, UserChanges
 from imagesvc.accounts.service import ADMIN_ID, Caller
 from imagesvc.db import Database, new_id
@@ -34,17 +34,19 @@ def removal_key(user_id: UUID) -> str:
 
 
 class Users:
+    """Manages accounts on behalf of a caller."""
+
     def __init__(
-        self, settings: Settings, database: Database, queue: Queue, waiting: CompletionWaiter, passwords: Passwords
+        self, settings: Settings, database: Database, queue: Queue, waiter: CompletionWaiter, passwords: Passwords
     ) -> None:
         self._removal_wait_seconds = settings.account_removal_wait_seconds
         self._sessions = database.sessions
         self._queue = queue
-        self._waiting = waiting
+        self._waiter = waiter
         self._passwords = passwords
 
     async def create(self, caller: Caller, wanted: NewUser) -> User:
-        """Raises Forbidden, WeakPassword, AccountTaken."""
+        """Create an account. Raises Forbidden, WeakPassword, AccountTaken, TooManyLogins."""
         caller.require("admin")
         hashed = await self._hashed(wanted.password, account=wanted.account)
         user = User(id=new_id(), account=wanted.account, role=wanted.role, password_hash=hashed)
@@ -54,12 +56,12 @@ class Users:
                 await session.flush()
                 await session.refresh(user)
         except IntegrityError as error:
-            wrong = {"pointer": "/account", "detail": "Choose another name; capitals make no difference."}
-            raise AccountTaken(wrong["detail"], extra={"errors": [wrong]}) from error
+            entry = {"pointer": "/account", "detail": "Choose another name. Names that differ only in case are equal."}
+            raise AccountTaken(entry["detail"], extra={"errors": [entry]}) from error
         return user
 
     async def get(self, caller: Caller, user_id: UUID) -> User:
-        """Oneself; anybody for an admin. Raises UserNotFound."""
+        """The caller's own account, or any for an admin. Raises UserNotFound."""
         async with self._sessions() as session:
             found = await queries.user(session, user_id) if _may_see(caller, user_id) else None
         if found is None:
@@ -67,12 +69,13 @@ class Users:
         return found
 
     async def page(self, caller: Caller, *, after: UUID | None, limit: int) -> Sequence[User]:
+        """All accounts, the oldest first. Raises Forbidden."""
         caller.require("admin")
         async with self._sessions() as session:
             return await queries.page_of_users(session, after=after, limit=limit)
 
-    async def named(self, caller: Caller, account: str) -> User:
-        """Raises UserNotFound."""
+    async def by_account(self, caller: Caller, account: str) -> User:
+        """The account of this name, in any case. Raises Forbidden, UserNotFound."""
         caller.require("admin")
         async with self._sessions() as session:
             found = await queries.user_by_account(session, account)
@@ -81,10 +84,13 @@ class Users:
         return found
 
     async def change(self, caller: Caller, user_id: UUID, changes: UserChanges) -> User:
-        """Raises UserNotFound, Forbidden, NotWithAKey, LoginTooOld, BuiltInAccount, WeakPassword."""
-        present = await self.get(caller, user_id)
+        """Change an account. A new password and disabling end its access tokens.
+
+        Raises UserNotFound, Forbidden, NotWithAKey, LoginTooOld, BuiltInAccount, WeakPassword, TooManyLogins.
+        """
+        current = await self.get(caller, user_id)
         _require_right(caller, user_id, changes)
-        hashed = await self._hashed(changes.password, account=present.account) if changes.password else None
+        hashed = await self._hashed(changes.password, account=current.account) if changes.password else None
         async with self._sessions.begin() as session:
             user = await queries.lock_user(session, user_id)
             if user is None:
@@ -102,7 +108,7 @@ class Users:
         return user
 
     async def delete(self, caller: Caller, user_id: UUID) -> None:
-        """The account stops at once; its images are gone for everybody, and are removed in the background.
+        """Delete an account. It and its images disappear at once; a task removes the rows in the background.
 
         Raises UserNotFound, NotWithAKey, LoginTooOld, BuiltInAccount.
         """
@@ -123,10 +129,10 @@ class Users:
             await queries.delete_keys_of(session, user_id)
             session.add(task)
         await self._queue.wake(task.id, is_urgent=True)
-        await self._waiting.for_task(removal_key(user_id), seconds=self._removal_wait_seconds)
+        await self._waiter.for_task(removal_key(user_id), seconds=self._removal_wait_seconds)
 
     async def _hashed(self, password: SecretStr, *, account: str) -> str:
-        return await self._passwords.hash(require_good(password.get_secret_value(), account=account))
+        return await self._passwords.hash(require_strong(password.get_secret_value(), account=account))
 
 
 def _may_see(caller: Caller, user_id: UUID) -> bool:
@@ -134,14 +140,15 @@ def _may_see(caller: Caller, user_id: UUID) -> bool:
 
 
 def _require_right(caller: Caller, user_id: UUID, changes: UserChanges) -> None:
+    """Raises Forbidden, NotWithAKey, LoginTooOld, BuiltInAccount."""
     for name in ("role", "disabled"):
         if getattr(changes, name) is not None and not caller.is_admin:
-            wrong = {"pointer": f"/{name}", "detail": "Only an admin changes this."}
-            raise Forbidden(wrong["detail"], extra={"errors": [wrong]})
+            entry = {"pointer": f"/{name}", "detail": "Only an admin may change this."}
+            raise Forbidden(entry["detail"], extra={"errors": [entry]})
     if changes.password is not None and caller.user_id == user_id:
         caller.require_fresh_login()
     if user_id == ADMIN_ID:
         if changes.role == "member" or changes.disabled:
-            raise BuiltInAccount("It stays an enabled admin.")
+            raise BuiltInAccount("This account stays an enabled admin.")
         if changes.password is not None and caller.user_id != ADMIN_ID:
-            raise BuiltInAccount("Its password is set with the operator's token or `imagesvc users set-password`.")
+            raise BuiltInAccount("Set its password with the admin token or with `imagesvc users set-password`.")

@@ -94,7 +94,8 @@ def run_migrations(*, create_bucket: bool, wait_seconds: float) -> int:
 
 async def require_schema(settings: Settings) -> None:
     """Raises CommandFailed when the database is unreachable or its schema is not the newest."""
-    from imagesvc.db import CONNECTION_ERRORS, Database, DatabaseAway, SchemaOutdated, require_current_schema
+    from imagesvc.db import CONNECTION_ERRORS, Database, DatabaseAway
+    from imagesvc.schema_version import SchemaOutdated, require_current_schema
 
     database = Database(settings)
     try:
@@ -112,7 +113,8 @@ def _unreachable(error: Exception) -> str:
 
 
 async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: float) -> int:
-    from imagesvc.db import CONNECTION_ERRORS, DatabaseAway, upgrade
+    from imagesvc.db import CONNECTION_ERRORS, DatabaseAway
+    from imagesvc.schema_version import upgrade
     from imagesvc.storage.bucket import Storage, StorageAway
 
     async def make_bucket() -> None:

@@ -97,7 +97,7 @@ def _change(settings: "Settings", account: str, changes: dict[str, object], *, d
     from imagesvc.accounts.service import OPERATOR
 
     async def work(users: "Users") -> str:
-        user = await users.named(OPERATOR, account)
+        user = await users.by_account(OPERATOR, account)
         await users.change(OPERATOR, user.id, UserChanges.model_validate(changes))
         return f"{user.account} {done}"
 

@@ -16,7 +16,13 @@ everything at any time::
        |--- SIGTERM: attempt given back ----------|
        |--- lease expired: claimed again ---------|--- last attempt failed ---> dead (a dead letter)
 
-A task goes through arq when it should start at once and is one of many of equal rank. It goes through the fair queue
-when one caller can create thousands at once (the downloads of a job, the deliveries of a webhook): ``turn_of`` names
-its group, and arq, which is first come, first served, never sees it.
+What goes through arq and what through the fair queue:
+
+* **arq**, first come, first served: tasks that should start at once, of which one request creates few. These are the
+  kinds process_image, reprocess, make_rendition, resize, finish_resumable, announce_batch and remove_account. A
+  reprocessing covers all images but has only ``IMAGESVC_REPROCESS_AT_ONCE`` tasks at a time.
+* **The fair queue**: tasks of which one request or event source creates thousands. These are the kinds
+  download_visit_image (the group is the job) and deliver_webhook (the group is the webhook). The column ``turn_of``
+  names the group, and arq never receives such a task. A worker runs at most ``IMAGESVC_TURNS_AT_ONCE`` of them, and
+  at most half of these for one group.
 """

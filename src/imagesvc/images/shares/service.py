@@ -83,7 +83,7 @@ class Shares:
 
         Raises BadShareToken, ShareExpired, ShareEnded; for a rendition also NoRendition, RenditionNotReady.
         """
-        share_id: UUID = self._tokens.verify(token)["jti"]
+        share_id = self._tokens.verify(token).uuid("jti")
         row = await self._read(share_id)
         if row.preset is None or row.format is None:
             return _original(row)

@@ -84,7 +84,7 @@ class JsonItem:
                 expected_sha256=expected_sha256(self.fields, None, at=self.pointer),
             )
         except BadContext as error:
-            for entry in error.extra["errors"]:
+            for entry in error.errors:
                 entry["pointer"] = self._sent_pointers.get(entry["pointer"], entry["pointer"])
             raise
 
