@@ -24,6 +24,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import BigInteger, DateTime, MetaData, Text, event, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import ExceptionContext
@@ -80,7 +81,7 @@ class DatabaseBusy(Unavailable):
 
 
 class SchemaOutdated(RuntimeError):
-    """The database's schema is not the one that this version needs."""
+    """The database's schema is older or newer than the one that this version needs."""
 
 
 def new_id() -> UUID:
@@ -89,8 +90,14 @@ def new_id() -> UUID:
 
 
 async def connect(url: str, **arguments: Any) -> asyncpg.Connection:
-    """Connect by a libpq URL. SQLAlchemy's own URLs know neither sslmode nor ?host=/socket/folder."""
-    return await asyncpg.connect(url, timeout=5, **arguments)
+    """Connect by a libpq URL. SQLAlchemy's own URLs know neither sslmode nor ?host=/socket/folder.
+
+    Raises DatabaseAway, whose cause has the words of the server.
+    """
+    try:
+        return await asyncpg.connect(url, timeout=5, **arguments)
+    except (*CONNECT_ERRORS, TimeoutError) as error:
+        raise DatabaseAway from error
 
 
 class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
@@ -135,10 +142,7 @@ class Database:
         self._opening = asyncio.Lock()
 
     async def _connect(self, **arguments: Any) -> asyncpg.Connection:
-        try:
-            return await connect(self._url, server_settings=self._server_settings, **arguments)
-        except (*CONNECTION_ERRORS, TimeoutError) as error:
-            raise DatabaseAway from error
+        return await connect(self._url, server_settings=self._server_settings, **arguments)
 
     async def fetch_row(self, sql: str, *arguments: object) -> Any:
         """Run one statement in its own transaction and return its first row as a record, None when there is no row.
@@ -198,7 +202,10 @@ class Database:
             pool = self._statements or await self._open()
             # An idle connection needs no timeout. Its timer would add a quarter to the cost of a small statement.
             timeout = None if pool.get_idle_size() else self._wait_seconds
-            connection = await pool.acquire(timeout=timeout)
+            try:
+                connection = await pool.acquire(timeout=timeout)
+            except asyncpg.PostgresError as error:
+                raise DatabaseAway from error
             try:
                 return await getattr(connection, fetch)(sql, *arguments)
             finally:
@@ -261,6 +268,9 @@ CONNECTION_ERRORS = (
 )
 """The connection could not be opened, or it broke."""
 
+CONNECT_ERRORS = (*CONNECTION_ERRORS, asyncpg.PostgresError)
+"""Also what a server refuses a new connection for: a wrong password or database, or a startup parameter."""
+
 OVERLOAD_ERRORS = (
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
@@ -292,14 +302,28 @@ def alembic_config(settings: Settings | None = None) -> Config:
     return config
 
 
+NEWER = "a newer version of imagesvc has migrated it; install that version, or restore a backup"
+
+
 async def upgrade(settings: Settings) -> None:
-    """Upgrade the schema to the newest revision. Concurrent calls wait for each other (advisory lock)."""
-    await asyncio.to_thread(command.upgrade, alembic_config(settings), "head")
+    """Upgrade the schema to the newest revision. Concurrent calls wait for each other (advisory lock).
+
+    Raises SchemaOutdated when a newer version has migrated the database, and the errors of connecting.
+    """
+    try:
+        await asyncio.to_thread(command.upgrade, alembic_config(settings), "head")
+    except CommandError as error:
+        raise SchemaOutdated(f"the schema cannot be upgraded ({error}): {NEWER}") from error
 
 
 def expected_revisions() -> Sequence[str]:
     """The newest revisions that the migrations of this version define."""
     return ScriptDirectory.from_config(alembic_config()).get_heads()
+
+
+def known_revisions() -> set[str]:
+    """All revisions that the migrations of this version define."""
+    return {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
 
 
 async def require_current_schema(database: Database) -> None:
@@ -310,6 +334,10 @@ async def require_current_schema(database: Database) -> None:
             present = set((await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars())
     except ProgrammingError:
         present = set()
+    if unknown := present - known_revisions():
+        raise SchemaOutdated(
+            f"the database's schema is at {', '.join(sorted(unknown))}, which this version does not know: {NEWER}"
+        )
     if present != expected:
         found = ", ".join(sorted(present)) or "none"
         raise SchemaOutdated(

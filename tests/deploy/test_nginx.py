@@ -285,11 +285,13 @@ async def test_the_proxy_passes_all_that_the_api_accepts(service: Service, tmp_p
     visit = {"store_id": "S1", "visit_time": "2026-11-20T10:00:00Z", "image_url": urls}
     await service.owner.put("/v1/stores/S1", json={"name": "Shop", "area_code": "A"})
 
-    async with running_nginx(tmp_path, api=urlsplit(service.url).netloc) as proxy:
-        async with client_of(proxy, Authorization=service.owner.headers["authorization"]) as client:
-            raw = await client.put(f"{link['path']}/a.jpg", params=context, content=data)
-            created = await client.post(f"{link['path']}/tus", headers=tus, content=b"")
-            job = await client.post("/v1/jobs", json={"count": 1, "visits": [visit]})
+    async with (
+        running_nginx(tmp_path, api=urlsplit(service.url).netloc) as proxy,
+        client_of(proxy, Authorization=service.owner.headers["authorization"]) as client,
+    ):
+        raw = await client.put(f"{link['path']}/a.jpg", params=context, content=data)
+        created = await client.post(f"{link['path']}/tus", headers=tus, content=b"")
+        job = await client.post("/v1/jobs", json={"count": 1, "visits": [visit]})
 
     assert (raw.status_code, created.status_code, job.status_code) == (201, 201, 201), (raw.text, job.text)
     upload = await service.upload_of(raw.json()["results"][0])
