@@ -84,8 +84,14 @@ def new_id() -> UUID:
 
 
 async def connect(url: str, **arguments: object) -> asyncpg.Connection:
-    """Connect by a libpq URL. SQLAlchemy's own URLs support neither sslmode nor ?host=/socket/folder."""
-    return await asyncpg.connect(url, timeout=5, **arguments)
+    """Connect by a libpq URL. SQLAlchemy's own URLs support neither sslmode nor ?host=/socket/folder.
+
+    Raises DatabaseAway, whose cause has the words of the server.
+    """
+    try:
+        return await asyncpg.connect(url, timeout=5, **arguments)
+    except (*CONNECT_ERRORS, TimeoutError) as error:
+        raise DatabaseAway from error
 
 
 class Record(Protocol):
@@ -148,10 +154,7 @@ class Database:
         self._opening = asyncio.Lock()
 
     async def _connect(self, **arguments: object) -> asyncpg.Connection:
-        try:
-            return await connect(self._url, server_settings=self._server_settings, **arguments)
-        except (*CONNECTION_ERRORS, TimeoutError) as error:
-            raise DatabaseAway from error
+        return await connect(self._url, server_settings=self._server_settings, **arguments)
 
     async def fetch_row(self, sql: str, *arguments: object) -> Any:  # the record of asyncpg
         """Run one statement in its own transaction and return its first row, None when there is no row.
@@ -209,7 +212,10 @@ class Database:
             pool = self._statements or await self._open()
             # An idle connection needs no timeout. Its timer would add a quarter to the cost of a small statement.
             timeout = None if pool.get_idle_size() else self._wait_seconds
-            connection = await pool.acquire(timeout=timeout)
+            try:
+                connection = await pool.acquire(timeout=timeout)
+            except asyncpg.PostgresError as error:
+                raise DatabaseAway from error
             try:
                 return await statement(connection)
             finally:
@@ -272,6 +278,9 @@ CONNECTION_ERRORS = (
     asyncpg.TooManyConnectionsError,
 )
 """The connection could not be opened, or it broke."""
+
+CONNECT_ERRORS = (*CONNECTION_ERRORS, asyncpg.PostgresError)
+"""Also what a server refuses a new connection for: a wrong password or database, or a startup parameter."""
 
 OVERLOAD_ERRORS = (
     asyncpg.QueryCanceledError,

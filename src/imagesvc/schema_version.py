@@ -7,15 +7,18 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from imagesvc.db import Database
 from imagesvc.settings import Settings
 
+NEWER = "a newer version of imagesvc has migrated it; install that version, or restore a backup"
+
 
 class SchemaOutdated(RuntimeError):
-    """The schema of the database is not the one that this version needs."""
+    """The schema of the database is older or newer than the one that this version needs."""
 
 
 def alembic_config(settings: Settings | None = None) -> Config:
@@ -30,13 +33,24 @@ def alembic_config(settings: Settings | None = None) -> Config:
 
 
 async def upgrade(settings: Settings) -> None:
-    """Upgrade the schema to the newest revision. Concurrent calls wait for each other (advisory lock)."""
-    await asyncio.to_thread(command.upgrade, alembic_config(settings), "head")
+    """Upgrade the schema to the newest revision. Concurrent calls wait for each other (advisory lock).
+
+    Raises SchemaOutdated when a newer version has migrated the database, and the errors of connecting.
+    """
+    try:
+        await asyncio.to_thread(command.upgrade, alembic_config(settings), "head")
+    except CommandError as error:
+        raise SchemaOutdated(f"the schema cannot be upgraded ({error}): {NEWER}") from error
 
 
 def expected_revisions() -> Sequence[str]:
     """The newest revisions that the migrations of this version define."""
     return ScriptDirectory.from_config(alembic_config()).get_heads()
+
+
+def known_revisions() -> set[str]:
+    """All revisions that the migrations of this version define."""
+    return {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
 
 
 async def require_current_schema(database: Database) -> None:
@@ -47,6 +61,10 @@ async def require_current_schema(database: Database) -> None:
             present = set((await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars())
     except ProgrammingError:
         present = set()
+    if unknown := present - known_revisions():
+        raise SchemaOutdated(
+            f"the database's schema is at {', '.join(sorted(unknown))}, which this version does not know: {NEWER}"
+        )
     if present != expected:
         found = ", ".join(sorted(present)) or "none"
         raise SchemaOutdated(

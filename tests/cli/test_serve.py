@@ -1,9 +1,15 @@
 """`imagesvc serve`, `worker` and `migrate`: what they report about wrong settings and servers."""
 
+import contextlib
 import os
 import socket
+import socketserver
+import struct
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -109,8 +115,74 @@ def test_an_unreachable_database_is_reported_without_its_password(settings: Sett
     finished = imagesvc(command, environment=environment_of(settings, IMAGESVC_DATABASE_URL=nowhere, IMAGESVC_PORT="0"))
 
     assert finished.returncode == 1
-    assert "IMAGESVC_DATABASE_URL cannot be reached" in finished.stderr
+    assert "IMAGESVC_DATABASE_URL cannot be reached: " in finished.stderr
+    assert "Connect call failed ('127.0.0.1', 1)" in finished.stderr
     assert SECRET not in finished.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
+def test_a_database_that_does_not_exist_is_reported_in_the_servers_words(
+    settings: Settings, database_url: str, command: str
+) -> None:
+    wrong = urlsplit(database_url)._replace(path="/nowhere").geturl()
+
+    finished = imagesvc(command, environment=environment_of(settings, IMAGESVC_DATABASE_URL=wrong, IMAGESVC_PORT="0"))
+
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines() == [
+        'imagesvc: the database of IMAGESVC_DATABASE_URL cannot be reached: database "nowhere" does not exist'
+    ]
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
+def test_a_refused_startup_parameter_is_reported_in_the_servers_words(settings: Settings, command: str) -> None:
+    words = "unsupported startup parameter: lock_timeout"
+    with refusing_server("08P01", words) as port:
+        url = f"postgresql://imagesvc:{SECRET}@127.0.0.1:{port}/imagesvc?sslmode=disable"
+
+        finished = imagesvc(command, environment=environment_of(settings, IMAGESVC_DATABASE_URL=url, IMAGESVC_PORT="0"))
+
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines() == [
+        f"imagesvc: the database of IMAGESVC_DATABASE_URL cannot be reached: {words}"
+    ]
+
+
+@contextlib.contextmanager
+def refusing_server(code: str, message: str) -> Iterator[int]:
+    """A server with the protocol of PostgreSQL that refuses every connection, as a pooler does. Yields its port."""
+    fields = b"".join(kind + value.encode() + b"\0" for kind, value in ((b"S", "FATAL"), (b"C", code), (b"M", message)))
+    answer = b"E" + struct.pack(">I", len(fields) + 5) + fields + b"\0"
+
+    class Refusal(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4_096)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
+async def test_a_schema_of_a_newer_version_is_reported_and_not_touched(
+    settings: Settings, empty_database_url: str, command: str
+) -> None:
+    environment = environment_of(settings, IMAGESVC_DATABASE_URL=empty_database_url, IMAGESVC_PORT="0")
+    imagesvc("migrate", environment=environment)
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute("UPDATE alembic_version SET version_num = '29991231a'")
+
+    finished = imagesvc(command, environment=environment)
+    present = await connection.fetchval("SELECT version_num FROM alembic_version")
+    await connection.close()
+
+    assert finished.returncode == 1
+    assert len(finished.stderr.splitlines()) == 1
+    assert "29991231a" in finished.stderr
+    assert "install that version" in finished.stderr
+    assert present == "29991231a"
 
 
 @pytest.mark.parametrize("command", ["up", "serve", "worker", "migrate"])

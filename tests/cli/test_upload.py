@@ -52,6 +52,32 @@ async def test_json_has_a_line_per_file_and_bad_files_do_not_stop_the_others(
     assert upload.json()["filename"] == "c\ufffd .jpg", "the service stores the last component of a name"
 
 
+async def test_files_in_a_folder_that_are_no_images_are_skipped_with_one_line(
+    idle_service: Service, tmp_path: Path
+) -> None:
+    folder = fill(tmp_path / "pictures", 2)
+    for name in ("notes.txt", "a.mov", "b.MOV", "shelf.xmp"):
+        (folder / name).write_text(f"no image: {name}")
+    link = await idle_service.new_link()
+    command = Command(tmp_path, link=f"{idle_service.url}{link['path']}")
+
+    first = await command.run("upload", "--dir", folder, "--exclude", "p000*")
+    second = await command.run("upload", "--dir", folder, "--json")
+    named = await command.run("upload", "--dir", folder, folder / "a.mov")
+    (folder / "broken.jpg").write_text("no image, but its name says so")
+    broken = await command.run("upload", "--dir", folder)
+
+    assert (first.code, first.err) == (0, "skipped 3 files that are not images: 2 .mov, 1 .txt\n")
+    assert first.out.startswith("1 new, 0 already present, 3 skipped, ")
+    assert (second.code, second.err) == (0, "")
+    assert Counter(row["status"] for row in second.rows) == {"created": 1, "duplicate": 1, "skipped": 3}
+    assert {row["problem"]["status"] for row in second.rows if row["status"] == "skipped"} == {415}
+    assert named.code == 1
+    assert "a.mov: " in named.err
+    assert broken.code == 1
+    assert "broken.jpg: " in broken.err
+
+
 async def test_users_log_in_and_give_details_of_the_files(idle_service: Service, tmp_path: Path) -> None:
     folder = fill(tmp_path / "pictures", 2)
     async with People(idle_service) as people:

@@ -6,13 +6,23 @@ from pathlib import Path
 import pytest
 
 from imagesvc.client.errors import FileUnreadable
+from imagesvc.client.excludes import DEFAULT_EXCLUDES, Excludes
 from imagesvc.client.file_reader import LocalFile, read_hash, stat_file
 from imagesvc.client.files import find_files
 
 
-def names(*named: Path) -> list[str]:
+def names(*named: Path, excludes: Excludes | None = None) -> list[str]:
     """The names of the files found; unreadable ones have a leading "!"."""
-    return [found.path.name if isinstance(found, LocalFile) else f"!{found[0].name}" for found in find_files(named)]
+    return [
+        found.path.name if isinstance(found, LocalFile) else f"!{found[0].name}"
+        for found in find_files(named, excludes or Excludes())
+    ]
+
+
+def touch(folder: Path, *paths: str) -> None:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).touch()
 
 
 def test_all_files_below_a_folder_are_found_once_and_in_order(tmp_path: Path) -> None:
@@ -33,6 +43,44 @@ def test_a_named_file_is_found_even_if_it_is_hidden(tmp_path: Path) -> None:
     (tmp_path / ".hidden.jpg").touch()
 
     assert names(tmp_path / ".hidden.jpg") == [".hidden.jpg"]
+
+
+def test_previews_system_files_and_sidecars_are_excluded_by_default(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        *("a.jpg", "a.XMP", "A.THM", "b.AAE", "Thumbs.db", "DESKTOP.INI", "._a.jpg", ".DS_Store"),
+        *("@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/1.jpg", "__MACOSX/._a.jpg", "deep/@eaDir/x.jpg"),
+        *("deep/xmp/b.jpg", "deep/thumbs/c.jpg"),
+    )
+
+    assert names(tmp_path) == ["a.jpg", "c.jpg", "b.jpg"]
+    assert "x.jpg" in names(tmp_path, excludes=Excludes(with_defaults=False))
+    assert names(tmp_path / "Thumbs.db", tmp_path / "@eaDir") == ["Thumbs.db", "SYNOPHOTO_THUMB_M.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ("*.png", ["a.jpg", "b.jpg", "c.jpg"]),
+        ("B*", ["a.jpg", "a.png", "c.jpg"]),
+        ("sub", ["a.jpg", "a.png"]),
+        ("sub/", ["a.jpg", "a.png"]),
+        ("sub/b.*", ["a.jpg", "a.png", "c.jpg"]),
+        ("/sub/deep", ["a.jpg", "a.png", "b.jpg"]),
+        ("b.jpg/", ["a.jpg", "a.png", "c.jpg"]),
+        ("deep/c.jpg", ["a.jpg", "a.png", "b.jpg", "c.jpg"]),
+        ("[", ["a.jpg", "a.png", "b.jpg", "c.jpg"]),
+        ("", ["a.jpg", "a.png", "b.jpg", "c.jpg"]),
+    ],
+)
+def test_a_pattern_excludes_by_name_or_by_path_below_the_folder(tmp_path: Path, pattern: str, left: list[str]) -> None:
+    touch(tmp_path, "a.jpg", "a.png", "sub/b.jpg", "sub/deep/c.jpg")
+
+    assert names(tmp_path, excludes=Excludes([pattern])) == left
+
+
+def test_a_default_exclude_is_a_name_without_slash() -> None:
+    assert not [pattern for pattern in DEFAULT_EXCLUDES if "/" in pattern]
 
 
 def test_symbolic_links_make_no_loops_and_broken_ones_are_reported(tmp_path: Path) -> None:

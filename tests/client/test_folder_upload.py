@@ -143,7 +143,7 @@ async def test_the_same_content_is_sent_once(idle_service: Service, proxy: Fault
 
     results = await sender.run(folder, concurrency=4)
 
-    assert tally(results) == {("created", True): 1, ("duplicate", False): 3, ("rejected", False): 2}
+    assert tally(results) == {("created", True): 1, ("duplicate", False): 3, ("skipped", False): 2}
     assert len(proxy.uploads) == 2
 
 

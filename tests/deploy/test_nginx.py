@@ -1,9 +1,11 @@
 """The shipped proxy configuration in a real nginx: what it passes on, caches, hides and refuses."""
 
 import asyncio
+import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,8 +14,12 @@ import httpx
 import pytest
 import uvicorn
 
+from imagesvc.errors import ImagesvcError
+from imagesvc.images.service import MAX_WAIT_SECONDS
+from imagesvc.settings import Settings
+from imagesvc.uploads.tus.service import FINISH_WAIT_SECONDS
 from tests.support.images import jpeg
-from tests.support.nginx import NginxProxy, free_ports, needs_nginx, running_nginx
+from tests.support.nginx import SHIPPED, NginxProxy, free_ports, needs_nginx, running_nginx
 from tests.support.service import Service
 from tests.support.wire import connected
 
@@ -202,6 +208,151 @@ async def test_an_unavailable_api_is_answered_with_a_temporary_problem(tmp_path:
     assert [answer.headers["retry-after"] for answer in answers] == ["5", "5"]
     assert answers[0].headers["content-type"] == "application/problem+json"
     assert answers[0].json()["type"] == "/problems/unavailable"
+
+
+def test_the_problems_of_the_proxy_are_those_of_the_api() -> None:
+    block = re.search(r"map \$status \$problem \{(.*?)\n    \}", SHIPPED.read_text(), re.DOTALL)
+    assert block is not None
+    documents = [json.loads(text) for text in re.findall(r"'(\{.*?\})';", block[1])]
+    classes = {kind.slug: kind for kind in reversed(list(error_classes(ImagesvcError)))}
+
+    assert len(documents) == 10
+    for document in documents:
+        kind = classes[document["type"].removeprefix("/problems/")]
+        assert (document["status"], document["title"]) == (kind.status, kind.title)
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "slug"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "malformed-request"),
+        (b"G\x01T / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "malformed-request"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "malformed-request"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400, "malformed-request"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: rot13\r\n\r\n", 400, "malformed-request"),
+        (b"GET / HTTP/3.1\r\nHost: a\r\n\r\n", 400, "malformed-request"),
+        (b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method-not-allowed"),
+        (b"POST /v1/links HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n", 413, "body-too-large"),
+        (b"GET /?q=" + b"a" * 140_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "url-too-long"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 140_000 + b"\r\n\r\n", 431, "headers-too-large"),
+        (b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", 404, "not-found"),
+    ],
+)
+async def test_every_refusal_of_the_proxy_itself_is_a_problem(
+    before_upstream: NginxProxy, upstream: tuple[Upstream, str], head: bytes, status: int, slug: str
+) -> None:
+    async with connected(before_upstream.url) as connection:
+        await connection.send(head)
+        answer = await connection.answer()
+
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["type"] == f"/problems/{slug}"
+    assert answer.json()["status"] == status
+    assert answer.json()["instance"] == answer.headers["x-request-id"]
+    assert upstream[0].paths == []
+
+
+def error_classes(root: type[ImagesvcError]) -> Iterator[type[ImagesvcError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from error_classes(kind)
+
+
+async def test_a_broken_response_of_the_api_is_a_temporary_problem(tmp_path: Path) -> None:
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-")
+        writer.close()
+
+    async with await asyncio.start_server(break_off, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        async with running_nginx(tmp_path, api=f"{host}:{port}") as proxy, client_of(proxy) as client:
+            answer = await client.post("/v1/links", json={})
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json()["type"] == "/problems/unavailable"
+
+
+LETTERS = "\N{CJK UNIFIED IDEOGRAPH-20000}" * 5_000
+
+
+async def test_the_proxy_passes_all_that_the_api_accepts(service: Service, tmp_path: Path) -> None:
+    link, data = await service.new_link(), jpeg(seed=3)
+    context = {"description": LETTERS, "store_name": LETTERS[:200], "barcode": "4" * 100}
+    metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in context.items())
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(data)), "Upload-Metadata": metadata}
+    urls = [f"https://images.example.org/{'x' * 500}/{number}.jpg" for number in range(10_000)]
+    visit = {"store_id": "S1", "visit_time": "2026-11-20T10:00:00Z", "image_url": urls}
+    await service.owner.put("/v1/stores/S1", json={"name": "Shop", "area_code": "A"})
+
+    async with (
+        running_nginx(tmp_path, api=urlsplit(service.url).netloc) as proxy,
+        client_of(proxy, Authorization=service.owner.headers["authorization"]) as client,
+    ):
+        raw = await client.put(f"{link['path']}/a.jpg", params=context, content=data)
+        created = await client.post(f"{link['path']}/tus", headers=tus, content=b"")
+        job = await client.post("/v1/jobs", json={"count": 1, "visits": [visit]})
+
+    assert (raw.status_code, created.status_code, job.status_code) == (201, 201, 201), (raw.text, job.text)
+    upload = await service.upload_of(raw.json()["results"][0])
+    assert upload["image"]["description"] == LETTERS
+
+
+async def test_large_bodies_get_the_same_response_with_and_without_the_proxy(service: Service, tmp_path: Path) -> None:
+    document = (await service.owner.get("/openapi.json")).json()
+    operations = [
+        (method.upper(), re.sub(r"\{.*?\}", "0", path), next(iter(operation["requestBody"]["content"])))
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method in ("post", "put", "patch") and "requestBody" in operation
+    ]
+    head = {"authorization": service.owner.headers["authorization"]}
+    head |= {"tus-resumable": "1.0.0", "upload-offset": "0", "upload-length": str(3 * MIB)}
+
+    async with running_nginx(tmp_path, api=urlsplit(service.url).netloc) as proxy, client_of(proxy) as through:
+        for method, path, media_type in operations:
+            answers = [
+                await client.request(
+                    method, path, content=b" " * (3 * MIB), headers={**head, "content-type": media_type}
+                )
+                for client in (service.owner, through)
+            ]
+            types = [answer.json().get("type") if answer.content else None for answer in answers]
+            assert [answer.status_code for answer in answers] == [answers[0].status_code] * 2, (method, path, types)
+            assert types[0] == types[1], (method, path)
+
+    assert len(operations) > 15
+
+
+def test_the_timeouts_of_the_proxy_are_longer_than_those_of_the_api(settings: Settings) -> None:
+    text = SHIPPED.read_text()
+
+    def seconds(directive: str) -> list[float]:
+        return [float(value) for value in re.findall(rf"^ *{directive} (\d+)s;", text, re.MULTILINE)]
+
+    assert min(seconds("client_body_timeout")) > settings.upload_idle_seconds
+    assert min(seconds("proxy_send_timeout")) > settings.upload_idle_seconds
+    assert min(seconds("proxy_read_timeout")) > MAX_WAIT_SECONDS + settings.database_statement_seconds
+    assert min(seconds("proxy_read_timeout")) > FINISH_WAIT_SECONDS
+
+
+async def test_ranges_of_a_cached_rendition_are_those_of_the_api(service: Service, tmp_path: Path) -> None:
+    file = {"file": ("a.jpg", jpeg(seed=5))}
+    sent = await service.owner.post("/v1/images", data={"visibility": "public"}, files=file)
+    image = await service.image_of(sent.json()["results"][0])
+    path = f"/v1/images/{image['id']}/renditions/thumb.webp"
+    ranges = ["bytes=0-9", "bytes=-5", "bytes=5-", "bytes=0-0,2-3", "bytes=99999999-", "bytes=-0", "x=0-1"]
+
+    async with running_nginx(tmp_path, api=urlsplit(service.url).netloc) as proxy, client_of(proxy) as anyone:
+        await anyone.get(path)
+        for text in ranges:
+            direct = await service.anyone.get(path, headers={"Range": text})
+            cached = await anyone.get(path, headers={"Range": text})
+            assert cached.headers["cache-status"].endswith("hit") or cached.status_code == 416
+            for name in ("content-range", "content-type", "content-length"):
+                if cached.status_code != 416 or name != "content-length":
+                    assert cached.headers.get(name) == direct.headers.get(name), (text, name)
+            assert cached.status_code == direct.status_code, text
 
 
 async def test_clients_cannot_set_forwarding_headers(before_upstream: NginxProxy) -> None:

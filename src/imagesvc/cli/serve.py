@@ -12,7 +12,7 @@ from imagesvc.cli.environment import (
     settings_from,
     unless_set,
 )
-from imagesvc.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandFailed, InvalidSettings, print_error
+from imagesvc.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandFailed, InvalidSettings, print_error, printable
 from imagesvc.settings import Settings
 
 RETRY_SECONDS = 0.1
@@ -94,7 +94,7 @@ def run_migrations(*, create_bucket: bool, wait_seconds: float) -> int:
 
 async def require_schema(settings: Settings) -> None:
     """Raises CommandFailed when the database is unreachable or its schema is not the newest."""
-    from imagesvc.db import CONNECTION_ERRORS, Database, DatabaseAway
+    from imagesvc.db import CONNECT_ERRORS, Database, DatabaseAway
     from imagesvc.schema_version import SchemaOutdated, require_current_schema
 
     database = Database(settings)
@@ -102,19 +102,24 @@ async def require_schema(settings: Settings) -> None:
         await require_current_schema(database)
     except SchemaOutdated as outdated:
         raise CommandFailed(str(outdated)) from outdated
-    except (DatabaseAway, *CONNECTION_ERRORS) as error:
+    except (DatabaseAway, *CONNECT_ERRORS) as error:
         raise CommandFailed(_unreachable(error)) from error
     finally:
         await database.close()
 
 
 def _unreachable(error: Exception) -> str:
-    return f"the database of IMAGESVC_DATABASE_URL cannot be reached ({type(error.__cause__ or error).__name__})"
+    """What failed, with the words of the server, which name users and databases but no password."""
+    cause = error.__cause__ or error
+    if isinstance(cause, TimeoutError):  # also an OSError; its text is empty
+        return "the database of IMAGESVC_DATABASE_URL cannot be reached: it did not answer within 5 s"
+    words = " ".join(printable(cause).split()) or type(cause).__name__
+    return f"the database of IMAGESVC_DATABASE_URL cannot be reached: {words}"
 
 
 async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: float) -> int:
-    from imagesvc.db import CONNECTION_ERRORS, DatabaseAway
-    from imagesvc.schema_version import upgrade
+    from imagesvc.db import CONNECT_ERRORS, DatabaseAway
+    from imagesvc.schema_version import SchemaOutdated, upgrade
     from imagesvc.storage.bucket import Storage, StorageAway
 
     async def make_bucket() -> None:
@@ -131,7 +136,10 @@ async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: flo
             try:
                 await step()
                 break
-            except (DatabaseAway, *CONNECTION_ERRORS) as error:
+            except SchemaOutdated as newer:
+                print_error(str(newer))
+                return EXIT_FAILED
+            except (DatabaseAway, *CONNECT_ERRORS) as error:
                 message = _unreachable(error)
             except StorageAway:
                 message = f"the S3 server {settings.s3_endpoint} is unavailable or refuses bucket {settings.s3_bucket}"

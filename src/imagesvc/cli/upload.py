@@ -34,10 +34,19 @@ Folders = Annotated[
     list[Path] | None,
     typer.Option(
         "--dir",
-        help="A folder with all its subfolders, except names that begin with a dot; repeatable",
+        help="A folder with all its subfolders, except hidden and excluded names; repeatable",
         exists=True,
         file_okay=False,
         readable=False,
+        show_default=False,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Skip files and folders of this name below a folder, or of this path if there is a / in it; * and ? match"
+        " any characters; repeatable",
         show_default=False,
     ),
 ]
@@ -66,6 +75,14 @@ def upload(
     paths: Named = None,
     file: Files = None,
     folder: Folders = None,
+    exclude: Exclude = None,
+    default_excludes: Annotated[
+        bool,
+        typer.Option(
+            "--default-excludes/--no-default-excludes",
+            help="Also skip previews, system files and side-cars, such as @eaDir, Thumbs.db and *.xmp",
+        ),
+    ] = True,
     link: Link = None,
     server: Server = None,
     token: Token = None,
@@ -89,7 +106,8 @@ def upload(
 ) -> None:
     """Upload pictures: each file is read once and sent only if the service does not have it yet.
 
-    The service judges files by their content. Temporary failures are retried; large files resume where they stopped.
+    The service judges files by their content. Files below a folder that are not images are skipped. Temporary failures
+    are retried; large files resume where they stopped.
     """
     named = [*(paths or ()), *(file or ()), *(folder or ())]
     if not named:
@@ -103,6 +121,7 @@ def upload(
 
     from imagesvc.cli.upload_report import UploadReport
     from imagesvc.client import Context, ServerUnavailable
+    from imagesvc.client.excludes import Excludes
     from imagesvc.client.folder_upload import FolderUpload
     from imagesvc.client.journal import journal_for
 
@@ -114,12 +133,22 @@ def upload(
         barcode=barcode,
     )
 
+    excludes = Excludes(exclude or (), with_defaults=default_excludes)
+
     async def work(client: "Client") -> int:
         with (
-            UploadReport(named, as_json=as_json, is_dry=dry_run) as report,
+            UploadReport(named, excludes, as_json=as_json, is_dry=dry_run) as report,
             journal_for(client.identity, is_kept=keep_journal and not dry_run) as journal,
         ):
-            upload = FolderUpload(client, context, journal, report.listeners, concurrency=concurrency, is_dry=dry_run)
+            upload = FolderUpload(
+                client,
+                context,
+                journal,
+                report.listeners,
+                concurrency=concurrency,
+                is_dry=dry_run,
+                excludes=excludes,
+            )
             try:
                 await upload.send(named)
             except BaseException as error:

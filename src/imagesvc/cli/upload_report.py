@@ -26,6 +26,7 @@ from rich.progress import (
 )
 
 from imagesvc.cli.errors import EXIT_FAILED, printable
+from imagesvc.client.excludes import Excludes
 from imagesvc.client.file_reader import LocalFile
 from imagesvc.client.files import find_files
 from imagesvc.client.models import Problem
@@ -36,18 +37,19 @@ MAX_FAILURE_LINES = 50
 
 
 class UploadReport:
-    def __init__(self, named: Sequence[Path], *, as_json: bool, is_dry: bool) -> None:
-        self._named, self._as_json, self._is_dry = named, as_json, is_dry
+    def __init__(self, named: Sequence[Path], excludes: Excludes, *, as_json: bool, is_dry: bool) -> None:
+        self._named, self._excludes, self._as_json, self._is_dry = named, excludes, as_json, is_dry
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar: UploadBar | None = None
         self._started_at = time.monotonic()
         self._counts: Counter[str] = Counter()
+        self._skipped_suffixes: Counter[str] = Counter()
         self._sent_bytes = self._failure_lines = 0
         self.listeners = Listeners(on_result=self._on_result, on_bytes=self._on_bytes)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._bar = UploadBar(self._console, self._named)
+            self._bar = UploadBar(self._console, self._named, self._excludes)
         return self
 
     def __exit__(
@@ -56,6 +58,7 @@ class UploadReport:
         if self._bar is not None:
             self._bar.stop()
         if kind is None:
+            self._print_skipped()
             self._print_summary(self._summary())
 
     @property
@@ -80,7 +83,9 @@ class UploadReport:
             sys.stdout.flush()
         if self._bar is not None:
             self._bar.add_result(result)
-        if result.problem is not None and not (self._as_json and self._bar is None):
+        if result.status == "skipped":
+            self._skipped_suffixes[result.path.suffix.lower() or "no suffix"] += 1
+        elif result.problem is not None and not (self._as_json and self._bar is None):
             self._print_failure(result.path, result.problem)
 
     def _on_bytes(self, path: Path, count: int) -> None:
@@ -95,6 +100,14 @@ class UploadReport:
         if self._failure_lines == MAX_FAILURE_LINES:
             self._console.print("[dim]  (further failures are not listed)[/]")
 
+    def _print_skipped(self) -> None:
+        if not self._skipped_suffixes or (self._as_json and self._bar is None):
+            return
+        kinds = [f"{count} {printable(suffix)}" for suffix, count in self._skipped_suffixes.most_common(5)]
+        rest = self._skipped_suffixes.total() - sum(count for _, count in self._skipped_suffixes.most_common(5))
+        listed = ", ".join([*kinds, *([f"{rest} others"] if rest else [])])
+        self._console.print(escape(f"skipped {self._counts['skipped']} files that are not images: {listed}"))
+
     def _summary(self) -> str:
         counts, seconds = self._counts, time.monotonic() - self._started_at
         if not counts:
@@ -104,7 +117,7 @@ class UploadReport:
             items = [f"{counts['missing']} to send ({decimal(self._sent_bytes)})", present]
         else:
             items = [f"{counts['created']} new", present]
-        items += [f"{counts[status]} {status}" for status in ("rejected", "unreadable") if counts[status]]
+        items += [f"{counts[status]} {status}" for status in ("skipped", "rejected", "unreadable") if counts[status]]
         if not self._is_dry:
             items.append(f"{decimal(self._sent_bytes)} sent in {seconds:.1f} s")
         return ", ".join(items)
@@ -119,7 +132,7 @@ class UploadReport:
 class UploadBar:
     """One progress bar, by bytes; its total grows while a thread counts the files in the folders."""
 
-    def __init__(self, console: Console, named: Sequence[Path]) -> None:
+    def __init__(self, console: Console, named: Sequence[Path], excludes: Excludes) -> None:
         self._progress = Progress(
             TextColumn("{task.fields[done]} of {task.fields[files]}"),
             BarColumn(bar_width=None),
@@ -134,7 +147,7 @@ class UploadBar:
         self._is_stopped = False
         self._bar = self._progress.add_task("", total=None, done=0, files="…")
         self._progress.start()
-        threading.Thread(target=self._count, args=(named,), daemon=True).start()
+        threading.Thread(target=self._count, args=(named, excludes), daemon=True).start()
 
     def stop(self) -> None:
         self._is_stopped = True
@@ -150,9 +163,9 @@ class UploadBar:
         self._progress.advance(self._bar, result.size - self._partial_bytes.pop(result.path, 0))
         self._progress.update(self._bar, done=self._done)
 
-    def _count(self, named: Sequence[Path]) -> None:
+    def _count(self, named: Sequence[Path], excludes: Excludes) -> None:
         files = total = 0
-        for found in find_files(named):
+        for found in find_files(named, excludes):
             if self._is_stopped:
                 return
             files += 1

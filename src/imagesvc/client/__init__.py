@@ -9,6 +9,7 @@
 
     folder_upload.py  uploads whole folders: reads, checks and sends, with bounded memory
     files.py          finds the files below the named paths
+    excludes.py       which names below a folder are not uploaded
     file_reader.py    reads a file and hashes it
     memory_budget.py  limits the bytes of files that are in memory
     results.py        the result of each file, and the callbacks that receive it

@@ -1,7 +1,8 @@
 """Finds the files to upload: the named ones, and all below the named folders, in the order of their names.
 
-Names that begin with a dot are skipped unless they were named themselves; so are entries that are neither file nor
-folder. Symbolic links to folders are not followed, which rules out loops; a link to a file counts as that file.
+Below a named folder, names that begin with a dot and excluded names (``excludes.py``) are skipped, and so are entries
+that are neither file nor folder. Symbolic links to folders are not followed, which rules out loops; a link to a file
+counts as that file.
 """
 
 import os
@@ -9,23 +10,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imagesvc.client.errors import FileUnreadable
+from imagesvc.client.excludes import Excludes
 from imagesvc.client.file_reader import LocalFile, stat_file
 
 FoundFile = LocalFile | tuple[Path, FileUnreadable]
 """A file, or a path that cannot be read with the reason."""
 
 
-def find_files(named: Sequence[Path]) -> Iterator[FoundFile]:
+def find_files(named: Sequence[Path], excludes: Excludes) -> Iterator[FoundFile]:
     """Yield each file once, even if it or a folder above it was named several times."""
     done: set[str] = set()
     for path in named:
         absolute = os.path.abspath(path)
         if not _is_below(absolute, done):
-            yield from _files_below(path, done)
+            yield from _files_below(path, done, excludes)
         done.add(absolute)
 
 
-def _files_below(path: Path, done: set[str]) -> Iterator[FoundFile]:
+def _files_below(path: Path, done: set[str], excludes: Excludes) -> Iterator[FoundFile]:
     if not path.is_dir():
         yield _found_file(path)
         return
@@ -33,9 +35,17 @@ def _files_below(path: Path, done: set[str]) -> Iterator[FoundFile]:
     waiting = [path]
     while waiting:
         folder = waiting.pop()
+        above = "" if folder == path else f"{folder.relative_to(path).as_posix()}/"
         try:
             with os.scandir(folder) as entries:
-                visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=_name)
+                visible = sorted(
+                    (
+                        entry
+                        for entry in entries
+                        if not entry.name.startswith(".") and not excludes.match(above + entry.name)
+                    ),
+                    key=_name,
+                )
         except OSError as error:
             yield folder, FileUnreadable(error.strerror or type(error).__name__)
             continue

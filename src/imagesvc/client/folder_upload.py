@@ -12,12 +12,14 @@ files get that problem without another request. When the service stays unavailab
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from imagesvc.client.client import LARGE_BYTES, Client
 from imagesvc.client.errors import AccessDenied, FileUnreadable, Refused
+from imagesvc.client.excludes import Excludes
 from imagesvc.client.file_reader import FileContents, LocalFile, read_hash, read_into_memory
 from imagesvc.client.files import FoundFile, find_files
 from imagesvc.client.journal import Journal
@@ -32,6 +34,10 @@ BATCH_FILES, BATCH_BYTES = 100, 1024 * 1024
 LOOK_AHEAD_FILES = 256
 CONTENT_SLUGS = frozenset({"unsupported-media-type", "empty-file", "file-too-large"})
 """Problems of the content itself, which hold in later runs and through other links too."""
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .bmp .heic .heif .hif .avif".split()  # noqa: SIM905
+)
+"""Names of images. When the service finds no image in such a file, the file is damaged, and the user should know."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +58,13 @@ class FolderUpload:
         *,
         concurrency: int,
         is_dry: bool = False,
+        excludes: Excludes | None = None,
         memory_bytes: int = FIRST_READ_BYTES,
     ) -> None:
         self._client, self._context, self._journal, self._listeners = client, context, journal, listeners
         self._concurrency, self._is_dry = concurrency, is_dry
+        self._excludes = excludes or Excludes()
+        self._named_files: set[str] = set()
         self._first_read_budget = MemoryBudget(memory_bytes)
         self._batch_bytes = min(BATCH_BYTES, memory_bytes)
         # separate, for files whose hash the journal had: files that wait for a sender must not starve those being sent
@@ -67,7 +76,11 @@ class FolderUpload:
         self._is_stopping = False
 
     async def send(self, named: Sequence[Path]) -> None:
-        """Send all named files and folders. Raises ServerUnavailable."""
+        """Send all named files and folders. Raises ServerUnavailable.
+
+        A file below a named folder that is no image is ``skipped``. If it was named itself, it is ``rejected``.
+        """
+        self._named_files = await asyncio.to_thread(_named_files, named)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read_all(named))
@@ -83,7 +96,7 @@ class FolderUpload:
 
     async def _read_all(self, named: Sequence[Path]) -> None:
         group: list[LocalFile] = []
-        async for found in _find_ahead(named):
+        async for found in _find_ahead(named, self._excludes):
             if isinstance(found, tuple):
                 self._report_unreadable(*found)
             elif (problem := self._access_problem) is not None:
@@ -250,7 +263,17 @@ class FolderUpload:
 
     def _finish(self, pending: PendingFile, result: FileResult) -> None:
         self._first_read_budget.release(pending.held_bytes)
+        if self._is_skipped(result):
+            result = dataclasses.replace(result, status="skipped")
         self._listeners.on_result(result)
+
+    def _is_skipped(self, result: FileResult) -> bool:
+        return (
+            result.problem is not None
+            and result.problem.slug == "unsupported-media-type"
+            and result.path.suffix.lower() not in IMAGE_SUFFIXES
+            and os.path.abspath(result.path) not in self._named_files
+        )
 
     def _report_unreadable(self, path: Path, unreadable: FileUnreadable) -> None:
         self._listeners.on_result(FileResult(path=path, status="unreadable", problem=_unreadable_problem(unreadable)))
@@ -280,9 +303,14 @@ def _unreadable_problem(unreadable: FileUnreadable) -> Problem:
     return Problem(type="about:blank", title="The file cannot be read", detail=str(unreadable))
 
 
-async def _find_ahead(named: Sequence[Path]) -> AsyncIterator[FoundFile]:
+def _named_files(named: Sequence[Path]) -> set[str]:
+    """The absolute paths of those that are no folders."""
+    return {os.path.abspath(path) for path in named if not path.is_dir()}
+
+
+async def _find_ahead(named: Sequence[Path], excludes: Excludes) -> AsyncIterator[FoundFile]:
     """``find_files`` in a thread, many files per call, since folders may be slow to list."""
-    found = find_files(named)
+    found = find_files(named, excludes)
     while group := await asyncio.to_thread(lambda: list(islice(found, LOOK_AHEAD_FILES))):
         for one in group:
             yield one

@@ -7,8 +7,8 @@ from typing import Literal
 
 from imagesvc.client.models import Problem, Receipt
 
-Status = Literal["created", "duplicate", "missing", "rejected", "unreadable"]
-"""``missing``: a dry run would have sent the file."""
+Status = Literal["created", "duplicate", "missing", "rejected", "skipped", "unreadable"]
+"""``missing``: a dry run would have sent the file. ``skipped``: it was found in a folder and is not an image."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

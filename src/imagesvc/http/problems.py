@@ -46,6 +46,24 @@ class BodyTooLarge(ImagesvcError):
     status, slug, title = 413, "body-too-large", "The request body is too large"
 
 
+class RequestTimeout(ImagesvcError):
+    """Answered by the shipped proxy only: no complete request arrived within its timeout. Send the request again."""
+
+    status, slug, title = 408, "request-timeout", "The request did not arrive in time"
+
+
+class UrlTooLong(ImagesvcError):
+    """Answered by the shipped proxy only. Send long texts as fields of a form or in JSON instead of in the query."""
+
+    status, slug, title = 414, "url-too-long", "The URL is too long"
+
+
+class HeadersTooLarge(ImagesvcError):
+    """Answered by the shipped proxy only: a header such as ``Upload-Metadata`` or ``Cookie`` exceeds its limit."""
+
+    status, slug, title = 431, "headers-too-large", "The request headers are too large"
+
+
 _BY_STATUS: dict[int, type[ImagesvcError]] = {
     kind.status: kind
     for kind in (
