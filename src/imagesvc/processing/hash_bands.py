@@ -15,8 +15,8 @@ from functools import lru_cache
 from itertools import combinations
 
 DEFAULT_MAX_DISTANCE = 12
-"""Measured (``bench/perceptual_hash.py``): JPEG at quality 30, half size, 30 % brighter and a crop of 2 % change at most 11
-bits; different images differ in at least 14."""
+"""Measured (``bench/perceptual_hash.py``): JPEG at quality 30, half size, 30 % brighter and a crop of 2 %
+change at most 11 bits; different images differ in at least 14."""
 
 BANDS, BAND_BITS = 4, 16
 _MASK = (1 << BAND_BITS) - 1

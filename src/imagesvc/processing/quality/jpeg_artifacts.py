@@ -1,10 +1,10 @@
 """Compression: the artifacts that JPEG leaves on its grid of 8 x 8 blocks.
 
 Two measurements. *Step*: JPEG rounds every coefficient of a block to a multiple of a quantization step, and the
-transform of the decoded luma shows these multiples again, so the step can be measured independently of the content. This
-needs the exact grid and unchanged pixels, and works best for medium to heavy compression. *Jump*: the luma differs a
-little more between blocks than inside them. This is less precise, but it detects light compression and survives another
-mild re-encoding.
+transform of the decoded luma shows these multiples again, so the step can be measured independently of the content.
+This needs the exact grid and unchanged pixels, and works best for medium to heavy compression. *Jump*: the luma differs
+a little more between blocks than inside them. This is less precise, but it detects light compression and survives
+another mild re-encoding.
 
 The position of the grid is unknown after a crop or a rotation. It is tried where the jumps are largest, along x and y
 separately, and at the two edges where it can start in an image that was turned but not cropped.

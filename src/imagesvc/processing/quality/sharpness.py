@@ -2,8 +2,8 @@
 
 The steepest slope of a step edge blurred by a Gaussian of variance v is proportional to 1 / sqrt(v). Blurring it once
 more with a known variance b gives v from the ratio of the slopes before and after, independently of the height of the
-edge: ``v = b / (ratio² - 1)`` (after Zhuo and Sim, *Defocus map estimation from a single image*, 2011). So the result is
-in pixels, is the same for faint and strong edges and for dark and bright images, and depends little on noise.
+edge: ``v = b / (ratio² - 1)`` (after Zhuo and Sim, *Defocus map estimation from a single image*, 2011). So the result
+is in pixels, is the same for faint and strong edges and for dark and bright images, and depends little on noise.
 
 Edges are measured in four directions separately, because camera shake blurs only the edges across its movement.
 """
