@@ -23,7 +23,7 @@ from imagesvc.processing.headers import READERS, HeaderLimits
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.metadata import read_metadata
 from imagesvc.processing.pipeline import process
-from imagesvc.processing.renditions import encode, resized, within
+from imagesvc.processing.renditions import encode, fit_within, resized
 from imagesvc.processing.sandbox import Sandbox
 from tests.support.icc_profiles import DISPLAY_P3, rgb_profile
 
@@ -90,11 +90,11 @@ async def stages_of(size: tuple[int, int]) -> Stages:
         return decode(open_image(io.BytesIO(data), data, "image/jpeg", header), orientation=6)
 
     picture = stages.measure("decode", decoded)
-    large = stages.measure("resize to 2048", partial(resized, picture.image, within(size, 2048)))
+    large = stages.measure("resize to 2048", partial(resized, picture.image, fit_within(size, 2048)))
     profile = rgb_profile(DISPLAY_P3)
     stages.measure("turn upright", lambda: large.transpose(Image.Transpose.ROTATE_270))
-    medium = stages.measure("resize to 1024", partial(resized, large, within(size, 1024)))
-    thumb = stages.measure("resize to 320", partial(resized, medium, within(size, 320)))
+    medium = stages.measure("resize to 1024", partial(resized, large, fit_within(size, 1024)))
+    thumb = stages.measure("resize to 320", partial(resized, medium, fit_within(size, 320)))
     stages.measure("WebP 2048", partial(encode, large, "webp", webp_method=1))
     stages.measure("WebP 1024", partial(encode, medium, "webp", webp_method=1))
     stages.measure("WebP 320", partial(encode, thumb, "webp", webp_method=4))

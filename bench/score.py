@@ -64,7 +64,7 @@ KINDS: dict[str, tuple[Damage, str, tuple[float, ...]]] = {
 }
 
 
-def judged(photo: Pixels) -> Score:
+def assessed(photo: Pixels) -> Score:
     height, width = photo.shape[:2]
     proxy = pixels(Image.fromarray(photo), long_side=PROXY_LONG_SIDE)
     boxes = tile_boxes(proxy, width=width, height=height)
@@ -103,7 +103,7 @@ def table(photos: dict[str, Pixels]) -> None:
         pooled: list[float] = []
         for seed, photo in enumerate(photos.values()):
             rungs = ladder(photo, kind, seed)
-            found = [judged(rung) for rung in rungs]
+            found = [assessed(rung) for rung in rungs]
             values = [float(rung.value) for rung in found]
             pooled += values
             scores.append(rank_correlation(values, places))
@@ -119,9 +119,9 @@ def table(photos: dict[str, Pixels]) -> None:
 
 
 def clean(photos: dict[str, Pixels]) -> None:
-    found = {name: judged(photo) for name, photo in photos.items()}
+    found = {name: assessed(photo) for name, photo in photos.items()}
     turned = [
-        abs(judged(np.ascontiguousarray(turn(photo))).value - found[name].value)
+        abs(assessed(np.ascontiguousarray(turn(photo))).value - found[name].value)
         for name, photo in photos.items()
         for turn in TURNS
     ]

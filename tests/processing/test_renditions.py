@@ -9,7 +9,7 @@ from PIL import Image
 
 from imagesvc.processing import renditions
 from imagesvc.processing.contract import Format, Preset, Work
-from imagesvc.processing.decode import Picture, decode, open_image
+from imagesvc.processing.decode import DecodedImage, decode, open_image
 from imagesvc.processing.headers import Header
 from tests.processing.pictures import FULL, STORED_AS, colour, corners, is_upright, near
 from tests.processing.run_pipeline import work_on
@@ -33,7 +33,7 @@ def psnr(one: Image.Image, other: Image.Image) -> float:
 
 def test_the_eager_ones_come_from_one_decoding_in_their_sizes() -> None:
     done = work_on(images.jpeg(size=(2400, 1800)), Work(score=False))
-    assert [(made.width, made.height) for made in done.reply.made] == [(320, 240), (1024, 768), (2048, 1536)]
+    assert [(output.width, output.height) for output in done.reply.outputs] == [(320, 240), (1024, 768), (2048, 1536)]
     assert [done.picture(n).size for n in range(3)] == [(320, 240), (1024, 768), (2048, 1536)]
 
 
@@ -71,10 +71,10 @@ def test_full_is_made_as_large_as_its_format_can_hold() -> None:
 def test_resizing_is_as_good_as_pillows_lanczos(size: tuple[int, int], mode: str) -> None:
     """Measured on what the encoder is given."""
     original = images.picture(size=size, mode=mode)
-    picture = Picture(image=original, orientation=1, profile=None, primaries=None, transfer=None)
-    large = renditions.ready(picture, renditions.within(size, 2048))
-    medium = renditions.resized(large, renditions.within(size, 1024))
-    thumb = renditions.resized(medium, renditions.within(size, 320))
+    picture = DecodedImage(image=original, orientation=1, profile=None, primaries=None, transfer=None)
+    large = renditions.displayable(picture, renditions.fit_within(size, 2048))
+    medium = renditions.resized(large, renditions.fit_within(size, 1024))
+    thumb = renditions.resized(medium, renditions.fit_within(size, 320))
     for made in (large, medium, thumb):
         expected = original.resize(made.size, Image.Resampling.LANCZOS)
         assert psnr(_visible(made), _visible(expected)) > 40
@@ -93,7 +93,7 @@ def test_a_jpeg_decoded_at_a_fraction_of_its_size_is_still_as_good() -> None:
     opened = open_image(io.BytesIO(data), data, "image/jpeg", Header(width=3000, height=2000))
     picture = decode(opened, orientation=1, reduce_to=renditions.decode_size(size, ["thumb"]))
     assert picture.image.size == (750, 500)  # an eighth would do for 320 pixels, and be seen
-    thumb = renditions.Cascade(picture, size).at(320)
+    thumb = renditions.Cascade(picture, size).image_within(320)
     expected = Image.open(io.BytesIO(data)).resize(thumb.size, Image.Resampling.LANCZOS)
     assert psnr(thumb, expected) > 40
 

@@ -1,4 +1,4 @@
-"""Pixels in, judgement out: what each kind of damage does to the score, and what must leave it alone."""
+"""Effects of each kind of damage on the score, and changes that must not affect it."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagesvc.processing.quality.jpeg_artifacts import blocks
+from imagesvc.processing.quality.jpeg_artifacts import jpeg_artifacts
 from imagesvc.processing.quality.luma import luma
 from imagesvc.processing.quality.noise import noise_level
 from imagesvc.processing.quality.sharpness import edge_variances
@@ -27,7 +27,7 @@ DAMAGES = [
 ]
 
 
-def judged(pixels: Pixels) -> Score:
+def assessed(pixels: Pixels) -> Score:
     """As the pipeline does it: proxy, tiles, score."""
     height, width = pixels.shape[:2]
     reduction = min(1.0, 640 / max(width, height))
@@ -39,7 +39,7 @@ def judged(pixels: Pixels) -> Score:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_clean_picture_scores_well_and_has_no_defect(seed: int) -> None:
-    clean = judged(scene(seed))
+    clean = assessed(scene(seed))
 
     assert clean.value >= 75
     assert (clean.defects, clean.hint) == ((), None)
@@ -52,7 +52,7 @@ def test_each_step_of_damage_lowers_the_score_and_its_own_component(
 ) -> None:
     clean = scene(seed)
 
-    ladder = [judged(clean), *(judged(damage(clean, step)) for step in steps)]
+    ladder = [assessed(clean), *(assessed(damage(clean, step)) for step in steps)]
 
     values = [rung.value for rung in ladder]
     parts = [rung.components[component] for rung in ladder]
@@ -80,13 +80,13 @@ def test_a_turned_picture_scores_the_same(
     # neither side is a multiple of 8: once the picture is turned, JPEG's grid starts elsewhere
     upright = jpeg(scene(4, width=width, height=height), quality)
 
-    turned = judged(np.ascontiguousarray(turn(upright)))
+    turned = assessed(np.ascontiguousarray(turn(upright)))
 
-    assert abs(turned.value - judged(upright).value) <= 2
+    assert abs(turned.value - assessed(upright).value) <= 2
 
 
 def test_shaking_along_one_axis_blurs_although_the_edges_along_it_stay_sharp() -> None:
-    clean, shaky = judged(scene(5)), judged(shaken(scene(5), 9))
+    clean, shaky = assessed(scene(5)), assessed(shaken(scene(5), 9))
 
     assert shaky.components["sharpness"] < clean.components["sharpness"] - 0.15
     assert shaky.value < clean.value - 10
@@ -98,7 +98,7 @@ def test_damage_that_the_reduction_hides_is_seen_in_the_native_tiles(
 ) -> None:
     large = scene(6, width=2400, height=1800)
 
-    clean, damaged = judged(large), judged(damage(large, step))
+    clean, damaged = assessed(large), assessed(damage(large, step))
 
     assert damaged.components[component] < clean.components[component] - 0.2
     assert damaged.value < clean.value - 5
@@ -107,11 +107,11 @@ def test_damage_that_the_reduction_hides_is_seen_in_the_native_tiles(
 def test_the_same_picture_at_two_sizes_scores_about_the_same() -> None:
     large = scene(6, width=1600, height=1200)
 
-    assert abs(judged(large).value - judged(resized(large, 800, 600)).value) <= 6
+    assert abs(assessed(large).value - assessed(resized(large, 800, 600)).value) <= 6
 
 
 def test_a_thumbnail_is_low_in_resolution() -> None:
-    assert judged(resized(scene(1), 120, 90)).defects == ("low_resolution",)
+    assert assessed(resized(scene(1), 120, 90)).defects == ("low_resolution",)
 
 
 def test_blur_is_measured_in_pixels_whatever_the_contrast_and_the_noise() -> None:
@@ -133,7 +133,7 @@ def test_a_clear_sky_has_no_edge_to_be_blurred() -> None:
     glow = np.hypot(*np.mgrid[-240:240, -320:320]) / 400 * 90
     sky = np.rint(glow + 120)[:, :, np.newaxis].repeat(3, axis=2).astype(np.uint8)
 
-    assert "blurred" not in judged(sky).defects
+    assert "blurred" not in assessed(sky).defects
 
 
 @pytest.mark.parametrize("deviation", [2, 5, 10, 20])
@@ -160,15 +160,15 @@ def test_the_step_of_jpeg_is_read_off_the_pixels_also_when_the_grid_was_cropped(
     decoded = jpeg(scene(3), quality)
     cropped = decoded[3:, 5:]
 
-    whole = blocks(luma(decoded), width=640, height=480)
-    part = blocks(luma(cropped), width=635, height=477)
+    whole = jpeg_artifacts(luma(decoded), width=640, height=480)
+    part = jpeg_artifacts(luma(cropped), width=635, height=477)
 
     assert whole.step == pytest.approx(step, rel=0.05)
     assert part.step == pytest.approx(step, rel=0.05)
 
 
 def test_what_was_never_compressed_has_no_step() -> None:
-    never = blocks(luma(noisy(scene(3), 3)), width=640, height=480)
+    never = jpeg_artifacts(luma(noisy(scene(3), 3)), width=640, height=480)
 
     assert never.step == 0
     assert never.jump < 0.05
@@ -178,19 +178,19 @@ def test_stripes_as_wide_as_a_block_are_not_compression() -> None:
     stripes = np.where(np.arange(640) // 8 % 2, 170, 90).astype(np.uint8)
     pixels = np.broadcast_to(stripes[np.newaxis, :, np.newaxis], (480, 640, 3))
 
-    assert judged(np.ascontiguousarray(pixels)).components["compression"] > 0.95
+    assert assessed(np.ascontiguousarray(pixels)).components["compression"] > 0.95
 
 
 def test_highlights_that_were_clipped_and_then_darkened_stay_lost() -> None:
     clipped = exposed(scene(2), 2.5)
 
-    assert judged(exposed(clipped, 0.8)).components["exposure"] <= judged(clipped).components["exposure"]
+    assert assessed(exposed(clipped, 0.8)).components["exposure"] <= assessed(clipped).components["exposure"]
 
 
 @pytest.mark.parametrize("level", [0, 90, 255])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 1), (640, 2), (400, 300)])
 def test_a_blank_picture_of_any_size_is_worth_nothing_and_says_why(level: int, width: int, height: int) -> None:
-    blank = judged(np.full((height, width, 3), level, np.uint8))
+    blank = assessed(np.full((height, width, 3), level, np.uint8))
 
     assert blank.value == 0
     assert "low_contrast" in blank.defects
@@ -219,7 +219,7 @@ def test_a_picture_that_is_its_own_proxy_needs_no_tiles() -> None:
 
 
 def test_the_json_is_the_score_member_of_an_image() -> None:
-    member = judged(blurred(scene(1), 5)).as_json()
+    member = assessed(blurred(scene(1), 5)).as_json()
 
     assert json.loads(json.dumps(member)) == member
     assert list(member) == ["value", "version", "components", "defects", "hint"]

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from imagesvc.db import Base
+from imagesvc.processing.facts import ScoreJson
 
 State = Literal["pending", "ready", "rejected", "failed"]
 Visibility = Literal["private", "public"]
@@ -26,16 +27,6 @@ class ProblemJson(TypedDict):
     type: str
     title: str
     detail: str | None
-
-
-class ScoreJson(TypedDict):
-    """The quality of an image, as stored. ``value`` is 0 to 100, each component 0 to 1."""
-
-    value: int
-    version: str
-    components: dict[str, float]
-    defects: list[str]
-    hint: str | None
 
 
 class Blob(Base):

@@ -8,7 +8,6 @@ finds zero rows rolls all of it back.
 import dataclasses
 import datetime as dt
 from collections.abc import Collection, Sequence
-from typing import cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.db import Database
 from imagesvc.images import processing_problems, queries
 from imagesvc.images.derive import Derived, Deriver, SourceMissing, StoredFile
-from imagesvc.images.models import Blob, Image, Rendition, ScoreJson
+from imagesvc.images.models import Blob, Image, Rendition
 from imagesvc.images.retry import retry_processing
 from imagesvc.images.store_time_zone import offset_minutes
 from imagesvc.processing.contract import EAGER_RENDITIONS, Rejected, Work
@@ -217,7 +216,7 @@ def _write_facts(blob: Blob, facts: Facts | None, *, parts: Collection[str] = ("
     if "metadata" in parts:
         _write_metadata(blob, facts)
     if "score" in parts:
-        blob.score = cast(ScoreJson | None, facts.score)
+        blob.score = facts.score
         if facts.perceptual_hash is not None:
             unsigned = int(facts.perceptual_hash, 16)
             blob.perceptual_hash = unsigned - 2**64 if unsigned >= 2**63 else unsigned

@@ -13,8 +13,9 @@ from uuid import UUID
 import asyncpg
 
 from imagesvc.images.json_types import UploadOut
-from imagesvc.images.models import OffsetSource, ProblemJson, ScoreJson, State, Visibility
+from imagesvc.images.models import OffsetSource, ProblemJson, State, Visibility
 from imagesvc.processing.contract import LONG_SIDE
+from imagesvc.processing.facts import ScoreJson
 
 MAX_UPLOADS = 100
 """How many of an image's uploads its JSON contains, the newest first."""

@@ -1,39 +1,39 @@
-"""What is judged from pixels: score and perceptual hash, by one small proxy and a few tiles of the original ones."""
+"""Measures a decoded image: score and perceptual hash, from one small proxy and a few tiles of native pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from imagesvc.processing.color import to_srgb
-from imagesvc.processing.decode import Picture
+from imagesvc.processing.decode import DecodedImage
 from imagesvc.processing.facts import Facts
 from imagesvc.processing.perceptual_hash import perceptual_hash
 from imagesvc.processing.renditions import Cascade, upright
 from imagesvc.processing.score import PROXY_LONG_SIDE, Box, score, tile_boxes
 
 
-def judged(facts: Facts, cascade: Cascade) -> Facts:
-    """The facts with score and hash; the picture has to be decoded whole, not at a fraction."""
-    stored = cascade.picture.image.size
-    width, height = stored[::-1] if cascade.picture.orientation >= 5 else stored
-    proxy = _pixels(cascade.at(PROXY_LONG_SIDE))
-    tiles = [_tile(cascade.picture, box) for box in tile_boxes(proxy, width=width, height=height)]
-    found = score(proxy, width=width, height=height, tiles=tiles)
+def assess(facts: Facts, cascade: Cascade) -> Facts:
+    """The facts with score and hash added. The image must have been decoded at its full size."""
+    stored = cascade.decoded.image.size
+    width, height = stored[::-1] if cascade.decoded.orientation >= 5 else stored
+    proxy = _rgb_pixels(cascade.image_within(PROXY_LONG_SIDE))
+    tiles = [_tile(cascade.decoded, box) for box in tile_boxes(proxy, width=width, height=height)]
+    measured = score(proxy, width=width, height=height, tiles=tiles)
     bits = perceptual_hash(proxy)
     return facts.model_copy(
-        update={"score": found.as_json(), "perceptual_hash": None if bits is None else f"{bits:016x}"}
+        update={"score": measured.as_json(), "perceptual_hash": None if bits is None else f"{bits:016x}"}
     )
 
 
-def _tile(picture: Picture, box: Box) -> NDArray[np.uint8]:
-    """Native pixels of the upright picture there, in sRGB."""
-    stored = stored_box(box, picture.image.size, picture.orientation)
-    tile = upright(picture.image.crop(stored), picture.orientation)
-    return _pixels(to_srgb(tile, picture.profile, picture.primaries, picture.transfer))
+def _tile(decoded: DecodedImage, box: Box) -> NDArray[np.uint8]:
+    """Native sRGB pixels of a box of the upright image."""
+    stored = stored_box(box, decoded.image.size, decoded.orientation)
+    tile = upright(decoded.image.crop(stored), decoded.orientation)
+    return _rgb_pixels(to_srgb(tile, decoded.profile, decoded.primaries, decoded.transfer))
 
 
 def stored_box(box: Box, size: tuple[int, int], orientation: int) -> tuple[int, int, int, int]:
-    """Where a box of the upright picture lies in the stored one of that size."""
+    """Maps a box of the upright image to the stored image of this size."""
     left, top, right, bottom = box
     if orientation >= 5:
         left, top, right, bottom = top, left, bottom, right
@@ -45,9 +45,9 @@ def stored_box(box: Box, size: tuple[int, int], orientation: int) -> tuple[int, 
     return left, top, right, bottom
 
 
-def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """RGB; what is transparent is judged as it is seen on white."""
+def _rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB; transparent pixels are measured as they appear on white."""
     if image.mode == "RGBA":
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image)
+        background = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(background, image)
     return np.asarray(image.convert("RGB"))

@@ -1,8 +1,8 @@
-"""Bring pixels to sRGB: by ICC profile, or by the H.273 code points that HEIF, AVIF and PNG may state instead.
+"""Converts pixels to sRGB: by ICC profile, or by the H.273 code points that HEIF, AVIF and PNG may state instead.
 
-It is done on the picture already made smaller: resizing in the stored colours and converting then gives the same
-picture to within rounding, for a quarter of the work. A profile that cannot be read or is of another colour space than
-the pixels is passed over, as viewers do.
+The conversion runs on the image after it is resized. Resizing in the stored colors and converting afterwards gives the
+same image to within rounding, for a quarter of the work. A profile that is unreadable, or that is for another color
+space than that of the pixels, is ignored, as viewers do.
 """
 
 import io
@@ -18,14 +18,14 @@ _TO_SRGB = {
     9: ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
     12: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
 }
-"""linear light from BT.2020 and Display P3 to sRGB, both with D65 white"""
+"""By primaries: linear light of BT.2020 and of Display P3 to sRGB, both with D65 white."""
 _PQ, _HLG = 16, 18
 _WHITE_NITS = 203.0
-"""diffuse white of HDR material (ITU-R BT.2408)"""
+"""Diffuse white of HDR content (ITU-R BT.2408)."""
 
 
 def to_srgb(image: Image.Image, profile: bytes | None, primaries: int | None, transfer: int | None) -> Image.Image:
-    """L, RGB or RGBA in sRGB; alpha is kept as it is."""
+    """Convert to sRGB, in mode L, RGB or RGBA. Alpha does not change."""
     if profile:
         converted = _by_profile(image, profile)
         if converted is not None:
@@ -40,7 +40,7 @@ def _by_profile(image: Image.Image, data: bytes) -> Image.Image | None:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
         mode = _OUTPUT_MODE[image.mode]
         transform = ImageCms.buildTransform(profile, _srgb(), image.mode, mode)
-        if image.mode in ("RGB", "RGBA") and _changes_nothing(transform, image.mode):
+        if image.mode in ("RGB", "RGBA") and _is_identity(transform, image.mode):
             return image
         return ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
@@ -52,9 +52,12 @@ def _srgb() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Most profiles are sRGB under one of many names: tried on a few hundred colours instead of asking for the name."""
-    probe = Image.frombytes("RGB", (343, 1), _probe_colours()).convert(mode)
+def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether the transform changes no color.
+
+    Most profiles are sRGB under one of many names, so the transform is tried on a few hundred colors.
+    """
+    probe = Image.frombytes("RGB", (343, 1), _probe_colors()).convert(mode)
     converted = ImageCms.applyTransform(probe, transform)
     if converted is None:
         return False
@@ -63,7 +66,7 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _probe_colours() -> bytes:
+def _probe_colors() -> bytes:
     levels = np.linspace(0, 255, 7).astype(np.uint8)
     return np.stack(np.meshgrid(levels, levels, levels), axis=-1).tobytes()
 
@@ -74,7 +77,7 @@ def _by_code_points(image: Image.Image, primaries: int, transfer: int) -> Image.
     if primaries in _TO_SRGB:
         linear = linear @ np.array(_TO_SRGB[primaries], np.float32).T
     if transfer in (_PQ, _HLG):
-        linear = _highlights_rolled_off(linear)
+        linear = _roll_off_highlights(linear)
     steps = (linear.clip(0, 1) * 4_095 + 0.5).astype(np.uint16)
     result = Image.fromarray(_srgb_levels()[steps])
     if image.mode == "RGBA":
@@ -83,7 +86,7 @@ def _by_code_points(image: Image.Image, primaries: int, transfer: int) -> Image.
 
 
 def _linear_levels(transfer: int) -> NDArray[np.float32]:
-    """Light of each of 256 levels, diffuse white at 1."""
+    """Linear light of each of the 256 levels; diffuse white is 1."""
     level = np.linspace(0, 1, 256, dtype=np.float64)
     if transfer == 8:
         light = level
@@ -107,8 +110,11 @@ def _linear_levels(transfer: int) -> NDArray[np.float32]:
     return light.astype(np.float32)
 
 
-def _highlights_rolled_off(linear: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Light beyond diffuse white fades into white instead of being cut off; hue is kept by scaling all three alike."""
+def _roll_off_highlights(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compress light above a knee towards diffuse white instead of clipping it.
+
+    All channels are scaled alike, which keeps the hue.
+    """
     peak = np.maximum(linear.max(axis=-1, keepdims=True), 1e-6)
     knee = 0.75
     rolled = np.where(peak <= knee, peak, knee + (1 - knee) * (1 - np.exp(-(peak - knee) / (1 - knee))))

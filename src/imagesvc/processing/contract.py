@@ -1,10 +1,13 @@
-"""What can be asked of the sandbox, and what comes back: plain data that both sides of the process border know."""
+"""The requests that the sandbox takes and the results that it returns, as plain data.
+
+Presets, output formats and fits are listed here and nowhere else; the accepted formats are in ``sniff.py``.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from imagesvc.processing.facts import Facts, storable_or_error
 
@@ -16,9 +19,12 @@ Fit = Literal["contain", "cover", "fill"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 """The formats of renditions. A resize can also be a PNG."""
 LONG_SIDE: dict[Preset, int | None] = {"thumb": 320, "medium": 1024, "large": 2048, "full": None}
+"""Long side of each preset in pixels; None is the size of the original."""
 MEDIA_TYPE_OF_FORMAT = {"webp": "image/webp", "jpg": "image/jpeg", "avif": "image/avif", "png": "image/png"}
 EAGER_RENDITIONS: tuple[tuple[Preset, Format], ...] = (("thumb", "webp"), ("medium", "webp"), ("large", "webp"))
+"""The renditions that every upload gets; others are made on request."""
 MAX_RESIZE_SIDE = 8_192
+MAX_OUTPUTS = 64
 
 
 class _Data(BaseModel):
@@ -26,9 +32,11 @@ class _Data(BaseModel):
 
 
 class Work(_Data):
-    """What is wanted of a blob. ``score`` means everything judged from pixels: the score and the perceptual hash.
+    """A request for facts and renditions. ``score`` stands for all that is measured on pixels: score and perceptual
+    hash.
 
-    With neither score nor renditions no pixel is decoded, so a broken picture goes unnoticed."""
+    With neither score nor renditions no pixel is decoded, so broken pixel data is not detected.
+    """
 
     kind: Literal["work"] = "work"
     facts: bool = True
@@ -57,20 +65,19 @@ class Resize(ResizeParameters):
 
 
 Request = Annotated[Work | Resize, Field(discriminator="kind")]
-REQUEST: TypeAdapter[Work | Resize] = TypeAdapter(Request)
 
 
 def output_names(request: Work | Resize) -> list[str]:
-    """The files that may come out, in order; their names are fixed before any hostile byte is read."""
+    """Names of the possible output files, in order. They are fixed before any hostile byte is read."""
     if isinstance(request, Resize):
         return [f"resize.{request.format}"]
     return [f"{preset}.{format}" for preset, format in dict.fromkeys(request.renditions)]
 
 
-class Made(_Data):
-    """One file that was written, as the sandbox reports it: by its place in ``output_names``."""
+class OutputFile(_Data):
+    """One file that the child wrote; ``index`` is its position in ``output_names``."""
 
-    index: Annotated[int, Field(ge=0, lt=64)]
+    index: Annotated[int, Field(ge=0, lt=MAX_OUTPUTS)]
     width: Annotated[int, Field(gt=0, le=2**31)]
     height: Annotated[int, Field(gt=0, le=2**31)]
 
@@ -78,7 +85,7 @@ class Made(_Data):
 class ProcessedReply(_Data):
     outcome: Literal["processed"] = "processed"
     facts: Facts | None = None
-    made: Annotated[tuple[Made, ...], Field(max_length=64)] = ()
+    outputs: Annotated[tuple[OutputFile, ...], Field(max_length=MAX_OUTPUTS)] = ()
 
 
 class RejectedReply(_Data):
@@ -95,6 +102,7 @@ class FailedReply(_Data):
 
 
 Reply = ProcessedReply | RejectedReply | FailedReply
+"""What the child writes; ``sandbox/files.py`` checks it and returns an ``Outcome``."""
 REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="outcome")])
 MAX_REPLY_BYTES = 64 * 1024
 
@@ -120,7 +128,8 @@ class Processed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """The file's fault. ``slug`` is API (``/problems/<slug>``); ``facts`` is what the header told all the same."""
+    """The file is at fault. ``slug`` is API (``/problems/<slug>``); ``facts`` holds what its header states, if that was
+    read."""
 
     slug: str
     detail: str
@@ -129,8 +138,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Ours, or the decoder's: ``decoder-crashed``, ``decoder-timeout``, ``decoder-memory``, ``decoder-killed``,
-    ``output-too-large``, ``processing-error``, ``bad-reply``, ``sandbox-lost``. ``detail`` is for the log only."""
+    """The service or the decoder is at fault. ``detail`` is for the log only.
+
+    Reasons: ``decoder-crashed``, ``decoder-timeout``, ``decoder-memory``, ``decoder-killed``, ``output-too-large``,
+    ``processing-error``, ``bad-reply``, ``sandbox-lost``.
+    """
 
     reason: str
     detail: str = ""
@@ -139,5 +151,5 @@ class Failed:
 Outcome = Processed | Rejected | Failed
 
 
-def as_json(value: BaseModel) -> Any:
+def as_json(value: BaseModel) -> dict[str, JsonValue]:
     return value.model_dump(mode="json")

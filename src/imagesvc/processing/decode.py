@@ -1,7 +1,7 @@
-"""Decode one image: the first frame, in stored orientation, in one of a few 8-bit modes, its colours as stored.
+"""Decodes one image: the first frame, in stored orientation, in one of four 8-bit modes, with its colors as stored.
 
-The limits were checked from the header. A file that the decoder gives up on is at fault itself (Refusal);
-running out of memory is ours, and passes through as it is.
+The limits were checked on the header before. If the decoder gives up on a file, the file is at fault (Refusal).
+Running out of memory is not the file's fault: MemoryError passes through.
 """
 
 import io
@@ -39,17 +39,18 @@ _PLUGINS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
     "image/heif": pillow_heif.HeifImageFile,
     "image/avif": AvifImageFile,
 }
-_TURNED_BY_DECODER = {"image/tiff", "image/heic", "image/heif"}
+_ORIENTED_BY_DECODER = {"image/tiff", "image/heic", "image/heif"}
 _UNSUPPORTED_WORDS = ("unsupported", "not supported", "not available", "cannot handle", "unknown pixel mode")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """A file whose decoder has read the header and no pixels."""
+class OpenedImage:
+    """A file whose decoder has read the header but no pixels."""
 
     image: ImageFile | None
-    """None where Pillow declined: then the layout may still be one that ``rasters`` knows"""
-    declined: Refusal | None
+    """None if Pillow cannot open the file; ``rasters`` may still know its layout"""
+    open_error: Refusal | None
+    """Pillow's reason in that case"""
     source: Source
     media_type: str
     header: Header
@@ -61,31 +62,33 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """Decoded pixels: mode L, RGB, RGBA or CMYK, not yet turned, colours as the profile or code points say."""
+class DecodedImage:
+    """Decoded pixels in mode L, RGB, RGBA or CMYK, before orientation and color conversion."""
 
     image: Image.Image
     orientation: int
-    """EXIF's number for what is still to be done"""
+    """EXIF's number for the rotation that remains to be applied"""
     profile: bytes | None
+    """ICC profile of the pixels"""
     primaries: int | None
     transfer: int | None
+    """ITU-T H.273 code points of the pixels, used if there is no profile"""
 
 
-def open_image(file: IO[bytes], source: Source, media_type: str, header: Header) -> Opened:
+def open_image(file: IO[bytes], source: Source, media_type: str, header: Header) -> OpenedImage:
     """``file`` and ``source`` are the same bytes."""
     image: ImageFile | None = None
-    declined: Refusal | None = None
+    open_error: Refusal | None = None
     try:
         with warnings.catch_warnings(action="ignore"):
             image = _PLUGINS[media_type](file)
     except MemoryError:
         raise
     except Exception as error:
-        declined = Refusal("unsupported-content", f"no decoder for this kind of {media_type}: {_said(error)}")
-    return Opened(
+        open_error = Refusal("unsupported-content", f"no decoder for this kind of {media_type}: {_message(error)}")
+    return OpenedImage(
         image=image,
-        declined=declined,
+        open_error=open_error,
         source=source,
         media_type=media_type,
         header=header,
@@ -93,40 +96,43 @@ def open_image(file: IO[bytes], source: Source, media_type: str, header: Header)
     )
 
 
-def decode(opened: Opened, *, orientation: int, reduce_to: tuple[int, int] | None = None) -> Picture:
-    """The pixels; ``orientation`` is EXIF's. With ``reduce_to``, a JPEG may come out smaller, but not under that size,
-    which leaves out work and memory that a later resize would throw away. Raises Refusal."""
+def decode(opened: OpenedImage, *, orientation: int, reduce_to: tuple[int, int] | None = None) -> DecodedImage:
+    """Decode the pixels. ``orientation`` is EXIF's. Raises Refusal.
+
+    With ``reduce_to``, a JPEG may be decoded at a smaller size, but not below this one. That saves time and memory for
+    pixels that a later resize would discard.
+    """
     image, header = opened.image, opened.header
     if image is None or misread_by_pillow(opened.source, opened.media_type):
-        return _declined(opened, orientation)
+        return _decode_raster(opened, orientation)
     if opened.media_type == "image/jpeg":
-        image = _jpeg(opened.source, image, reduce_to)
+        image = _load_jpeg(opened.source, image, reduce_to)
     else:
         if opened.media_type == "image/tiff":
-            image.info.pop("xmp", None)  # or Pillow turns by XMP's orientation, which counts for nothing here
+            image.info.pop("xmp", None)  # Pillow would apply the orientation in XMP, which this service ignores
         _load(image)
-    turned = opened.media_type in _TURNED_BY_DECODER
-    pixels = _simple(image)
-    if header.crop is not None and not turned:
+    is_oriented = opened.media_type in _ORIENTED_BY_DECODER
+    pixels = _in_simple_mode(image)
+    if header.crop is not None and not is_oriented:
         pixels = pixels.crop(header.crop)
-    return Picture(
+    return DecodedImage(
         image=pixels,
-        orientation=1 if turned else shown_orientation(header, orientation),
-        profile=image.info.get("icc_profile") or stated_profile(header, is_grey=pixels.mode == "L"),
+        orientation=1 if is_oriented else display_orientation(header, orientation),
+        profile=image.info.get("icc_profile") or stated_profile(header, is_gray=pixels.mode == "L"),
         primaries=header.primaries,
         transfer=header.transfer,
     )
 
 
-def _declined(opened: Opened, orientation: int) -> Picture:
+def _decode_raster(opened: OpenedImage, orientation: int) -> DecodedImage:
     pixels = raster(opened.source, opened.media_type)
     if pixels is None:
-        raise opened.declined or BrokenImage("it has no pixels")
-    return Picture(image=pixels, orientation=orientation, profile=None, primaries=None, transfer=None)
+        raise opened.open_error or BrokenImage("it has no pixels")
+    return DecodedImage(image=pixels, orientation=orientation, profile=None, primaries=None, transfer=None)
 
 
-def shown_orientation(header: Header, exif_orientation: int | None) -> int:
-    """How stored pixels are turned for display: a container with a rotation of its own does not listen to EXIF."""
+def display_orientation(header: Header, exif_orientation: int | None) -> int:
+    """EXIF's number for how stored pixels are turned for display. A container's own rotation overrides EXIF."""
     if header.exif_orientation_applies:
         return exif_orientation or 1
     return header.container_orientation or 1
@@ -139,23 +145,26 @@ def _load(image: ImageFile) -> None:
     except MemoryError:
         raise
     except Exception as error:
-        said = _said(error)
-        if "memory" in said.lower():
-            raise MemoryError(said) from error
-        if any(word in said.lower() for word in _UNSUPPORTED_WORDS):
-            raise Refusal("unsupported-content", said) from error
-        raise BrokenImage(said) from error
+        message = _message(error)
+        if "memory" in message.lower():
+            raise MemoryError(message) from error
+        if any(word in message.lower() for word in _UNSUPPORTED_WORDS):
+            raise Refusal("unsupported-content", message) from error
+        raise BrokenImage(message) from error
 
 
-def _said(error: Exception) -> str:
-    """The decoder's words, shortened and without control characters: they go into an answer."""
+def _message(error: Exception) -> str:
+    """The decoder's message, shortened and without control characters, because callers see it."""
     words = "".join(character if character.isprintable() else " " for character in str(error))
     return " ".join(words.split())[:160] or type(error).__name__
 
 
-def _jpeg(source: Source, image: ImageFile, reduce_to: tuple[int, int] | None) -> ImageFile:
-    """Cameras that lose power leave out the last marker. Whether only that is missing, decoding twice finds out: what
-    follows the last pixel changes nothing, what follows a gap does."""
+def _load_jpeg(source: Source, image: ImageFile, reduce_to: tuple[int, int] | None) -> ImageFile:
+    """Accept a JPEG that lacks only its end marker, as cameras write it that lose power.
+
+    Decoding twice with different filler at the end shows whether more is missing: the filler changes pixels only if
+    some were cut off.
+    """
     try:
         _draft(image, reduce_to)
         _load(image)
@@ -164,13 +173,13 @@ def _jpeg(source: Source, image: ImageFile, reduce_to: tuple[int, int] | None) -
         if data.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
             raise
         noise = random.Random(1).randbytes(4_096).replace(b"\xff", b"\0")  # noqa: S311
-        image, other = (_with_end(data + filler, reduce_to) for filler in (b"", noise))
+        image, other = (_load_with_end_marker(data + filler, reduce_to) for filler in (b"", noise))
         if image.tobytes() != other.tobytes():
             raise
     return image
 
 
-def _with_end(data: bytes, reduce_to: tuple[int, int] | None) -> ImageFile:
+def _load_with_end_marker(data: bytes, reduce_to: tuple[int, int] | None) -> ImageFile:
     image = JpegImageFile(io.BytesIO(data + b"\xff\xd9"))
     _draft(image, reduce_to)
     _load(image)
@@ -182,13 +191,13 @@ def _draft(image: ImageFile, reduce_to: tuple[int, int] | None) -> None:
         image.draft(None, reduce_to)
 
 
-def _simple(image: Image.Image) -> Image.Image:
-    """As L, RGB, RGBA or CMYK of 8 bits, without metadata."""
+def _in_simple_mode(image: Image.Image) -> Image.Image:
+    """Convert to L, RGB, RGBA or CMYK of 8 bits."""
     mode = image.mode
     if mode == "RGBA" or (mode in ("RGB", "L", "CMYK") and not image.has_transparency_data):
         pixels = image
     elif mode.startswith("I") or mode == "F":
-        pixels = _eight_bits(image)
+        pixels = _to_eight_bits(image)
     elif image.has_transparency_data:
         pixels = image.convert("RGBA")
     elif mode == "1":
@@ -200,20 +209,23 @@ def _simple(image: Image.Image) -> Image.Image:
     return pixels
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey as L, or RGBA where one level is transparent. Integers fill 16 bits, or up to their largest value when
-    that is more; floats go from 0 to 1 unless they go further."""
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Convert deep gray to L, or to RGBA if one level is transparent.
+
+    Integers are scaled from 16 bits, or from their actual range if it is larger. Floats are scaled from 0 to 1, or from
+    the larger range that ``eight_bits_of_floats`` finds.
+    """
     values = np.asarray(image)
     if values.dtype.kind == "f":
         levels = eight_bits_of_floats(values)
     else:
         lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
         levels = eight_bits(values - lowest, max(65_535, highest - lowest))
-    grey = Image.fromarray(levels)
+    gray = Image.fromarray(levels)
     transparent = image.info.get("transparency")
     if not isinstance(transparent, int):
-        return grey
-    pixels = grey.convert("RGBA")
+        return gray
+    pixels = gray.convert("RGBA")
     pixels.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return pixels
 

@@ -1,56 +1,59 @@
-"""Work on one image: sniff, header, limits, metadata, then pixels only where they are asked for.
+"""Processes one image: sniff, header, limits, metadata, and pixels only if the request needs them.
 
-Pure: bytes in, facts and files out. It runs inside the sandbox; nothing here defends against the decoder itself.
+Pure: bytes in, facts and files out. Nothing here protects against a decoder that a file takes over; the sandbox, in
+which this runs, does.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
-from imagesvc.processing.assessment import judged
-from imagesvc.processing.contract import Made, ProcessedReply, RejectedReply, Resize, Work, output_names
-from imagesvc.processing.decode import Opened, Picture, decode, open_image, shown_orientation
-from imagesvc.processing.facts import Facts
+from imagesvc.processing.assessment import assess
+from imagesvc.processing.contract import OutputFile, ProcessedReply, RejectedReply, Resize, Work, output_names
+from imagesvc.processing.decode import DecodedImage, OpenedImage, decode, display_orientation, open_image
+from imagesvc.processing.facts import MAX_NOTES, Facts
 from imagesvc.processing.headers import READERS, Header, HeaderLimits, Refusal, Source
-from imagesvc.processing.limits import Limits, check, check_size
+from imagesvc.processing.limits import Limits, check_header, check_size
 from imagesvc.processing.metadata import Metadata, read_metadata
-from imagesvc.processing.renditions import Cascade, decode_size, renditions, resize, resize_decode_size
+from imagesvc.processing.renditions import Cascade, decode_size, make_renditions, make_resize, resize_decode_size
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 
-Write = Callable[[int, bytes], None]
-"""takes a file by its place in ``output_names``"""
+WriteOutput = Callable[[int, bytes], None]
+"""Takes the position of a file in ``output_names``, and its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
+class _FileInfo:
+    """What the file states about itself, before any pixel is decoded."""
+
     media_type: str
     header: Header
     metadata: Metadata
 
     @property
     def orientation(self) -> int:
-        return shown_orientation(self.header, self.metadata.orientation)
+        return display_orientation(self.header, self.metadata.orientation)
 
 
 def process(
-    file: IO[bytes], source: Source, request: Work | Resize, limits: Limits, write: Write
+    file: IO[bytes], source: Source, request: Work | Resize, limits: Limits, write: WriteOutput
 ) -> ProcessedReply | RejectedReply:
     """``file`` and ``source`` are the same bytes."""
-    known: _Known | None = None
-    opened: Opened | None = None
+    info: _FileInfo | None = None
+    opened: OpenedImage | None = None
     try:
-        known = _read(source, limits)
-        opened = open_image(file, source, known.media_type, known.header)
+        info = _read_info(source, limits)
+        opened = open_image(file, source, info.media_type, info.header)
         check_size(*opened.size, limits)
         if isinstance(request, Resize):
-            return _resize(known, opened, request, write)
-        return _work(known, opened, request, write)
+            return _resize(info, opened, request, write)
+        return _work(info, opened, request, write)
     except Refusal as refusal:
-        facts = _facts(known, opened) if known is not None else None
+        facts = _facts(info, opened) if info is not None else None
         return RejectedReply(slug=refusal.slug, detail=refusal.detail, facts=facts)
 
 
-def _read(source: Source, limits: Limits) -> _Known:
+def _read_info(source: Source, limits: Limits) -> _FileInfo:
     media_type = sniff(source[:SNIFF_BYTES])
     if media_type is None:
         raise Refusal("unsupported-content", "not an image of an accepted format")
@@ -58,62 +61,59 @@ def _read(source: Source, limits: Limits) -> _Known:
         frames=limits.max_frames, text_bytes=limits.max_text_bytes, profile_bytes=limits.max_profile_bytes
     )
     header = READERS[media_type](source, header_limits)
-    check(header, limits)
-    return _Known(
+    check_header(header, limits)
+    return _FileInfo(
         media_type=media_type,
         header=header,
         metadata=read_metadata(source, header, is_tiff=media_type == "image/tiff"),
     )
 
 
-def _work(known: _Known, opened: Opened, request: Work, write: Write) -> ProcessedReply:
-    facts = _facts(known, opened)
-    made: dict[int, Made] = {}
+def _work(info: _FileInfo, opened: OpenedImage, request: Work, write: WriteOutput) -> ProcessedReply:
+    facts = _facts(info, opened)
+    outputs: dict[int, OutputFile] = {}
     if request.renditions or request.score:
         presets = [preset for preset, _ in request.renditions]
         reduce_to = None if request.score else decode_size(opened.size, presets)
-        picture = decode(opened, orientation=known.orientation, reduce_to=reduce_to)
-        cascade = Cascade(picture, _full_size(known, picture))
+        decoded = decode(opened, orientation=info.orientation, reduce_to=reduce_to)
+        cascade = Cascade(decoded, _full_size(info, decoded))
         names = output_names(request)
-        for rendition in renditions(cascade, request.renditions):
+        for rendition in make_renditions(cascade, request.renditions):
             index = names.index(f"{rendition.preset}.{rendition.format}")
             write(index, rendition.data)
-            made[index] = Made(index=index, width=rendition.width, height=rendition.height)
+            outputs[index] = OutputFile(index=index, width=rendition.width, height=rendition.height)
         if request.score:
-            facts = judged(facts, cascade)
-    wanted = facts if request.facts or request.score else None
-    return ProcessedReply(facts=wanted, made=tuple(made[index] for index in sorted(made)))
+            facts = assess(facts, cascade)
+    return ProcessedReply(
+        facts=facts if request.facts or request.score else None,
+        outputs=tuple(outputs[index] for index in sorted(outputs)),
+    )
 
 
-def _resize(known: _Known, opened: Opened, request: Resize, write: Write) -> ProcessedReply:
-    reduce_to = resize_decode_size(opened.size, known.orientation, request)
-    picture = decode(opened, orientation=known.orientation, reduce_to=reduce_to)
-    image, data = resize(picture, request, _full_size(known, picture))
+def _resize(info: _FileInfo, opened: OpenedImage, request: Resize, write: WriteOutput) -> ProcessedReply:
+    reduce_to = resize_decode_size(opened.size, info.orientation, request)
+    decoded = decode(opened, orientation=info.orientation, reduce_to=reduce_to)
+    image, data = make_resize(decoded, request, _full_size(info, decoded))
     write(0, data)
-    return ProcessedReply(made=(Made(index=0, width=image.width, height=image.height),))
+    return ProcessedReply(outputs=(OutputFile(index=0, width=image.width, height=image.height),))
 
 
-def _full_size(known: _Known, picture: Picture) -> tuple[int, int]:
-    """Of the picture before turning; only JPEGs are decoded smaller than they are."""
-    if known.media_type == "image/jpeg":
-        return known.header.width, known.header.height
-    return picture.image.size
+def _full_size(info: _FileInfo, decoded: DecodedImage) -> tuple[int, int]:
+    """Size of the stored image, before orientation. Only a JPEG may have been decoded at a smaller size."""
+    if info.media_type == "image/jpeg":
+        return info.header.width, info.header.height
+    return decoded.image.size
 
 
-def _facts(known: _Known, opened: Opened | None) -> Facts:
-    header, meta = known.header, known.metadata
-    orientation = meta.orientation
-    notes = meta.notes
-    if not header.exif_orientation_applies:
-        if orientation not in (None, 1) and orientation != (header.container_orientation or 1):
-            notes = (*notes, "exif-orientation-not-applied")
-        orientation = header.container_orientation or (1 if orientation else None)
+def _facts(info: _FileInfo, opened: OpenedImage | None) -> Facts:
+    header, meta = info.header, info.metadata
+    orientation, notes = _orientation_and_notes(info)
     left, top, right, bottom = header.crop or (0, 0, header.width, header.height)
     width, height = right - left, bottom - top
     if (orientation or 1) >= 5:
         width, height = height, width
     return Facts(
-        media_type=known.media_type,
+        media_type=info.media_type,
         width=width,
         height=height,
         stored_width=header.width,
@@ -138,5 +138,15 @@ def _facts(known: _Known, opened: Opened | None) -> Facts:
         latitude=meta.location.latitude,
         longitude=meta.location.longitude,
         altitude_m=meta.location.altitude_m,
-        notes=notes[:32],
+        notes=notes[:MAX_NOTES],
     )
+
+
+def _orientation_and_notes(info: _FileInfo) -> tuple[int | None, tuple[str, ...]]:
+    """The orientation that display uses, and a note if it overrides the one in EXIF."""
+    header, exif_orientation, notes = info.header, info.metadata.orientation, info.metadata.notes
+    if header.exif_orientation_applies:
+        return exif_orientation, notes
+    if exif_orientation not in (None, 1) and exif_orientation != (header.container_orientation or 1):
+        notes = (*notes, "exif-orientation-not-applied")
+    return header.container_orientation or (1 if exif_orientation else None), notes

@@ -1,12 +1,12 @@
-"""Tell an accepted image format by its first bytes, never by a name or a declared type.
+"""Detects an accepted image format by the first bytes of a file, never by its name or declared type.
 
-Needs no imaging library: the web process calls it before it takes a file in.
+Needs no imaging library, because the web process calls it before it accepts a file.
 """
 
 import struct
 
 SNIFF_BYTES = 256
-"""How many bytes from the beginning of the file :func:`sniff` needs (a shorter file is given whole)."""
+"""How many bytes of the start of a file :func:`sniff` needs. A shorter file is passed whole."""
 
 EXTENSION_OF = {
     "image/jpeg": "jpg",
@@ -19,7 +19,7 @@ EXTENSION_OF = {
     "image/heif": "heif",
     "image/avif": "avif",
 }
-"""The accepted media types, and the file name ending of each."""
+"""The accepted media types, and the file name extension of each."""
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
@@ -30,7 +30,7 @@ _BMP_BITS = {1, 2, 4, 8, 16, 24, 32}
 
 
 def sniff(head: bytes) -> str | None:
-    """Media type of an accepted format, or None: SVG, HTML, text, video, camera raw and an empty file are None."""
+    """Media type of an accepted format, None for anything else (SVG, HTML, video, camera raw, an empty file)."""
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg" if _is_jpeg(head) else None
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -44,12 +44,12 @@ def sniff(head: bytes) -> str | None:
     if head.startswith(b"BM"):
         return "image/bmp" if _is_bmp(head) else None
     if head[4:8] == b"ftyp":
-        return _of_brands(head)
+        return _type_of_brands(head)
     return None
 
 
 def _is_jpeg(head: bytes) -> bool:
-    """A marker that can begin a picture must follow SOI, after any fill bytes; 0xF7 would be JPEG-LS."""
+    """After SOI and any fill bytes, the marker must be one that can start an image. 0xF7 would be JPEG-LS."""
     marker = head[2:].lstrip(b"\xff")[:1]
     return bool(marker) and (0xC0 <= marker[0] <= 0xCF or 0xDA <= marker[0] <= 0xEF or marker[0] == 0xFE)
 
@@ -66,24 +66,24 @@ def _is_tiff(head: bytes) -> bool:
 
 
 def _is_bmp(head: bytes) -> bool:
-    """Two letters are a weak mark, so the fields of the information header have to make sense too."""
+    """Two letters are a weak signature, so the fields of the information header must be plausible too."""
     if len(head) < 26:
         return False
-    pixels_at, header_bytes = struct.unpack_from("<II", head, 10)
-    if header_bytes not in _BMP_HEADER_BYTES or not 0 <= pixels_at < 2**31:
+    pixel_offset, header_bytes = struct.unpack_from("<II", head, 10)
+    if header_bytes not in _BMP_HEADER_BYTES or not 0 <= pixel_offset < 2**31:
         return False
-    short = header_bytes == 12
-    width, height, planes, bits = struct.unpack_from("<HHHH" if short else "<iiHH", head.ljust(30, b"\0"), 18)
+    is_os2 = header_bytes == 12
+    width, height, planes, bits = struct.unpack_from("<HHHH" if is_os2 else "<iiHH", head.ljust(30, b"\0"), 18)
     return bool(width > 0 and height != 0 and planes in (0, 1) and bits in _BMP_BITS)
 
 
-def _of_brands(head: bytes) -> str | None:
-    """ISO base media: the major brand decides when it names a codec, else the compatible ones do (ISO/IEC 23008-12)."""
+def _type_of_brands(head: bytes) -> str | None:
+    """The major brand decides if it names a codec, otherwise the compatible brands (ISO/IEC 23008-12)."""
     size = int.from_bytes(head[:4], "big")
     if size < 16 or size % 4:
         return None
     major = head[8:12]
-    brands = {head[at : at + 4] for at in range(16, min(size, len(head)) - 3, 4)}
+    brands = {head[offset : offset + 4] for offset in range(16, min(size, len(head)) - 3, 4)}
     if major in _AVIF_BRANDS:
         return "image/avif"
     if major in _HEIC_BRANDS:

@@ -1,6 +1,7 @@
-"""Exposure and contrast: where the highlights end, how much is clipped, how far the tones are spread.
+"""Exposure and contrast: the level of the highlights, the clipped share and the spread of the tones.
 
-From means of 4 x 4 pixels: grain, fine blur and compression, which have measures of their own, leave these alone.
+Measured on means of 4 x 4 pixels, so that noise, fine blur and compression, which have their own measurements, do not
+affect them.
 """
 
 from dataclasses import dataclass
@@ -11,37 +12,37 @@ from imagesvc.processing.quality.luma import Pixels, block_means
 
 _SIDE = 4
 _LUMA = np.array([0.299, 0.587, 0.114])
-# but for glints and stuck pixels
-_HIGHLIGHT = 0.998
-# within this of the highlights' end a channel is flat: what was brighter is lost, also when it was darkened afterwards
-_FLAT = 0.975
+# Ignores glints and stuck pixels.
+_HIGHLIGHT_QUANTILE = 0.998
+# From this share of the highlight level on, a channel counts as clipped, also if the image was darkened afterwards.
+_CLIPPED_FROM = 0.975
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tones:
-    """All in parts of the full range, 0 to 1."""
+class ToneStatistics:
+    """All values are shares of the full range, 0 to 1."""
 
     mean: float
     """of luma"""
     highlight: float
-    """where the brightest of the three channels ends"""
+    """level of the brightest pixels, each by its brightest channel"""
     clipped: float
-    """share of samples of all three channels that lie flat at the highlights' end"""
+    """share of the samples of all three channels that are clipped at the highlight level"""
     spread: float
     """between the 5th and the 95th percentile of luma"""
 
 
-def tones(pixels: Pixels) -> Tones:
-    """Of RGB pixels (height, width, 3)."""
+def tone_statistics(pixels: Pixels) -> ToneStatistics:
+    """Measure RGB pixels (height, width, 3)."""
     side = min(_SIDE, *pixels.shape[:2])
     channels = np.stack([block_means(pixels[np.newaxis, ..., channel], side) for channel in range(3)]) / 255
-    grey = _LUMA @ channels
+    gray = _LUMA @ channels
     brightest = channels.max(axis=0)
-    highlight = float(np.quantile(brightest, _HIGHLIGHT))
-    dark, bright = np.quantile(grey, (0.05, 0.95))
-    return Tones(
-        mean=float(grey.mean()),
+    highlight = float(np.quantile(brightest, _HIGHLIGHT_QUANTILE))
+    dark, bright = np.quantile(gray, (0.05, 0.95))
+    return ToneStatistics(
+        mean=float(gray.mean()),
         highlight=highlight,
-        clipped=float(np.mean(channels >= _FLAT * highlight)),
+        clipped=float(np.mean(channels >= _CLIPPED_FROM * highlight)),
         spread=float(bright - dark),
     )

@@ -1,7 +1,7 @@
 """Luma planes, and the small filters that the measurements share.
 
-A stack is ``float32`` of shape (planes, height, width) in grey levels 0 to 255: one plane for a whole small picture,
-one a tile for the native tiles of a large one, so that every measurement pools over tiles as it does over rows.
+A stack is ``float32`` of shape (planes, height, width) in gray levels 0 to 255: one plane for a whole small image, or
+one plane per native tile of a large one. Measurements pool over tiles as they do over rows.
 """
 
 from typing import TypeAlias
@@ -13,7 +13,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Stack: TypeAlias = NDArray[np.float32]
 Values: TypeAlias = NDArray[np.float32]
 
-# BT.601: the luma that JPEG quantises, so that its coefficients come back on their steps
+# BT.601 is the luma that JPEG quantizes, so its coefficients are found on their quantization steps.
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _BINOMIAL = np.array([1, 4, 6], dtype=np.float32) / 16
 
@@ -25,7 +25,7 @@ def luma(pixels: Pixels) -> Stack:
 
 
 def smooth(stack: Stack) -> Stack:
-    """Convolved with the binomial 1 4 6 4 1 both ways (variance 1 px²); two pixels are lost on each border."""
+    """Convolve with the binomial 1 4 6 4 1 along both axes (variance 1 px²). Two pixels are lost on each border."""
     rows: Stack = _BINOMIAL[0] * (stack[..., :-4] + stack[..., 4:])
     rows += _BINOMIAL[1] * (stack[..., 1:-3] + stack[..., 3:-1])
     rows += _BINOMIAL[2] * stack[..., 2:-2]
@@ -36,7 +36,7 @@ def smooth(stack: Stack) -> Stack:
 
 
 def gradient(stack: Stack) -> tuple[Stack, Stack]:
-    """Central differences along x and y, in grey levels a pixel; one pixel is lost on each border."""
+    """Central differences along x and y, in gray levels per pixel. One pixel is lost on each border."""
     along_x = stack[..., 1:-1, 2:] - stack[..., 1:-1, :-2]
     along_y = stack[..., 2:, 1:-1] - stack[..., :-2, 1:-1]
     along_x *= 0.5
@@ -45,7 +45,7 @@ def gradient(stack: Stack) -> tuple[Stack, Stack]:
 
 
 def halved(stack: Stack) -> Stack:
-    """Means of 2 x 2 pixels; an odd last row or column is left out."""
+    """Means of 2 x 2 pixels, without an odd last row or column."""
     height, width = stack.shape[1] // 2 * 2, stack.shape[2] // 2 * 2
     rows: Stack = stack[:, 0:height:2, :width] + stack[:, 1:height:2, :width]
     both: Stack = rows[..., 0::2] + rows[..., 1::2]
@@ -54,7 +54,7 @@ def halved(stack: Stack) -> Stack:
 
 
 def block_means(stack: Stack | Pixels, side: int = 8) -> Values:
-    """Means of whole ``side`` x ``side`` blocks counted from the top left corner of each plane, flattened."""
+    """Means of whole ``side`` x ``side`` blocks from the top left corner of each plane, flattened."""
     planes, height, width = stack.shape
     rows, columns = height // side, width // side
     whole = stack[:, : rows * side, : columns * side].reshape(planes, rows, side, columns * side)

@@ -1,11 +1,11 @@
-"""Sharpness: how wide the strongest edges are.
+"""Sharpness: the width of the strongest edges.
 
-A step edge blurred to a Gaussian of variance v has its steepest slope in proportion to 1 / sqrt(v). Blur it once more
-with a known variance b, and the ratio of the slopes before and after tells v whatever the height of the edge:
-``v = b / (ratio² - 1)`` (after Zhuo and Sim, *Defocus map estimation from a single image*, 2011). So the answer is a
-length in pixels, the same for a faint and a strong edge, for a dark and a bright picture, and little moved by noise.
+The steepest slope of a step edge blurred by a Gaussian of variance v is proportional to 1 / sqrt(v). Blurring it once
+more with a known variance b gives v from the ratio of the slopes before and after, independently of the height of the
+edge: ``v = b / (ratio² - 1)`` (after Zhuo and Sim, *Defocus map estimation from a single image*, 2011). So the result
+is in pixels, is the same for faint and strong edges and for dark and bright images, and depends little on noise.
 
-Edges are taken in four directions apart, because a shaken camera spoils only the edges across its movement.
+Edges are measured in four directions separately, because camera shake blurs only the edges across its movement.
 """
 
 import numpy as np
@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 
 from imagesvc.processing.quality.luma import Stack, gradient, smooth
 
-# the strongest edges: this part of all pixels, a quarter in each direction
+# The strongest edges, as a share of all pixels; a quarter of them in each direction.
 _EDGE_SHARE = 0.01
-# candidates among which each direction looks for its own strongest edges
+# The candidates among which each direction finds its own strongest edges.
 _CANDIDATE_SHARE = 0.15
-_FEWEST_EDGES = 24
+_MIN_EDGES = 24
 _BLUR_VARIANCE = 1.0
-# of 22.5 degrees: where "along an axis" ends and "diagonal" begins
-_TANGENT = 0.41421356
-_WIDEST = 400.0
-# squared slope that white noise of variance 1 has on average, before and after the smoothing
+# tan(22.5°): the boundary between the axes and the diagonals.
+_AXIS_TANGENT = 0.41421356
+_MAX_VARIANCE = 400.0
+# Mean squared slope of white noise of variance 1, before and after the smoothing.
 _NOISE_BEFORE, _NOISE_AFTER = 1.0, 0.0449
 
 
 def edge_variances(stack: Stack, *, noise: float) -> tuple[NDArray[np.float64], float]:
-    """Blur variance (px²) of the strongest edges in each direction where there are some, and their slope.
+    """Blur variance (px²) of the strongest edges in each direction that has edges, and the slope of these edges.
 
-    ``noise`` is the standard deviation of the noise, which adds its own slopes to those of the edges. The slope that
-    comes back is in grey levels a pixel after one smoothing: near nothing, no edge says anything about sharpness.
+    ``noise`` is the standard deviation of the noise; its slopes are subtracted from those of the edges. The returned
+    slope is in gray levels per pixel after one smoothing. If it is near 0, the variances are meaningless.
     """
     if min(stack.shape[1:]) < 16:
         return np.empty(0), 0.0
@@ -45,22 +45,22 @@ def edge_variances(stack: Stack, *, noise: float) -> tuple[NDArray[np.float64], 
     after = soft_x * soft_x + soft_y * soft_y
     before = sharp_x * sharp_x + sharp_y * sharp_y
     steep_x, steep_y = np.abs(soft_x), np.abs(soft_y)
-    along_x, along_y = steep_y < _TANGENT * steep_x, steep_x < _TANGENT * steep_y
+    along_x, along_y = steep_y < _AXIS_TANGENT * steep_x, steep_x < _AXIS_TANGENT * steep_y
     diagonal = ~(along_x | along_y)
     rising = soft_x * soft_y > 0
 
-    wanted = max(int(_EDGE_SHARE / 4 * soft.size), _FEWEST_EDGES)
+    wanted = max(int(_EDGE_SHARE / 4 * soft.size), _MIN_EDGES)
     variances, slopes = [], []
     for direction in (along_x, along_y, diagonal & rising, diagonal & ~rising):
         a, b = before[direction], after[direction]
-        if len(b) < _FEWEST_EDGES:
+        if len(b) < _MIN_EDGES:
             continue
         if len(b) > wanted:
             strongest = np.argpartition(b, len(b) - wanted)[-wanted:]
             a, b = a[strongest], b[strongest]
-        # one ratio of sums, not a middle of ratios: beside a thin line single pixels have next to no slope
+        # A ratio of means, not a mean of ratios: beside a thin line, single pixels have almost no slope.
         slope = max(float(b.mean()) - _NOISE_AFTER * noise**2, 1e-6)
         excess = (float(a.mean()) - _NOISE_BEFORE * noise**2) / slope - 1
-        variances.append(_BLUR_VARIANCE / max(excess, _BLUR_VARIANCE / _WIDEST))
+        variances.append(_BLUR_VARIANCE / max(excess, _BLUR_VARIANCE / _MAX_VARIANCE))
         slopes.append(slope)
     return np.array(variances), float(np.sqrt(np.mean(slopes))) if slopes else 0.0

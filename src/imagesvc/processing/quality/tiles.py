@@ -1,8 +1,9 @@
-"""Where to cut native-resolution tiles from a picture that is larger than its proxy.
+"""Chooses where to cut native-resolution tiles from an image that is larger than its proxy.
 
-Reducing a picture hides what its pixels suffered: grain averages out, an edge four pixels wide becomes one, JPEG's grid
-is gone. So edges, grain and blocks are also measured on a few tiles of the original pixels: the busiest ones for its
-edges, the calmest ones for its grain. Tiles begin at multiples of 8 and so share JPEG's grid.
+Reducing an image hides the defects of its pixels: noise averages out, an edge of four pixels becomes one of one pixel,
+and JPEG's grid disappears. So sharpness, noise and JPEG artifacts are also measured on a few tiles of the original
+pixels: the tiles with the most detail for edges, those with the least for noise. Tiles start at multiples of 8, so they
+share JPEG's grid.
 """
 
 from typing import NamedTuple
@@ -13,16 +14,16 @@ from numpy.typing import NDArray
 from imagesvc.processing.quality.luma import Pixels, gradient, luma
 
 TILE_SIDE = 128
-_BUSIEST, _CALMEST = 4, 4
+_DETAILED_TILES, _SMOOTH_TILES = 4, 4
 _GRID = 8
-# a tile this dark or bright on average is clipped in good part, and shows neither edges nor grain
-_DARKEST, _BRIGHTEST = 16.0, 239.0
-# squared slope from which one edge counts no more than another, or a single outline would win over a whole texture
-_STEEPEST = 400.0
+# A tile whose mean is outside this range is largely clipped, and shows neither edges nor noise.
+_MIN_MEAN, _MAX_MEAN = 16.0, 239.0
+# Cap of the squared slope; without it, a single strong outline would outweigh a whole texture.
+_MAX_SQUARED_SLOPE = 400.0
 
 
 class Box(NamedTuple):
-    """In pixels of the original, in the orientation of the proxy; right and bottom are exclusive."""
+    """In pixels of the original, in the orientation of the proxy. Right and bottom are exclusive."""
 
     left: int
     top: int
@@ -31,31 +32,31 @@ class Box(NamedTuple):
 
 
 def tile_boxes(proxy: Pixels, *, width: int, height: int) -> tuple[Box, ...]:
-    """Where to cut from a picture of ``width`` x ``height`` of which ``proxy`` is the reduction.
+    """Where to cut tiles from an image of ``width`` x ``height`` whose reduction is ``proxy``.
 
-    Empty when the picture is not larger than the proxy (the proxy has its pixels already) or has no room for the tiles.
+    Empty if the image is not larger than the proxy, which then has its native pixels, or is too small for the tiles.
     """
     proxy_height, proxy_width = proxy.shape[:2]
     columns, rows = width // TILE_SIDE, height // TILE_SIDE
-    if (width <= proxy_width and height <= proxy_height) or columns * rows < _BUSIEST + _CALMEST:
+    if (width <= proxy_width and height <= proxy_height) or columns * rows < _DETAILED_TILES + _SMOOTH_TILES:
         return ()
     plane = luma(proxy)
     along_x, along_y = gradient(plane)
     energy = np.zeros((proxy_height, proxy_width), dtype=np.float32)
-    energy[1:-1, 1:-1] = np.minimum(along_x[0] * along_x[0] + along_y[0] * along_y[0], _STEEPEST)
+    energy[1:-1, 1:-1] = np.minimum(along_x[0] * along_x[0] + along_y[0] * along_y[0], _MAX_SQUARED_SLOPE)
 
-    # tiles stand centred in the picture, as near as the grid of 8 allows, so that a turned picture gives the same ones
+    # Tiles are centered in the image as far as the grid of 8 allows, so that a turned image gives the same tiles.
     left = _snapped((width - columns * TILE_SIDE) // 2)
     top = _snapped((height - rows * TILE_SIDE) // 2)
     x_edges = np.rint((left + TILE_SIDE * np.arange(columns + 1)) * proxy_width / width).astype(np.intp)
     y_edges = np.rint((top + TILE_SIDE * np.arange(rows + 1)) * proxy_height / height).astype(np.intp)
-    busy = _tile_means(energy, y_edges, x_edges)
+    detail = _tile_means(energy, y_edges, x_edges)
     brightness = _tile_means(plane[0], y_edges, x_edges)
 
-    clear = (brightness > _DARKEST) & (brightness < _BRIGHTEST)
-    calm_first = np.argsort(np.where(clear, busy, np.inf), axis=None, kind="stable")
-    calm_first = calm_first[: max(int(np.count_nonzero(clear)), _BUSIEST + _CALMEST)]
-    chosen = np.concatenate([calm_first[:_CALMEST], calm_first[-_BUSIEST:]])
+    unclipped = (brightness > _MIN_MEAN) & (brightness < _MAX_MEAN)
+    smoothest_first = np.argsort(np.where(unclipped, detail, np.inf), axis=None, kind="stable")
+    smoothest_first = smoothest_first[: max(int(np.count_nonzero(unclipped)), _DETAILED_TILES + _SMOOTH_TILES)]
+    chosen = np.concatenate([smoothest_first[:_SMOOTH_TILES], smoothest_first[-_DETAILED_TILES:]])
     boxes = []
     for index in chosen:
         row, column = divmod(int(index), columns)

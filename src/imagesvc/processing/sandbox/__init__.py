@@ -1,4 +1,4 @@
-"""Runs decoders in processes where a hostile file harms only itself.
+"""Runs the decoders in confined processes, so that a hostile file can harm only its own processing.
 
     sandbox.py       for the worker: starts the zygote, runs one image
     scratch.py       folders in memory for the files of one image
@@ -12,12 +12,12 @@
 
 The zygote is started by exec with an empty environment and one descriptor, its control socket. It imports the imaging
 libraries once, so that a fork costs milliseconds, and never reads a byte of an image. Each request is a small JSON
-message with open descriptors: the original, readable; the reply and each possible output file, writable. So the child
-needs no name in the file system, cannot create files, and cannot make us follow a link.
+message with open descriptors: the original, readable; the reply and each possible output file, writable. The
+child therefore needs no path, cannot create files, and cannot make the worker follow a link.
 
 A child ends by its own exit, by its time limit (the zygote kills its process group), or with the zygote or the worker
-(parent-death signals, and the closed socket). A crash leaves a scratch folder in memory, which the next start of a
-worker removes (its lock is free).
+(parent-death signals, and the closed socket). A crash leaves a scratch folder in memory, which the next
+start of a worker removes, because its lock is free.
 """
 
 from imagesvc.processing.sandbox.sandbox import Sandbox

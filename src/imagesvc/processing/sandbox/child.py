@@ -1,6 +1,6 @@
-"""One image's process: lock itself in, work, write the reply, leave.
+"""The process of one image: confines itself, processes the image, writes the reply and exits.
 
-The descriptors arrive in a fixed order: the original, the reply, then each file that may come out.
+The descriptors arrive in a fixed order: the original, the reply, then each possible output file.
 """
 
 import errno
@@ -15,39 +15,39 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
-from imagesvc.processing.contract import MAX_REPLY_BYTES, REQUEST, FailedReply, Reply, Resize, Work
+from imagesvc.processing.contract import MAX_REPLY_BYTES, FailedReply, Reply, Resize, Work
 from imagesvc.processing.limits import Limits
-from imagesvc.processing.pipeline import Write, process
+from imagesvc.processing.pipeline import WriteOutput, process
 from imagesvc.processing.sandbox import confinement, libraries, system_calls
 from imagesvc.processing.sandbox.protocol import Start
 
 _LIBRARIES = [sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), "/usr", "/lib", "/lib64"]
-"""what may still be read: code that is imported or loaded late"""
+"""folders that stay readable, for code that is imported or loaded late"""
 
 Hook = Callable[[bytes], None]
-"""only in tests: called with the beginning of the original, locked in, before the work"""
+"""Tests only: called with the first bytes of the original, after the confinement and before the processing."""
 
 
 def run(start: Start, descriptors: list[int], *, zygote: int, hook: Hook | None) -> None:
-    """Never returns. Called in a fresh fork of the zygote."""
+    """Runs in a fresh fork of the zygote and never returns."""
     try:
-        original, reply, *outputs = _only(descriptors)
+        original, reply, *outputs = _keep_only(descriptors)
         answer = _answer(start, original, outputs, zygote, hook)
         os.write(reply, answer.model_dump_json().encode()[:MAX_REPLY_BYTES])
         os._exit(0)
     finally:
-        os._exit(1)  # whatever happens, a fork must not run on into the zygote's code
+        os._exit(1)  # on any error: the fork must not continue in the zygote's code
 
 
-def _only(descriptors: list[int]) -> list[int]:
-    """Move them to 3, 4, 5, … and close everything else, the control socket among it."""
-    out_of_the_way = [os.dup2(descriptor, 200 + n) for n, descriptor in enumerate(descriptors)]
-    kept = [os.dup2(descriptor, 3 + n, inheritable=False) for n, descriptor in enumerate(out_of_the_way)]
+def _keep_only(descriptors: list[int]) -> list[int]:
+    """Move them to 3, 4, 5, … and close all others, including the control socket."""
+    moved = [os.dup2(descriptor, 200 + n) for n, descriptor in enumerate(descriptors)]
+    kept = [os.dup2(descriptor, 3 + n, inheritable=False) for n, descriptor in enumerate(moved)]
     os.closerange(3 + len(kept), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     return kept
 
 
-def _lock_in(slot: int, limits: Limits, zygote: int) -> None:
+def _confine(slot: int, limits: Limits, zygote: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -64,8 +64,8 @@ def _lock_in(slot: int, limits: Limits, zygote: int) -> None:
         output_bytes=limits.max_output_bytes,
     )
     confinement.drop_capabilities()
-    confinement.allow_reading_only(_LIBRARIES)
-    system_calls.refuse_what_decoders_never_need()
+    confinement.restrict_to_reading(_LIBRARIES)
+    system_calls.install_filter()
 
 
 def _answer(start: Start, original: int, outputs: list[int], zygote: int, hook: Hook | None) -> Reply:
@@ -75,18 +75,17 @@ def _answer(start: Start, original: int, outputs: list[int], zygote: int, hook: 
 
     try:
         limits = Limits(**start.limits)  # type: ignore[arg-type]
-        request = REQUEST.validate_python(start.request)
-        _lock_in(start.slot, limits, zygote)
-        return _processed(limits, original, request, write, hook)
+        _confine(start.slot, limits, zygote)
+        return _process(limits, original, start.request, write, hook)
     except MemoryError:
         return FailedReply(reason="decoder-memory", detail="the memory limit was reached")
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EFBIG:
-            return FailedReply(reason="output-too-large", detail="a file would be over the limit")
+            return FailedReply(reason="output-too-large", detail="an output file would exceed the limit")
         return FailedReply(reason="processing-error", detail=traceback.format_exc()[-4_000:])
 
 
-def _processed(limits: Limits, original: int, request: Work | Resize, write: Write, hook: Hook | None) -> Reply:
+def _process(limits: Limits, original: int, request: Work | Resize, write: WriteOutput, hook: Hook | None) -> Reply:
     libraries.apply(limits)
     size = os.fstat(original).st_size
     source = mmap.mmap(original, size, prot=mmap.PROT_READ) if size else b""

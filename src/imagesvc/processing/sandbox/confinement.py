@@ -1,6 +1,6 @@
-"""Take rights away from this process, for good: Linux calls that Python has no function for, through ctypes.
+"""Irrevocably reduces the rights of this process, with Linux calls for which Python has no function (ctypes).
 
-Each step is best effort where the kernel or the container may refuse it; what holds is reported, not assumed.
+The kernel or the container may refuse a step; the function then returns False instead of raising.
 """
 
 import ctypes
@@ -18,29 +18,29 @@ _LANDLOCK_VERSION, _LANDLOCK_PATH_BENEATH = 1, 1
 _TCP_BIND_AND_CONNECT, _OUTSIDE_SOCKETS_AND_SIGNALS = 3, 3
 _READ_FILE, _READ_DIR, _EXECUTE = 1 << 2, 1 << 3, 1 << 0
 _FILE_RIGHTS_OF_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
-"""how many of the file system rights each version knows; all of them are withheld"""
+"""number of file system rights that each Landlock version knows; all are withheld"""
 
 FIRST_USER = 60_600
-"""as root, slot n runs as user and group FIRST_USER + n: ids that no distribution hands out"""
+"""as root, slot n runs as user and group FIRST_USER + n; no distribution assigns these ids"""
 NOBODY = 65_534
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent: int) -> None:
-    """Be killed when the parent goes. Has to come after any change of user, which forgets it."""
+    """Kill this process when its parent ends. Call it after any change of user, which resets it."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def adopt_orphans() -> None:
-    """Processes whose parent dies become ours, so that they can be found and killed."""
+    """Become the parent of orphaned descendants, so that they can be found and killed."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def leave_network() -> bool:
-    """A network namespace of our own, without any interface: once for the zygote and all its children."""
+    """Move to a network namespace without interfaces. The zygote's children inherit it."""
     if os.geteuid() == 0 and _libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC) == 0:
         return True
     user, group = os.geteuid(), os.getegid()
@@ -53,7 +53,7 @@ def leave_network() -> bool:
 
 
 def change_user(slot: int) -> bool:
-    """Become a user that owns nothing, a different one for each slot; not possible unless root."""
+    """Become a user that owns nothing, a different one for each slot. Only possible as root."""
     if os.geteuid() != 0:
         return False
     for identity in (FIRST_USER + slot, NOBODY):
@@ -66,18 +66,20 @@ def change_user(slot: int) -> bool:
 
 
 def forbid_new_privileges() -> bool:
-    """No later exec can gain rights; Landlock needs it."""
+    """A later exec cannot gain rights. Landlock and seccomp require this."""
     return bool(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 
 
 def hide_memory() -> None:
-    """Others of the same user may not look into this process."""
+    """Other processes of the same user cannot read the memory of this process."""
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def allow_reading_only(folders: list[str]) -> bool:
-    """Of the file system, leave reading below these folders (Landlock, Linux 5.13), and of newer kernels' rights no TCP
-    and no signals to others. Open descriptors stay as they are."""
+def restrict_to_reading(folders: list[str]) -> bool:
+    """Allow only reading, and only below these folders (Landlock, Linux 5.13).
+
+    On newer kernels this also refuses TCP and signals to other processes. Open descriptors are not affected.
+    """
     version = _libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_VERSION)
     if version < 1:
         return False
@@ -90,7 +92,7 @@ def allow_reading_only(folders: list[str]) -> bool:
         return False
     try:
         for folder in folders:
-            with suppress(OSError):  # not there, or not for this user: then it cannot be read anyway
+            with suppress(OSError):  # missing or not permitted: then it cannot be read anyway
                 descriptor = os.open(folder, os.O_PATH | os.O_CLOEXEC)
                 rule = struct.pack("=Qi", _READ_FILE | _READ_DIR | _EXECUTE, descriptor)
                 _libc.syscall(_LANDLOCK_ADD_RULE, ruleset, _LANDLOCK_PATH_BENEATH, rule, 0)
@@ -101,7 +103,7 @@ def allow_reading_only(folders: list[str]) -> bool:
 
 
 def holds(step: Callable[[], bool]) -> bool:
-    """Whether the step works here, tried in a process that ends with it."""
+    """Whether the step succeeds, tried in a child process."""
     child = os.fork()
     if child == 0:
         try:
@@ -112,14 +114,17 @@ def holds(step: Callable[[], bool]) -> bool:
 
 
 def drop_capabilities() -> None:
-    """Those of root, where the user cannot be changed, and those that a user namespace gave."""
+    """Drop root's capabilities if the user could not be changed, and those from a user namespace."""
     version_3_of_self = struct.pack("=Ii", 0x20080522, 0)
     _libc.capset(version_3_of_self, bytes(24))
 
 
 def limit_resources(*, cpu_seconds: int, memory_bytes: int, output_bytes: int) -> None:
-    """Memory counts on top of what is mapped already. Processes and threads can only be counted for a user of our
-    own: the limit is on all that the user has, and the HEVC decoder needs a thread."""
+    """``memory_bytes`` is in addition to the memory that is already mapped.
+
+    The limit on processes and threads counts all of a user, so it is set only for a user of the sandbox's own. The HEVC
+    decoder needs a thread.
+    """
     for kind, value in (
         (resource.RLIMIT_AS, _mapped_bytes() + memory_bytes),
         (resource.RLIMIT_CPU, cpu_seconds),
@@ -137,7 +142,7 @@ def limit_resources(*, cpu_seconds: int, memory_bytes: int, output_bytes: int) -
 def _lower(kind: int, value: int) -> None:
     hard = resource.getrlimit(kind)[1]
     ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    # CPU: the soft limit's signal tells a timeout from a crash; the hard one, a second later, cannot be caught
+    # CPU: the signal of the soft limit distinguishes a timeout from a crash; the hard limit follows a second later
     later = ceiling + 1 if kind == resource.RLIMIT_CPU and ceiling != hard else ceiling
     resource.setrlimit(kind, (ceiling, later))
 

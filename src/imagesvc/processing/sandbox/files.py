@@ -1,4 +1,4 @@
-"""The files of one image: opened by us, written by the child through descriptors, checked before they are believed."""
+"""The files of one image. The worker opens them, the child writes them by descriptor, and the worker validates them."""
 
 import os
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _REPLY = "reply.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class ImageFiles:
     folder: Path
     names: list[str]
     descriptors: list[int]
@@ -40,7 +40,7 @@ class Files:
     @classmethod
     @contextmanager
     def open(cls, folder: Path, original: str, request: Work | Resize) -> Iterator[Self]:
-        """Output files are made anew, so nothing of an earlier run is taken for this one's."""
+        """Output files are created anew, so that a result of an earlier run is never used."""
         names = output_names(request)
         descriptors: list[int] = []
         try:
@@ -55,7 +55,7 @@ class Files:
                 os.close(descriptor)
 
     def outcome(self, limits: Limits, cpu_seconds: float) -> Outcome:
-        """Raises ValueError when the reply is not what was asked for."""
+        """Raises ValueError if the reply does not match the request."""
         data = os.pread(self.descriptors[1], MAX_REPLY_BYTES + 1, 0)
         if len(data) > MAX_REPLY_BYTES:
             raise ValueError("the reply is too long")
@@ -65,10 +65,10 @@ class Files:
                 return Rejected(slug=reply.slug, detail=reply.detail, facts=reply.facts)
             case FailedReply():
                 return Failed(reason=reply.reason, detail=reply.detail)
-        if [made.index for made in reply.made] != list(range(len(self.names))):
-            raise ValueError("not the files that were asked for")
+        if [output.index for output in reply.outputs] != list(range(len(self.names))):
+            raise ValueError("the reply does not list the requested files")
         if self.wants_facts and reply.facts is None:
-            raise ValueError("no facts, which were asked for")
+            raise ValueError("the reply has no facts")
         return Processed(
             facts=reply.facts,
             renditions=[self._rendition(reply, index, limits) for index in range(len(self.names))],
@@ -82,13 +82,13 @@ class Files:
         if size > limits.max_output_bytes:
             raise ValueError(f"{self.names[index]} is too large")
         if sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != MEDIA_TYPE_OF_FORMAT[format]:
-            raise ValueError(f"{self.names[index]} is not a picture of that format")
-        made = reply.made[index]
+            raise ValueError(f"{self.names[index]} is not an image of that format")
+        output = reply.outputs[index]
         return RenditionFile(
             preset=preset,
             format=format,
-            width=made.width,
-            height=made.height,
+            width=output.width,
+            height=output.height,
             path=self.folder / self.names[index],
             bytes=size,
         )

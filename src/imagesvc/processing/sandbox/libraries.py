@@ -1,4 +1,4 @@
-"""Set the imaging libraries up for one image in one process: no threads, our limits in place of theirs."""
+"""Configures the imaging libraries for one image per process: no threads, and the service's limits."""
 
 import gc
 import io
@@ -12,7 +12,7 @@ from imagesvc.processing.pipeline import process
 
 
 def prepare() -> None:
-    """Once, before the first fork."""
+    """Call once, before the first fork."""
     pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.MAX_IMAGE_PIXELS = None
@@ -20,21 +20,21 @@ def prepare() -> None:
     Image.init()
     _warm_up()
     gc.collect()
-    gc.freeze()  # a collection in a child would write to, and so copy, every page that the fork shares
+    gc.freeze()  # a garbage collection in a child would write to, and so copy, every page shared with the zygote
 
 
 def _discard(index: int, data: bytes) -> None:
-    """The pictures of the warm-up go nowhere."""
+    """Takes the output files of the warm-up."""
 
 
 def _warm_up() -> None:
-    """Have every module imported that is imported late: a child may not be able to read them any more."""
+    """Import every module that is imported late, because a confined child may not be able to read it."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    camera = Image.Exif()
-    camera[0x0110] = "warm-up"
+    exif = Image.Exif()
+    exif[0x0110] = "warm-up"
     for format in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"):
         file = io.BytesIO()
-        options = {} if format in ("GIF", "BMP") else {"icc_profile": profile, "exif": camera}
+        options = {} if format in ("GIF", "BMP") else {"icc_profile": profile, "exif": exif}
         Image.new("RGB", (64, 48), "gray").save(file, format, **options)
         request = Work(renditions=(("thumb", "webp"), ("thumb", "jpg"), ("thumb", "avif")))
         reply = process(io.BytesIO(file.getvalue()), file.getvalue(), request, Limits(), _discard)
@@ -44,6 +44,6 @@ def _warm_up() -> None:
 
 
 def apply(limits: Limits) -> None:
-    """In the child: header checks came first, so these only keep Pillow from being stricter than we are."""
+    """Call in the child. The header checks ran before; this keeps Pillow from being stricter than them."""
     PngImagePlugin.MAX_TEXT_CHUNK = max(limits.max_text_bytes, limits.max_profile_bytes)
     PngImagePlugin.MAX_TEXT_MEMORY = 2 * PngImagePlugin.MAX_TEXT_CHUNK

@@ -1,11 +1,12 @@
-"""The messages between worker and zygote: one JSON object a packet, with descriptors beside it."""
+"""The messages between worker and zygote: one JSON object per packet, with file descriptors attached."""
 
 import array
 import json
 import socket
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from imagesvc.processing.contract import Request
 
 MAX_PACKET = 16 * 1024
 MAX_DESCRIPTORS = 80
@@ -20,30 +21,34 @@ class Start(_Message):
 
     number: int
     slot: int
-    """0 and up, unlike that of any other image being worked on: chooses the user id"""
-    request: dict[str, Any]
+    """from 0; no two images in progress have the same; selects the user id"""
+    request: Request
     limits: dict[str, int | float]
 
 
 class Stop(_Message):
-    """Worker to zygote: nobody waits for this one any more."""
+    """Worker to zygote: end the child, because its result is no longer needed."""
 
     stop: int
+    """the ``number`` of its ``Start``"""
 
 
 class Ready(_Message):
-    """The zygote's first message: libraries are imported; what of the confinement this kernel and user allow."""
+    """The zygote's first message, after its imports.
+
+    ``confinement`` states which measures this kernel and user allow.
+    """
 
     ready: bool = True
     confinement: dict[str, bool]
 
 
 class Ended(_Message):
-    """Zygote to worker: a child is gone, and so is everything that it started."""
+    """Zygote to worker: a child and all processes that it started have ended."""
 
     number: int
     status: int
-    """as waitpid gives it"""
+    """as returned by waitpid"""
     timed_out: bool
     cpu_seconds: float
 
@@ -57,8 +62,8 @@ def send(connection: socket.socket, message: BaseModel, descriptors: list[int] |
         connection.send(data)
 
 
-def receive(connection: socket.socket) -> tuple[Any, list[int]]:
-    """The decoded JSON and its descriptors; (None, []) when the other side has gone. Raises BlockingIOError."""
+def receive(connection: socket.socket) -> tuple[dict[str, JsonValue] | None, list[int]]:
+    """The decoded JSON and its descriptors, or (None, []) if the other side closed. Raises BlockingIOError."""
     size = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
     data, ancillary, _, _ = connection.recvmsg(MAX_PACKET, size, socket.MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")

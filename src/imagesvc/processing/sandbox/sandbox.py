@@ -1,4 +1,4 @@
-"""The worker's side: keep a zygote running, send it images, believe nothing that comes back before it is checked."""
+"""The worker's side of the sandbox: keeps a zygote running, sends it images and validates what comes back."""
 
 import asyncio
 import os
@@ -15,17 +15,17 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from imagesvc.processing.contract import Failed, Outcome, Resize, Work, as_json
+from imagesvc.processing.contract import Failed, Outcome, Resize, Work
 from imagesvc.processing.limits import MIB, Limits
-from imagesvc.processing.sandbox.files import Files
+from imagesvc.processing.sandbox.files import ImageFiles
 from imagesvc.processing.sandbox.protocol import Ended, Ready, Start, Stop, receive, send
-from imagesvc.processing.sandbox.scratch import Room, default_parent
+from imagesvc.processing.sandbox.scratch import ScratchFolder, default_parent
 
 ORIGINAL = "original"
-"""the name of the file to work on, in a scratch folder"""
+"""name of the input file in an image's scratch folder"""
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
-"""what the zygote gets beyond an image's own time before it is taken for dead"""
+"""time beyond an image's own limit after which the zygote counts as dead"""
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS}
 
 
@@ -34,14 +34,14 @@ class SandboxUnavailable(Exception):
 
 
 class _Lost(Exception):
-    """The zygote went away before the image was done."""
+    """The zygote ended before the image was done."""
 
 
 class Sandbox:
-    """Safe to use concurrently: up to ``slots`` images at once, each in a process of its own.
+    """Processes up to ``slots`` images at once, each in a process of its own.
 
-    ``parent`` is where scratch folders go (None: memory, if ``scratch_bytes`` are free there). ``hooks`` names a Python
-    file whose ``before(head: bytes)`` each child calls first: only tests have one, to make real faults.
+    ``parent`` is the folder for scratch folders (None: memory, if ``scratch_bytes`` are free there). ``hooks`` is the
+    path of a Python file whose ``before(head: bytes)`` each child calls first; only tests use it, to cause real faults.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Sandbox:
     ) -> None:
         self.limits = limits
         self.confinement: dict[str, bool] = {}
-        """what the kernel allowed: other_user, no_network, file_system, system_calls; empty before the first start"""
+        """measures that the kernel allows: other_user, no_network, file_system, system_calls; empty before the start"""
         self._parent = parent or default_parent(scratch_bytes)
         self._hooks = hooks
-        self._room: Room | None = None
+        self._scratch: ScratchFolder | None = None
         self._slots = list(range(slots))
         self._slot_free = asyncio.Semaphore(slots)
         self._starting = asyncio.Lock()
@@ -67,24 +67,24 @@ class Sandbox:
 
     @property
     def zygote_pid(self) -> int | None:
-        """None while there is none."""
+        """None while no zygote runs."""
         return None if self._zygote is None or self._zygote.ended else self._zygote.pid
 
     async def start(self) -> None:
         """Raises SandboxUnavailable."""
-        if self._room is None:
-            self._room = Room.open(self._parent)
+        if self._scratch is None:
+            self._scratch = ScratchFolder.open(self._parent)
         with suppress(_Lost):
-            await self._living_zygote()
+            await self._running_zygote()
 
     async def close(self) -> None:
-        room, self._room = self._room, None  # from here on no zygote is started, whoever still waits for an image
+        scratch, self._scratch = self._scratch, None  # from here on, no request starts a zygote
         async with self._starting:
             if self._zygote is not None:
                 await self._zygote.stop()
                 self._zygote = None
-        if room is not None:
-            room.close()
+        if scratch is not None:
+            scratch.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -95,30 +95,30 @@ class Sandbox:
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
-        """A private folder for one image: put the file to work on in it as ``original``. Always removed."""
-        if self._room is None:
+        """A private folder for one image, always removed. The caller puts the input file in it as ``original``."""
+        if self._scratch is None:
             raise RuntimeError("the sandbox is not started")
-        async with self._room.folder() as folder:
+        async with self._scratch.subfolder() as folder:
             yield folder
 
     async def run(self, request: Work | Resize, folder: Path) -> Outcome:
-        """Work on ``folder/original``; files come out in the same folder. Never raises for what the image does."""
+        """Process ``folder/original`` and write the output files to the same folder. No image makes this raise."""
         async with self._slot_free:
             slot = self._slots.pop()
             try:
-                for _ in range(2):  # once more when the zygote was lost, which need not have been this image's doing
+                for _ in range(2):  # a lost zygote may not be the fault of this image: try once more
                     with suppress(_Lost):
                         return await self._run(request, folder, slot)
-                return Failed(reason="sandbox-lost", detail="the zygote ended while it worked on this image")
+                return Failed(reason="sandbox-lost", detail="the zygote ended while it processed this image")
             finally:
                 self._slots.append(slot)
 
     async def _run(self, request: Work | Resize, folder: Path, slot: int) -> Outcome:
-        zygote = await self._living_zygote()
+        zygote = await self._running_zygote()
         self._numbers += 1
-        with Files.open(folder, ORIGINAL, request) as files:
-            start = Start(number=self._numbers, slot=slot, request=as_json(request), limits=asdict(self.limits))
-            ended = await zygote.work_on(start, files.descriptors, self.limits.sandbox_seconds + _GRACE_SECONDS)
+        with ImageFiles.open(folder, ORIGINAL, request) as files:
+            start = Start(number=self._numbers, slot=slot, request=request, limits=asdict(self.limits))
+            ended = await zygote.run(start, files.descriptors, self.limits.sandbox_seconds + _GRACE_SECONDS)
             failure = _failure(ended)
             if failure is not None:
                 return failure
@@ -127,14 +127,14 @@ class Sandbox:
             except (ValidationError, ValueError) as error:
                 return Failed(reason="bad-reply", detail=str(error)[:1_000])
 
-    async def _living_zygote(self) -> "_Zygote":
+    async def _running_zygote(self) -> "_Zygote":
         async with self._starting:
-            if self._room is None:
+            if self._scratch is None:
                 raise _Lost
             if self._zygote is None or self._zygote.ended:
                 if self._zygote is not None:
                     await self._zygote.stop()
-                self._zygote = await _Zygote.start(self._hooks, self._room.path)
+                self._zygote = await _Zygote.start(self._hooks, self._scratch.path)
                 self.confinement = self._zygote.confinement
             return self._zygote
 
@@ -150,7 +150,7 @@ def _failure(ended: Ended) -> Failed | None:
 
 
 class _Zygote:
-    """One zygote process and the images it is working on."""
+    """One zygote process and the images in progress in it."""
 
     def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket) -> None:
         self.confinement: dict[str, bool] = {}
@@ -164,10 +164,13 @@ class _Zygote:
 
     @classmethod
     async def start(cls, hooks: Path | None, folder: Path) -> Self:
-        """``folder`` is where it may write why it does not start."""
+        """``folder`` takes the file for its error output."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        with theirs, tempfile.TemporaryFile(dir=folder) as words:  # a pipe would hold wait() up while anybody has it
+        with (
+            theirs,
+            tempfile.TemporaryFile(dir=folder) as errors,
+        ):  # an open pipe would block wait()
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",
@@ -179,7 +182,7 @@ class _Zygote:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=words,
+                stderr=errors,
             )
             theirs.close()
             zygote = cls(process, ours)
@@ -188,22 +191,22 @@ class _Zygote:
                     zygote.confinement = (await zygote._ready).confinement
             except (TimeoutError, _Lost) as error:
                 await zygote.stop()
-                words.seek(0)
-                said = words.read().decode("utf-8", "replace")[-2_000:]
-                raise SandboxUnavailable(f"the zygote did not get ready: {said}") from error
+                errors.seek(0)
+                message = errors.read().decode("utf-8", "replace")[-2_000:]
+                raise SandboxUnavailable(f"the zygote did not start: {message}") from error
             except asyncio.CancelledError:
                 await zygote.stop()
                 raise
             return zygote
 
     async def stop(self) -> None:
-        """Kill it; its children go with it."""
-        self._hang_up()
+        """Kill it. Its children end with it."""
+        self._close()
         with suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
 
-    async def work_on(self, start: Start, descriptors: list[int], seconds: float) -> Ended:
+    async def run(self, start: Start, descriptors: list[int], seconds: float) -> Ended:
         """Raises _Lost."""
         if self.ended:
             raise _Lost
@@ -221,7 +224,7 @@ class _Zygote:
             await self.stop()
             return Ended(number=start.number, status=signal.SIGKILL, timed_out=True, cpu_seconds=0)
         except OSError as error:
-            self._hang_up()
+            self._close()
             raise _Lost from error
         finally:
             self._waiting.pop(start.number, None)
@@ -230,7 +233,7 @@ class _Zygote:
         try:
             message, _ = receive(self._connection)
             if message is None:
-                self._hang_up()
+                self._close()
             elif "ready" in message:
                 self._ready.set_result(Ready.model_validate(message))
             else:
@@ -241,9 +244,9 @@ class _Zygote:
         except BlockingIOError:
             return
         except (OSError, ValueError):
-            self._hang_up()
+            self._close()
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         if self.ended:
             return
         self.ended = True
@@ -254,4 +257,4 @@ class _Zygote:
                 future.set_exception(_Lost())
         if not self._ready.done():
             self._ready.set_exception(_Lost())
-            self._ready.exception()  # looked at, or asyncio would complain that nobody did
+            self._ready.exception()  # retrieved, or asyncio would log that it never was

@@ -1,7 +1,7 @@
-"""Folders in memory for originals on their way through the sandbox, which no killed worker leaves behind for long.
+"""Folders, in memory where possible, for the files of images in the sandbox. Those of killed workers are removed.
 
-A room is one process's folder, held by a lock that the kernel releases when the process ends, however it ends. Opening
-a room removes the rooms of this user whose lock is free.
+Each process has one scratch folder and holds a lock on it. The kernel releases the lock when the process ends, even if
+it is killed. Opening a scratch folder removes those of the same user whose lock is free.
 """
 
 import fcntl
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import anyio.to_thread
 
-_MEMORY = Path("/dev/shm")  # noqa: S108 -- checked for size; names in it are random and made with mode 0700
-_ROOM, _UNLOCKED = "imagesvc-scratch-", "imagesvc-opening-"
+_MEMORY = Path("/dev/shm")  # noqa: S108 -- its free space is checked; folders have random names and mode 0700
+_LOCKED, _UNLOCKED = "imagesvc-scratch-", "imagesvc-opening-"
 _ABANDONED_SECONDS = 3_600
 
 
 def default_parent(needed_bytes: int) -> Path:
-    """Memory where there is enough of it, else the folder for temporary files."""
+    """The memory file system if it has ``needed_bytes`` free, otherwise the folder for temporary files."""
     with suppress(OSError):
         space = os.statvfs(_MEMORY)
         if os.access(_MEMORY, os.W_OK) and space.f_bavail * space.f_frsize >= needed_bytes:
@@ -29,21 +29,21 @@ def default_parent(needed_bytes: int) -> Path:
     return Path(tempfile.gettempdir())
 
 
-class Room:
-    """Make with :meth:`open`; :meth:`close` removes it with everything in it."""
+class ScratchFolder:
+    """The scratch folder of this process. :meth:`open` creates it; :meth:`close` removes it and its content."""
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
 
     @classmethod
-    def open(cls, parent: Path) -> "Room":
+    def open(cls, parent: Path) -> "ScratchFolder":
         remove_abandoned(parent)
         made = Path(tempfile.mkdtemp(prefix=_UNLOCKED, dir=parent))
         lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # only now by the name that others look for: a room by that name is locked or abandoned, never just being made
-        path = made.rename(parent / made.name.replace(_UNLOCKED, _ROOM))
+        # renamed only after it is locked, so that other processes find no folder that is still being created
+        path = made.rename(parent / made.name.replace(_UNLOCKED, _LOCKED))
         return cls(path, lock)
 
     def close(self) -> None:
@@ -51,8 +51,8 @@ class Room:
         os.close(self._lock)
 
     @asynccontextmanager
-    async def folder(self) -> AsyncIterator[Path]:
-        """A folder of mode 0700, removed at the end whatever happened."""
+    async def subfolder(self) -> AsyncIterator[Path]:
+        """A folder of mode 0700 for one image, always removed at the end."""
         path = Path(tempfile.mkdtemp(dir=self.path))
         try:
             yield path
@@ -62,7 +62,7 @@ class Room:
 
 
 def remove_abandoned(parent: Path) -> None:
-    for path in parent.glob(f"{_ROOM}*"):
+    for path in parent.glob(f"{_LOCKED}*"):
         with suppress(OSError):
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
@@ -73,6 +73,6 @@ def remove_abandoned(parent: Path) -> None:
                 os.close(lock)
     for path in parent.glob(f"{_UNLOCKED}*"):
         with suppress(OSError):
-            seen = path.lstat()
-            if seen.st_uid == os.geteuid() and time.time() - seen.st_mtime > _ABANDONED_SECONDS:
+            status = path.lstat()
+            if status.st_uid == os.geteuid() and time.time() - status.st_mtime > _ABANDONED_SECONDS:
                 path.rmdir()

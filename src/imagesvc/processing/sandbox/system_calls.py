@@ -1,7 +1,8 @@
-"""A seccomp filter: the system calls that no decoder needs fail from now on, in this process and all its threads.
+"""A seccomp filter: system calls that no decoder needs fail, in this process and all its threads.
 
-No new process and no exec (threads are allowed: the HEVC decoder insists on one), no socket, no memory file beside the
-limits, no look into or signal to others, no namespaces. On other machines than the two below there is no filter.
+It refuses new processes and exec (threads are allowed, because the HEVC decoder needs one), sockets, memory files that
+would evade the limits, access and signals to other processes, and namespaces. Architectures other than the two below
+have no filter.
 """
 
 import ctypes
@@ -90,8 +91,8 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def refuse_what_decoders_never_need() -> bool:
-    """Needs no-new-privileges. False where the kernel, the container or the machine does not allow it."""
+def install_filter() -> bool:
+    """Requires no-new-privileges. Returns False if the kernel, the container or the architecture does not allow it."""
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         return False
@@ -101,32 +102,32 @@ def refuse_what_decoders_never_need() -> bool:
     return bool(libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) == 0)
 
 
-def _filter(machine: tuple[int, int, int, int, dict[str, int]], here: int) -> bytes:
+def _filter(machine: tuple[int, int, int, int, dict[str, int]], own_pid: int) -> bytes:
     """Classic BPF over seccomp_data: number at 0, architecture at 4, low half of the first argument at 16."""
     architecture, clone, clone3, tgkill, refused = machine
-    load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
-    no, nothing_there = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
+    load, equal, at_least, any_bit, result = 0x20, 0x15, 0x35, 0x45, 0x06
+    refuse, not_implemented = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
     code = [
         (load, 0, 0, 4),
         (equal, 1, 0, architecture),
-        (give, 0, 0, no),
+        (result, 0, 0, refuse),
         (load, 0, 0, 0),
         (at_least, 0, 1, _X32),
-        (give, 0, 0, no),
+        (result, 0, 0, refuse),
         (equal, 0, 1, clone3),
-        (give, 0, 0, nothing_there),  # the C library then takes clone, whose flags can be looked at
+        (result, 0, 0, not_implemented),  # the C library then falls back to clone, whose flags a filter can read
         (equal, 0, 4, clone),
         (load, 0, 0, 16),
         (any_bit, 1, 0, _CLONE_THREAD),
-        (give, 0, 0, no),
-        (give, 0, 0, _ALLOW),
+        (result, 0, 0, refuse),
+        (result, 0, 0, _ALLOW),
         (equal, 0, 4, tgkill),
         (load, 0, 0, 16),
-        (equal, 1, 0, here),  # abort() sends itself its signal
-        (give, 0, 0, no),
-        (give, 0, 0, _ALLOW),
+        (equal, 1, 0, own_pid),  # abort() signals its own process
+        (result, 0, 0, refuse),
+        (result, 0, 0, _ALLOW),
     ]
     for number in refused.values():
-        code += [(equal, 0, 1, number), (give, 0, 0, no)]
-    code.append((give, 0, 0, _ALLOW))
+        code += [(equal, 0, 1, number), (result, 0, 0, refuse)]
+    code.append((result, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)

@@ -1,7 +1,8 @@
-"""The process that images are forked from: libraries imported, nothing else in memory.
+"""The process from which the children are forked. It has the libraries imported and nothing else in memory.
 
-``python -I -m imagesvc.processing.sandbox.zygote DESCRIPTOR [HOOKS]``. It serves one worker over a socket and ends with
-it. It has one thread, so that forking is sound; it keeps the children's clocks and buries them and their orphans.
+``python -I -m imagesvc.processing.sandbox.zygote DESCRIPTOR [HOOKS]``. It serves one worker over a socket and ends when
+the worker does. It has a single thread, so that forking is safe. It enforces the time limits of its children and reaps
+them and their orphans.
 """
 
 import importlib.util
@@ -23,9 +24,9 @@ from imagesvc.processing.sandbox import child, libraries, system_calls
 
 
 @dataclass(slots=True)
-class _Running:
+class _RunningChild:
     number: int
-    ends_by: float
+    deadline: float
     timed_out: bool = False
 
 
@@ -33,51 +34,51 @@ class Zygote:
     def __init__(self, connection: socket.socket, hook: child.Hook | None) -> None:
         self.connection = connection
         self.hook = hook
-        self.running: dict[int, _Running] = {}
-        self.here = os.getpid()
+        self.running: dict[int, _RunningChild] = {}
+        self.pid = os.getpid()
 
     def serve(self) -> None:
-        """Until the worker hangs up."""
-        bell, ringer = socket.socketpair()
-        for end in (bell, ringer):
+        """Serve until the worker closes its socket."""
+        wakeup, wakeup_writer = socket.socketpair()
+        for end in (wakeup, wakeup_writer):
             end.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(ringer.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(wakeup_writer.fileno(), warn_on_full_buffer=False)
         with selectors.DefaultSelector() as selector:
             selector.register(self.connection, selectors.EVENT_READ)
-            selector.register(bell, selectors.EVENT_READ)
+            selector.register(wakeup, selectors.EVENT_READ)
             while True:
                 ready = selector.select(self._seconds_left())
                 for key, _ in ready:
-                    if key.fileobj is bell:
+                    if key.fileobj is wakeup:
                         with suppress(BlockingIOError):
-                            bell.recv(4_096)
-                    elif not self._answer():
+                            wakeup.recv(4_096)
+                    elif not self._handle_message():
                         return
                 self._stop_overdue()
-                self._bury()
+                self._reap()
 
     def _seconds_left(self) -> float | None:
-        waiting = [running.ends_by for running in self.running.values() if not running.timed_out]
+        waiting = [running.deadline for running in self.running.values() if not running.timed_out]
         return max(0.0, min(waiting) - time.monotonic()) if waiting else None
 
-    def _answer(self) -> bool:
+    def _handle_message(self) -> bool:
         message, descriptors = receive(self.connection)
         if message is None:
             return False
         if "stop" in message:
             self._stop(Stop.model_validate(message).stop)
         else:
-            self._begin(Start.model_validate(message), descriptors)
+            self._start(Start.model_validate(message), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         return True
 
-    def _begin(self, start: Start, descriptors: list[int]) -> None:
+    def _start(self, start: Start, descriptors: list[int]) -> None:
         pid = os.fork()
         if pid == 0:
-            child.run(start, descriptors, zygote=self.here, hook=self.hook)
-        self.running[pid] = _Running(start.number, time.monotonic() + start.limits["sandbox_seconds"])
+            child.run(start, descriptors, zygote=self.pid, hook=self.hook)
+        self.running[pid] = _RunningChild(start.number, time.monotonic() + start.limits["sandbox_seconds"])
 
     def _stop(self, number: int) -> None:
         for pid, running in self.running.items():
@@ -87,11 +88,11 @@ class Zygote:
     def _stop_overdue(self) -> None:
         now = time.monotonic()
         for pid, running in self.running.items():
-            if running.ends_by <= now and not running.timed_out:
+            if running.deadline <= now and not running.timed_out:
                 running.timed_out = True
                 _kill(pid)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -101,18 +102,18 @@ class Zygote:
                 return
             ended = self.running.pop(pid, None)
             if ended is not None:
-                self._kill_what_is_left(pid)
+                self._kill_remaining(pid)
                 seconds = usage.ru_utime + usage.ru_stime
                 message = Ended(
                     number=ended.number, status=status, timed_out=ended.timed_out, cpu_seconds=round(seconds, 6)
                 )
                 send(self.connection, message)
 
-    def _kill_what_is_left(self, group: int) -> None:
-        """The rest of its process group, and orphans that left the group: they are our children now, and unknown."""
+    def _kill_remaining(self, group: int) -> None:
+        """Kill the rest of the process group, and orphans that left the group: children that are not in ``running``."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
-        with suppress(OSError), open(f"/proc/self/task/{self.here}/children") as file:
+        with suppress(OSError), open(f"/proc/self/task/{self.pid}/children") as file:
             for pid in {int(word) for word in file.read().split()} - self.running.keys():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -148,11 +149,11 @@ def main(arguments: list[str]) -> None:
     allowed = {
         "other_user": confinement.holds(lambda: confinement.change_user(0)),
         "no_network": no_network,
-        "file_system": confinement.holds(lambda: confinement.allow_reading_only([])),
-        "system_calls": confinement.holds(system_calls.refuse_what_decoders_never_need),
+        "file_system": confinement.holds(lambda: confinement.restrict_to_reading([])),
+        "system_calls": confinement.holds(system_calls.install_filter),
     }
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
     send(connection, Ready(confinement=allowed))
     Zygote(connection, hook).serve()
 
