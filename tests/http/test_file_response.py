@@ -14,7 +14,7 @@ from starlette.types import Message
 from imagesvc.errors import Unavailable
 from imagesvc.http.file_response import StoredFileResponse
 
-from .conftest import Lines, Serve
+from .conftest import LogLines, Serve
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).digest()
@@ -225,7 +225,7 @@ async def test_reading_stops_at_once_when_the_client_is_gone_and_the_store_is_cl
     assert sent[-1]["more_body"] is True
 
 
-def test_the_store_is_let_go_when_the_client_goes_away(app: FastAPI, serve: Serve, log_lines: Lines) -> None:
+def test_the_store_is_let_go_when_the_client_goes_away(app: FastAPI, serve: Serve, log_lines: LogLines) -> None:
     huge = Store(b"x" * 64_000, piece_bytes=64_000)
     pieces = 100_000
     closed: list[bool] = []

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from imagesvc.http import health
 from imagesvc.http.web_parts import WebParts, set_parts
 
-from .conftest import Lines
+from .conftest import LogLines
 
 
 async def fine() -> None:
@@ -51,7 +51,7 @@ async def test_it_is_ready_when_every_dependency_answers(client: httpx.AsyncClie
 
 
 async def test_a_dependency_that_is_away_is_named_and_nothing_else_is_told(
-    app: FastAPI, client: httpx.AsyncClient, log_lines: Lines
+    app: FastAPI, client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     check_with(app, database=refuse)
 

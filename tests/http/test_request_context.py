@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
-from .conftest import Lines, Serve
+from .conftest import LogLines, Serve
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiIxIn0.c2lnbmF0dXJl"
 
@@ -48,7 +48,7 @@ def app(app: FastAPI) -> FastAPI:
     return app
 
 
-def requests_in(lines: Lines) -> list[dict[str, object]]:
+def requests_in(lines: LogLines) -> list[dict[str, object]]:
     return [line for line in lines() if line["event"] == "request"]
 
 
@@ -62,7 +62,7 @@ async def test_every_answer_has_a_request_id_and_the_safe_headers(client: httpx.
 
 
 async def test_a_request_id_is_ours_whatever_the_caller_sends_and_theirs_is_logged_beside_it(
-    client: httpx.AsyncClient, log_lines: Lines
+    client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     answer = await client.put("/outer/u/t/f", headers={"X-Request-Id": "from-the-caller_1"})
 
@@ -73,13 +73,13 @@ async def test_a_request_id_is_ours_whatever_the_caller_sends_and_theirs_is_logg
 
 
 @pytest.mark.parametrize("sent", ["x" * 65, "with space", 'quo"te', ""])
-async def test_a_strange_request_id_is_not_even_logged(client: httpx.AsyncClient, log_lines: Lines, sent: str) -> None:
+async def test_a_strange_request_id_is_not_even_logged(client: httpx.AsyncClient, log_lines: LogLines, sent: str) -> None:
     await client.put("/outer/u/t/f", headers={"X-Request-Id": sent})
 
     assert "caller_request_id" not in requests_in(log_lines)[0]
 
 
-async def test_the_access_log_names_the_route_and_never_the_path(client: httpx.AsyncClient, log_lines: Lines) -> None:
+async def test_the_access_log_names_the_route_and_never_the_path(client: httpx.AsyncClient, log_lines: LogLines) -> None:
     await client.put(f"/outer/u/{TOKEN}/holiday.jpg?secret=1", content=b"12345")
 
     [line] = requests_in(log_lines)
@@ -96,7 +96,7 @@ async def test_the_access_log_names_the_route_and_never_the_path(client: httpx.A
     assert TOKEN not in str(log_lines())
 
 
-async def test_a_path_without_a_route_is_not_logged_either(client: httpx.AsyncClient, log_lines: Lines) -> None:
+async def test_a_path_without_a_route_is_not_logged_either(client: httpx.AsyncClient, log_lines: LogLines) -> None:
     await client.get(f"/misspelt/{TOKEN}")
 
     [line] = requests_in(log_lines)
@@ -105,21 +105,21 @@ async def test_a_path_without_a_route_is_not_logged_either(client: httpx.AsyncCl
     assert TOKEN not in str(log_lines())
 
 
-async def test_what_a_route_logs_carries_the_request_id(client: httpx.AsyncClient, log_lines: Lines) -> None:
+async def test_what_a_route_logs_carries_the_request_id(client: httpx.AsyncClient, log_lines: LogLines) -> None:
     answer = await client.put("/outer/u/t/f")
 
     [line] = [line for line in log_lines() if line["event"] == "taken in"]
     assert line["request_id"] == answer.headers["x-request-id"]
 
 
-async def test_probes_are_logged_at_debug_only(client: httpx.AsyncClient, log_lines: Lines) -> None:
+async def test_probes_are_logged_at_debug_only(client: httpx.AsyncClient, log_lines: LogLines) -> None:
     await client.get("/livez")
 
     assert [line["level"] for line in requests_in(log_lines)] == ["debug"]
 
 
 def test_half_an_answer_is_cut_so_that_nobody_takes_it_for_a_whole_one(
-    app: FastAPI, serve: Serve, log_lines: Lines
+    app: FastAPI, serve: Serve, log_lines: LogLines
 ) -> None:
     port = serve(app)
 
@@ -132,7 +132,7 @@ def test_half_an_answer_is_cut_so_that_nobody_takes_it_for_a_whole_one(
 
 @pytest.mark.parametrize("path", ["/outer/u/t/f", "/json"])
 def test_a_client_that_goes_away_is_an_info_line_and_no_error(
-    app: FastAPI, serve: Serve, log_lines: Lines, path: str
+    app: FastAPI, serve: Serve, log_lines: LogLines, path: str
 ) -> None:
     port = serve(app)
     with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -145,7 +145,7 @@ def test_a_client_that_goes_away_is_an_info_line_and_no_error(
     assert {line["level"] for line in log_lines()} <= {"info", "debug"}
 
 
-def wait_for_request_line(port: int, log_lines: Lines) -> list[dict[str, object]]:
+def wait_for_request_line(port: int, log_lines: LogLines) -> list[dict[str, object]]:
     """The access lines of the PUT; asks the server for something else until there is one."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
