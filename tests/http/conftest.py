@@ -1,4 +1,4 @@
-"""An app with our manners on it, a real server for it, and the log lines that it writes."""
+"""An app with the problem handlers and the request context, a real server for it, and its log lines."""
 
 import io
 import json
@@ -17,13 +17,13 @@ from starlette.types import ASGIApp
 from imagesvc import observability
 from imagesvc.http import problems, request_context
 
-Lines = Callable[[], list[dict[str, Any]]]
+LogLines = Callable[[], list[dict[str, Any]]]
 Serve = Callable[[ASGIApp], int]
 
 
 @pytest.fixture
-def log_lines() -> Iterator[Lines]:
-    """What was logged so far, one dict a line. Logs go nowhere else meanwhile."""
+def log_lines() -> Iterator[LogLines]:
+    """Returns the log lines up to now as dicts. During the test, logs are written nowhere else."""
     stream = io.StringIO()
     observability.configure("DEBUG", ["configured-secret-value"], stream=stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -32,8 +32,8 @@ def log_lines() -> Iterator[Lines]:
 
 
 @pytest.fixture
-def app(log_lines: Lines) -> FastAPI:
-    """Bare, but for the manners; routes are added by the tests."""
+def app(log_lines: LogLines) -> FastAPI:
+    """Has only the problem handlers and the request context. Tests add routes."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     problems.register(app)
     request_context.register(app, max_body_bytes=1_000)
@@ -42,7 +42,7 @@ def app(log_lines: Lines) -> FastAPI:
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Talks to `app` without a server in between."""
+    """Calls `app` directly, without a server."""
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
@@ -50,7 +50,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Serves an app as in production (uvloop, httptools) on a loopback port of its own; returns the port."""
+    """Serves an app as in production (uvloop, httptools) on a free loopback port; returns the port."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
     def start(app: ASGIApp) -> int:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from imagesvc.errors import Conflict
 from imagesvc.http import problems, request_context
 from imagesvc.http.fast_routes import FastRoute, serve_fast
-from tests.http.conftest import Lines
+from tests.http.conftest import LogLines
 
 router = APIRouter(prefix="/things")
 
@@ -35,7 +35,7 @@ def _is_direct(request: Request) -> bool:
 
 
 @pytest.fixture
-def app(log_lines: Lines) -> FastAPI:
+def app(log_lines: LogLines) -> FastAPI:
     """Put together in the order of the real one."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(router)
@@ -81,7 +81,7 @@ async def test_a_method_that_the_path_does_not_have_is_405_and_names_all_that_it
     assert answer.headers["allow"] == "GET, PUT"
 
 
-async def test_the_log_names_the_template_of_a_direct_route(client: httpx.AsyncClient, log_lines: Lines) -> None:
+async def test_the_log_names_the_template_of_a_direct_route(client: httpx.AsyncClient, log_lines: LogLines) -> None:
     await client.put("/things/secret/x", content=b"body")
 
     (line,) = [line for line in log_lines() if line["event"] == "request"]

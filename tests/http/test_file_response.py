@@ -1,4 +1,4 @@
-"""Stored bytes over HTTP: whole, in part, not at all, and to a client that goes away."""
+"""Responses with stored files: complete, ranges, conditional, HEAD, and clients that disconnect."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ from starlette.types import Message
 from imagesvc.errors import Unavailable
 from imagesvc.http.file_response import StoredFileResponse
 
-from .conftest import Lines, Serve
+from .conftest import LogLines, Serve
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).digest()
@@ -22,21 +22,21 @@ ETAG = f'"{SHA256.hex()}"'
 
 
 class Store:
-    """Hands out `content` in pieces and remembers what was opened, and whether it was closed again."""
+    """Streams `content` in chunks. Records the opened ranges, and whether the stream was closed."""
 
-    def __init__(self, content: bytes = CONTENT, *, piece_bytes: int = 1_000) -> None:
+    def __init__(self, content: bytes = CONTENT, *, chunk_bytes: int = 1_000) -> None:
         self.content = content
-        self.piece_bytes = piece_bytes
+        self.chunk_bytes = chunk_bytes
         self.opened: list[tuple[int, int]] = []
         self.closed = asyncio.Event()
-        self.pieces_read = 0
+        self.chunks_read = 0
 
     async def open(self, start: int, stop: int) -> AsyncIterator[bytes]:
         self.opened.append((start, stop))
         try:
-            for at in range(start, stop, self.piece_bytes):
-                self.pieces_read += 1
-                yield self.content[at : min(at + self.piece_bytes, stop)]
+            for at in range(start, stop, self.chunk_bytes):
+                self.chunks_read += 1
+                yield self.content[at : min(at + self.chunk_bytes, stop)]
         finally:
             self.closed.set()
 
@@ -64,13 +64,12 @@ def app(app: FastAPI, store: Store) -> FastAPI:
     return app
 
 
-async def test_the_whole_comes_with_everything_that_is_known_about_it(client: httpx.AsyncClient, store: Store) -> None:
+async def test_a_get_returns_the_file_with_all_its_headers(client: httpx.AsyncClient, store: Store) -> None:
     answer = await client.get("/original")
 
     assert answer.status_code == 200
     assert answer.content == CONTENT
-    told = {name: answer.headers[name] for name in answer.headers if name != "x-request-id"}
-    assert told == {
+    assert {name: answer.headers[name] for name in answer.headers if name != "x-request-id"} == {
         "etag": ETAG,
         "cache-control": "private, no-cache",
         "accept-ranges": "bytes",
@@ -85,19 +84,18 @@ async def test_the_whole_comes_with_everything_that_is_known_about_it(client: ht
     assert store.closed.is_set()
 
 
-async def test_head_tells_the_same_and_opens_nothing(client: httpx.AsyncClient, store: Store) -> None:
-    whole, head = await client.get("/original"), await client.head("/original", headers={"Range": "bytes=0-9"})
+async def test_head_has_the_headers_of_get_and_opens_nothing(client: httpx.AsyncClient, store: Store) -> None:
+get, head = await client.get("/original"), await client.head("/original", headers={"Range": "bytes=0-9"})
 
-    ours = {"x-request-id"}
     assert head.status_code == 200
-    assert {k: v for k, v in head.headers.items() if k not in ours} == {
-        k: v for k, v in whole.headers.items() if k not in ours
+    assert {k: v for k, v in head.headers.items() if k != "x-request-id"} == {
+        k: v for k, v in get.headers.items() if k != "x-request-id"
     }
     assert head.content == b""
     assert len(store.opened) == 1
 
 
-async def test_a_client_that_has_it_already_gets_304_and_nothing_is_opened(
+async def test_a_matching_if_none_match_is_304_and_opens_nothing(
     client: httpx.AsyncClient, store: Store
 ) -> None:
     answer = await client.get("/original", headers={"If-None-Match": f'"other", W/{ETAG}', "Range": "bytes=0-9"})
@@ -111,12 +109,12 @@ async def test_a_client_that_has_it_already_gets_304_and_nothing_is_opened(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "start", "stop"), [("bytes=0-9", 0, 10), ("bytes=5000-", 5_000, len(CONTENT)), ("bytes=-3", -3, None)]
+    ("header", "start", "stop"), [("bytes=0-9", 0, 10), ("bytes=5000-", 5_000, len(CONTENT)), ("bytes=-3", -3, None)]
 )
-async def test_a_part_is_206_and_only_that_part_is_opened(
-    client: httpx.AsyncClient, store: Store, wanted: str, start: int, stop: int | None
+async def test_a_range_is_206_and_only_that_range_is_opened(
+    client: httpx.AsyncClient, store: Store, header: str, start: int, stop: int | None
 ) -> None:
-    answer = await client.get("/original", headers={"Range": wanted})
+    answer = await client.get("/original", headers={"Range": header})
 
     assert answer.status_code == 206
     assert answer.content == CONTENT[start:stop]
@@ -126,7 +124,7 @@ async def test_a_part_is_206_and_only_that_part_is_opened(
     assert store.opened == [(first, last + 1)]
 
 
-async def test_a_part_beyond_the_end_is_416_and_tells_the_size(client: httpx.AsyncClient, store: Store) -> None:
+async def test_a_range_beyond_the_end_is_416_with_the_size(client: httpx.AsyncClient, store: Store) -> None:
     answer = await client.get("/original", headers={"Range": f"bytes={len(CONTENT)}-"})
 
     assert answer.status_code == 416
@@ -135,14 +133,14 @@ async def test_a_part_beyond_the_end_is_416_and_tells_the_size(client: httpx.Asy
     assert store.opened == []
 
 
-async def test_several_parts_are_answered_with_the_whole(client: httpx.AsyncClient) -> None:
+async def test_several_ranges_are_answered_with_the_complete_file(client: httpx.AsyncClient) -> None:
     answer = await client.get("/original", headers={"Range": "bytes=0-1,5-6"})
 
     assert (answer.status_code, answer.content) == (200, CONTENT)
 
 
 @pytest.mark.parametrize(("tag", "status"), [(ETAG, 206), ('"another"', 200), (f"W/{ETAG}", 200)])
-async def test_a_part_of_other_bytes_is_answered_with_the_whole(
+async def test_a_range_applies_only_if_if_range_matches_strongly(
     client: httpx.AsyncClient, tag: str, status: int
 ) -> None:
     answer = await client.get("/original", headers={"Range": "bytes=0-9", "If-Range": tag})
@@ -150,25 +148,25 @@ async def test_a_part_of_other_bytes_is_answered_with_the_whole(
     assert answer.status_code == status
 
 
-async def test_a_condition_on_other_bytes_is_412(client: httpx.AsyncClient, store: Store) -> None:
+async def test_a_failed_if_match_is_412_and_opens_nothing(client: httpx.AsyncClient, store: Store) -> None:
     answer = await client.get("/original", headers={"If-Match": '"another"', "If-None-Match": ETAG})
 
     assert answer.status_code == 412
     assert store.opened == []
 
 
-async def test_what_goes_wrong_before_the_first_byte_is_an_ordinary_problem(
+async def test_a_failure_before_the_first_byte_is_a_problem_document(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
-    async def away(_start: int, _stop: int) -> AsyncIterator[bytes]:
-        raise Unavailable("The store is away.")
+    async def unavailable(_start: int, _stop: int) -> AsyncIterator[bytes]:
+        raise Unavailable("The store is unavailable.")
         yield b""
 
-    @app.get("/away")
+    @app.get("/unavailable")
     async def read() -> StoredFileResponse:
-        return StoredFileResponse(away, size=3, media_type="image/png", etag='"a"', cache_control="no-store")
+        return StoredFileResponse(unavailable, size=3, media_type="image/png", etag='"a"', cache_control="no-store")
 
-    answer = await client.get("/away")
+    answer = await client.get("/unavailable")
 
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
@@ -187,15 +185,16 @@ async def test_an_empty_file_is_sent_without_opening_it(app: FastAPI, client: ht
     assert empty.opened == []
 
 
-def test_a_file_that_is_shorter_than_it_should_be_is_not_taken_for_whole(
+def test_a_truncated_file_breaks_the_connection(
     app: FastAPI, store: Store, serve: Serve
 ) -> None:
-    whole, store.content = store.content, store.content[:-1]
+    full_bytes = len(store.content)
+    store.content = store.content[:-1]
 
     @app.get("/short")
     async def read() -> StoredFileResponse:
         return StoredFileResponse(
-            store.open, size=len(whole), media_type="image/png", etag='"a"', cache_control="no-store"
+            store.open, size=full_bytes, media_type="image/png", etag='"a"', cache_control="no-store"
         )
 
     port = serve(app)
@@ -204,9 +203,9 @@ def test_a_file_that_is_shorter_than_it_should_be_is_not_taken_for_whole(
         httpx.get(f"http://127.0.0.1:{port}/short")
 
 
-async def test_reading_stops_at_once_when_the_client_is_gone_and_the_store_is_closed() -> None:
+async def test_a_disconnect_stops_reading_and_closes_the_stream() -> None:
     store = Store(b"x" * 1_000_000)
-    reading = store.open(0, 1_000_000)  # held here, so that nobody but the answer closes it
+    reading = store.open(0, 1_000_000)  # this reference keeps the garbage collector from closing the stream
     stored = StoredFileResponse(
         lambda _start, _stop: reading, size=1_000_000, media_type="image/png", etag='"a"', cache_control="no-store"
     )
@@ -220,28 +219,28 @@ async def test_reading_stops_at_once_when_the_client_is_gone_and_the_store_is_cl
 
     await stored({"type": "http", "method": "GET", "headers": []}, receive, send)
 
-    assert store.pieces_read < 5
+    assert store.chunks_read < 5
     assert store.closed.is_set()
     assert sent[-1]["more_body"] is True
 
 
-def test_the_store_is_let_go_when_the_client_goes_away(app: FastAPI, serve: Serve, log_lines: Lines) -> None:
-    huge = Store(b"x" * 64_000, piece_bytes=64_000)
-    pieces = 100_000
+def test_a_client_that_disconnects_closes_the_stream_on_a_real_server(app: FastAPI, serve: Serve, log_lines: LogLines) -> None:
+    chunk, max_chunks, chunks_read = b"x" * 64_000, 100_000, 0
     closed: list[bool] = []
 
-    async def endless(_start: int, _stop: int) -> AsyncIterator[bytes]:
+    async def huge(_start: int, _stop: int) -> AsyncIterator[bytes]:
+        nonlocal chunks_read
         try:
-            for _ in range(pieces):
-                huge.pieces_read += 1
-                yield huge.content
+            for _ in range(max_chunks):
+                chunks_read += 1
+                yield chunk
         finally:
             closed.append(True)
 
     @app.get("/huge")
     async def read() -> StoredFileResponse:
         return StoredFileResponse(
-            endless, size=pieces * 64_000, media_type="image/png", etag='"a"', cache_control="no-store"
+huge, size=max_chunks * len(chunk), media_type="image/png", etag='"a"', cache_control="no-store"
         )
 
     port = serve(app)
@@ -252,4 +251,4 @@ def test_the_store_is_let_go_when_the_client_goes_away(app: FastAPI, serve: Serv
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         tries = (client.get("/original") and closed for _ in range(10_000))
         assert next(filter(None, tries))
-    assert huge.pieces_read < pieces
+    assert chunks_read < max_chunks

@@ -1,4 +1,4 @@
-"""``/livez`` and ``/readyz``."""
+"""The probes ``/livez`` and ``/readyz``."""
 
 import asyncio
 
@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from imagesvc.http import health
 from imagesvc.http.web_parts import WebParts, set_parts
 
-from .conftest import Lines
+from .conftest import LogLines
 
 
-async def fine() -> None:
+async def succeed() -> None:
     pass
 
 
@@ -20,14 +20,14 @@ async def refuse() -> None:
     raise ConnectionRefusedError("postgresql://imagesvc:hunter2-hunter2@10.0.0.7/db")
 
 
-async def never() -> None:
+async def hang() -> None:
     await asyncio.Event().wait()
 
 
 def check_with(app: FastAPI, **checks: health.Check) -> None:
-    """Replace the checks of these dependencies; the others answer."""
-    found: dict[str, health.Check] = {"database": fine, "storage": fine, "queue": fine, **checks}
-    set_parts(app, WebParts(health.HealthChecks(found)))
+    """Replace the checks of these dependencies. The other checks succeed."""
+    all_checks: dict[str, health.Check] = {"database": succeed, "storage": succeed, "queue": succeed, **checks}
+    set_parts(app, WebParts(health.HealthChecks(all_checks)))
 
 
 @pytest.fixture
@@ -37,21 +37,21 @@ def app(app: FastAPI) -> FastAPI:
     return app
 
 
-async def test_a_process_is_alive_whatever_is_away(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_livez_is_200_while_a_dependency_is_unavailable(app: FastAPI, client: httpx.AsyncClient) -> None:
     check_with(app, database=refuse)
 
     assert (await client.get("/livez")).status_code == 200
 
 
-async def test_it_is_ready_when_every_dependency_answers(client: httpx.AsyncClient) -> None:
+async def test_readyz_is_200_when_every_dependency_answers(client: httpx.AsyncClient) -> None:
     answer = await client.get("/readyz")
 
     assert answer.status_code == 200
     assert answer.json() == {"database": "ok", "storage": "ok", "queue": "ok"}
 
 
-async def test_a_dependency_that_is_away_is_named_and_nothing_else_is_told(
-    app: FastAPI, client: httpx.AsyncClient, log_lines: Lines
+async def test_readyz_names_an_unavailable_dependency_without_details(
+    app: FastAPI, client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     check_with(app, database=refuse)
 
@@ -66,17 +66,15 @@ async def test_a_dependency_that_is_away_is_named_and_nothing_else_is_told(
     assert "hunter2" not in str(log_lines())
 
 
-async def test_dependencies_are_asked_at_the_same_time(app: FastAPI, client: httpx.AsyncClient) -> None:
-    together = asyncio.Barrier(3)
-    check_with(app, database=together.wait, storage=together.wait, queue=together.wait)
+async def test_dependencies_are_checked_concurrently(app: FastAPI, client: httpx.AsyncClient) -> None:
+    barrier = asyncio.Barrier(3)
+    check_with(app, database=barrier.wait, storage=barrier.wait, queue=barrier.wait)
 
     assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_a_dependency_that_does_not_answer_is_not_waited_for_without_end(
-    app: FastAPI, client: httpx.AsyncClient
-) -> None:
-    check_with(app, storage=never)
+async def test_readyz_reports_a_hanging_dependency_as_slow(app: FastAPI, client: httpx.AsyncClient) -> None:
+    check_with(app, storage=hang)
 
     answer = await client.get("/readyz")
 

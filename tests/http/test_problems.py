@@ -13,7 +13,7 @@ from imagesvc.errors import Conflict, ImagesvcError, Invalid, NotFound, Unauthen
 from imagesvc.http.problems import as_problem, problems
 from imagesvc.http.request_context import accept_large_body
 
-from .conftest import Lines
+from .conftest import LogLines
 
 
 class LinkUsedUp(ImagesvcError):
@@ -85,7 +85,7 @@ async def test_a_missing_credential_is_answered_with_a_challenge(app: FastAPI, c
 
 
 async def test_a_failure_that_may_pass_says_when_to_come_back(
-    app: FastAPI, client: httpx.AsyncClient, log_lines: Lines
+    app: FastAPI, client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     answer = await client.get(failing(app, Unavailable("The store is away.", retry_after_seconds=7)))
 
@@ -101,7 +101,7 @@ async def test_a_failure_brings_its_own_headers(app: FastAPI, client: httpx.Asyn
 
 
 async def test_what_nobody_expected_is_500_without_a_word_of_it_and_logged_with_its_trace(
-    app: FastAPI, client: httpx.AsyncClient, log_lines: Lines
+    app: FastAPI, client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     answer = await client.get(failing(app, ZeroDivisionError("the inner workings")))
 
@@ -114,7 +114,7 @@ async def test_what_nobody_expected_is_500_without_a_word_of_it_and_logged_with_
 
 
 async def test_an_answer_that_breaks_its_own_schema_is_500_and_its_values_stay_out_of_the_log(
-    app: FastAPI, client: httpx.AsyncClient, log_lines: Lines
+    app: FastAPI, client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     async def promise_a_number() -> str:
         return "a value of ours"
@@ -177,7 +177,7 @@ async def test_a_body_over_the_limit_is_413_before_it_is_parsed(client: httpx.As
 
 
 async def test_a_body_that_says_it_is_too_large_is_not_even_asked_for(
-    client: httpx.AsyncClient, log_lines: Lines
+    client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     answer = await client.post("/body", content=b"x" * 5_000)
 

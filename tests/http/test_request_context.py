@@ -1,4 +1,4 @@
-"""What every answer and every access log line has."""
+"""Request ids, default response headers and access log lines."""
 
 import socket
 import time
@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
-from .conftest import Lines, Serve
+from .conftest import LogLines, Serve
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiIxIn0.c2lnbmF0dXJl"
 
@@ -22,7 +22,7 @@ def app(app: FastAPI) -> FastAPI:
     @router.put("/{token}/{filename:path}")
     async def put(token: str, filename: str, request: Request) -> Response:
         request.state.caller_id = "link 7"
-        structlog.get_logger().info("taken in")
+        structlog.get_logger().info("from the route")
         return PlainTextResponse(f"{len(await request.body())} bytes", 201)
 
     @app.put("/json")
@@ -38,22 +38,22 @@ def app(app: FastAPI) -> FastAPI:
 
     @app.get("/half")
     async def half() -> StreamingResponse:
-        async def pieces() -> AsyncIterator[bytes]:
+        async def chunks() -> AsyncIterator[bytes]:
             yield b"the first half"
             raise ValueError("no second half")
 
-        return StreamingResponse(pieces())
+        return StreamingResponse(chunks())
 
     app.include_router(router, prefix="/outer")
     return app
 
 
-def requests_in(lines: Lines) -> list[dict[str, object]]:
+def requests_in(lines: LogLines) -> list[dict[str, object]]:
     return [line for line in lines() if line["event"] == "request"]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/fail", "/nowhere"])
-async def test_every_answer_has_a_request_id_and_the_safe_headers(client: httpx.AsyncClient, path: str) -> None:
+async def test_every_response_has_a_request_id_and_the_security_headers(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
 
     assert len(answer.headers["x-request-id"]) == 32
@@ -61,8 +61,8 @@ async def test_every_answer_has_a_request_id_and_the_safe_headers(client: httpx.
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-async def test_a_request_id_is_ours_whatever_the_caller_sends_and_theirs_is_logged_beside_it(
-    client: httpx.AsyncClient, log_lines: Lines
+async def test_a_request_id_from_the_caller_is_logged_but_not_adopted(
+    client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     answer = await client.put("/outer/u/t/f", headers={"X-Request-Id": "from-the-caller_1"})
 
@@ -73,13 +73,17 @@ async def test_a_request_id_is_ours_whatever_the_caller_sends_and_theirs_is_logg
 
 
 @pytest.mark.parametrize("sent", ["x" * 65, "with space", 'quo"te', ""])
-async def test_a_strange_request_id_is_not_even_logged(client: httpx.AsyncClient, log_lines: Lines, sent: str) -> None:
+async def test_an_invalid_request_id_from_the_caller_is_not_logged(
+    client: httpx.AsyncClient, log_lines: LogLines, sent: str
+) -> None:
     await client.put("/outer/u/t/f", headers={"X-Request-Id": sent})
 
     assert "caller_request_id" not in requests_in(log_lines)[0]
 
 
-async def test_the_access_log_names_the_route_and_never_the_path(client: httpx.AsyncClient, log_lines: Lines) -> None:
+async def test_the_access_log_names_the_route_and_never_the_path(
+    client: httpx.AsyncClient, log_lines: LogLines
+) -> None:
     await client.put(f"/outer/u/{TOKEN}/holiday.jpg?secret=1", content=b"12345")
 
     [line] = requests_in(log_lines)
@@ -96,7 +100,7 @@ async def test_the_access_log_names_the_route_and_never_the_path(client: httpx.A
     assert TOKEN not in str(log_lines())
 
 
-async def test_a_path_without_a_route_is_not_logged_either(client: httpx.AsyncClient, log_lines: Lines) -> None:
+async def test_a_path_without_a_route_is_not_logged(client: httpx.AsyncClient, log_lines: LogLines) -> None:
     await client.get(f"/misspelt/{TOKEN}")
 
     [line] = requests_in(log_lines)
@@ -105,21 +109,21 @@ async def test_a_path_without_a_route_is_not_logged_either(client: httpx.AsyncCl
     assert TOKEN not in str(log_lines())
 
 
-async def test_what_a_route_logs_carries_the_request_id(client: httpx.AsyncClient, log_lines: Lines) -> None:
+async def test_log_lines_of_a_route_have_the_request_id(client: httpx.AsyncClient, log_lines: LogLines) -> None:
     answer = await client.put("/outer/u/t/f")
 
-    [line] = [line for line in log_lines() if line["event"] == "taken in"]
+    [line] = [line for line in log_lines() if line["event"] == "from the route"]
     assert line["request_id"] == answer.headers["x-request-id"]
 
 
-async def test_probes_are_logged_at_debug_only(client: httpx.AsyncClient, log_lines: Lines) -> None:
+async def test_probes_are_logged_at_debug_level(client: httpx.AsyncClient, log_lines: LogLines) -> None:
     await client.get("/livez")
 
     assert [line["level"] for line in requests_in(log_lines)] == ["debug"]
 
 
-def test_half_an_answer_is_cut_so_that_nobody_takes_it_for_a_whole_one(
-    app: FastAPI, serve: Serve, log_lines: Lines
+def test_an_error_in_the_middle_of_a_response_breaks_the_connection(
+    app: FastAPI, serve: Serve, log_lines: LogLines
 ) -> None:
     port = serve(app)
 
@@ -131,8 +135,8 @@ def test_half_an_answer_is_cut_so_that_nobody_takes_it_for_a_whole_one(
 
 
 @pytest.mark.parametrize("path", ["/outer/u/t/f", "/json"])
-def test_a_client_that_goes_away_is_an_info_line_and_no_error(
-    app: FastAPI, serve: Serve, log_lines: Lines, path: str
+def test_a_client_disconnect_is_logged_as_info_and_not_as_an_error(
+    app: FastAPI, serve: Serve, log_lines: LogLines, path: str
 ) -> None:
     port = serve(app)
     with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -145,8 +149,8 @@ def test_a_client_that_goes_away_is_an_info_line_and_no_error(
     assert {line["level"] for line in log_lines()} <= {"info", "debug"}
 
 
-def wait_for_request_line(port: int, log_lines: Lines) -> list[dict[str, object]]:
-    """The access lines of the PUT; asks the server for something else until there is one."""
+def wait_for_request_line(port: int, log_lines: LogLines) -> list[dict[str, object]]:
+    """Returns the access log lines of the PUT. Polls `/livez` until there is one."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         httpx.get(f"http://127.0.0.1:{port}/livez")

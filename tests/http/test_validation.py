@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI, Header, Query
 from pydantic import BaseModel, Field
 
-from .conftest import Lines
+from .conftest import LogLines
 
 
 class Visit(BaseModel):
@@ -73,7 +73,7 @@ async def test_a_wrong_parameter_is_422_with_a_pointer_that_names_the_part_of_th
     ],
 )
 async def test_what_was_sent_is_never_repeated(
-    client: httpx.AsyncClient, log_lines: Lines, body: dict[str, object]
+    client: httpx.AsyncClient, log_lines: LogLines, body: dict[str, object]
 ) -> None:
     answer = await client.post("/body", json=body)
 
