@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 0.05
 """arq's default of 0.5 s would delay each image by a quarter of a second on average."""
 FOLD_SECONDS = 1.0
-FORGET_SECONDS = 60.0
+EXPIRY_SECONDS = 60.0
 RECONNECT_SECONDS = 1.0
 MAX_TASK_SECONDS = 900
 
@@ -48,8 +48,8 @@ async def work(parts: Background) -> None:
         asyncio.create_task(_repeat("ResizeExpiry.expire", parts.resize_expiry.expire, seconds=settings.reap_seconds)),
         asyncio.create_task(_repeat("Reprocessings.plan", parts.reprocessings.plan, seconds=settings.sweep_seconds)),
         asyncio.create_task(_repeat("Statistics.fold", parts.stats.fold, seconds=FOLD_SECONDS)),
-        asyncio.create_task(_repeat("IdempotencyKeys.forget", parts.idempotency.forget, seconds=FORGET_SECONDS)),
-        asyncio.create_task(_repeat("Webhooks.forget", parts.webhooks.forget, seconds=FORGET_SECONDS)),
+        asyncio.create_task(_repeat("IdempotencyKeys.expire", parts.idempotency.expire, seconds=EXPIRY_SECONDS)),
+        asyncio.create_task(_repeat("Webhooks.forget", parts.webhooks.forget, seconds=EXPIRY_SECONDS)),
     ]
     if settings.reaper_paused:
         log.warning("reaper paused")

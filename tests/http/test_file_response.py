@@ -85,7 +85,7 @@ async def test_a_get_returns_the_file_with_all_its_headers(client: httpx.AsyncCl
 
 
 async def test_head_has_the_headers_of_get_and_opens_nothing(client: httpx.AsyncClient, store: Store) -> None:
-get, head = await client.get("/original"), await client.head("/original", headers={"Range": "bytes=0-9"})
+    get, head = await client.get("/original"), await client.head("/original", headers={"Range": "bytes=0-9"})
 
     assert head.status_code == 200
     assert {k: v for k, v in head.headers.items() if k != "x-request-id"} == {
@@ -95,9 +95,7 @@ get, head = await client.get("/original"), await client.head("/original", header
     assert len(store.opened) == 1
 
 
-async def test_a_matching_if_none_match_is_304_and_opens_nothing(
-    client: httpx.AsyncClient, store: Store
-) -> None:
+async def test_a_matching_if_none_match_is_304_and_opens_nothing(client: httpx.AsyncClient, store: Store) -> None:
     answer = await client.get("/original", headers={"If-None-Match": f'"other", W/{ETAG}', "Range": "bytes=0-9"})
 
     assert answer.status_code == 304
@@ -155,9 +153,7 @@ async def test_a_failed_if_match_is_412_and_opens_nothing(client: httpx.AsyncCli
     assert store.opened == []
 
 
-async def test_a_failure_before_the_first_byte_is_a_problem_document(
-    app: FastAPI, client: httpx.AsyncClient
-) -> None:
+async def test_a_failure_before_the_first_byte_is_a_problem_document(app: FastAPI, client: httpx.AsyncClient) -> None:
     async def unavailable(_start: int, _stop: int) -> AsyncIterator[bytes]:
         raise Unavailable("The store is unavailable.")
         yield b""
@@ -185,9 +181,7 @@ async def test_an_empty_file_is_sent_without_opening_it(app: FastAPI, client: ht
     assert empty.opened == []
 
 
-def test_a_truncated_file_breaks_the_connection(
-    app: FastAPI, store: Store, serve: Serve
-) -> None:
+def test_a_truncated_file_breaks_the_connection(app: FastAPI, store: Store, serve: Serve) -> None:
     full_bytes = len(store.content)
     store.content = store.content[:-1]
 
@@ -224,7 +218,9 @@ async def test_a_disconnect_stops_reading_and_closes_the_stream() -> None:
     assert sent[-1]["more_body"] is True
 
 
-def test_a_client_that_disconnects_closes_the_stream_on_a_real_server(app: FastAPI, serve: Serve, log_lines: LogLines) -> None:
+def test_a_client_that_disconnects_closes_the_stream_on_a_real_server(
+    app: FastAPI, serve: Serve, log_lines: LogLines
+) -> None:
     chunk, max_chunks, chunks_read = b"x" * 64_000, 100_000, 0
     closed: list[bool] = []
 
@@ -240,7 +236,7 @@ def test_a_client_that_disconnects_closes_the_stream_on_a_real_server(app: FastA
     @app.get("/huge")
     async def read() -> StoredFileResponse:
         return StoredFileResponse(
-huge, size=max_chunks * len(chunk), media_type="image/png", etag='"a"', cache_control="no-store"
+            huge, size=max_chunks * len(chunk), media_type="image/png", etag='"a"', cache_control="no-store"
         )
 
     port = serve(app)

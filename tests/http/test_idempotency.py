@@ -274,9 +274,9 @@ async def test_an_answer_sealed_with_a_secret_that_is_gone_is_409_and_nothing_is
 async def test_keys_are_forgotten_after_a_day(keys: IdempotencyKeys, idle_service: Service) -> None:
     first = await make(idle_service.owner, "k")
     await change(idle_service, "UPDATE idempotency_keys SET created_at = now() - interval '23 hours 59 minutes'")
-    kept = await keys.forget()
+    kept = await keys.expire()
     await change(idle_service, "UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 second'")
-    gone = await keys.forget()
+    gone = await keys.expire()
 
     anew = await make(idle_service.owner, "k")
 

@@ -91,7 +91,7 @@ async def test_a_failure_that_may_pass_says_when_to_come_back(
 
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "7"
-    assert [line["level"] for line in log_lines() if line["event"] == "request cannot be served"] == ["warning"]
+    assert [line["level"] for line in log_lines() if line["event"] == "request failed"] == ["warning"]
 
 
 async def test_a_failure_brings_its_own_headers(app: FastAPI, client: httpx.AsyncClient) -> None:

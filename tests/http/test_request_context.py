@@ -130,7 +130,7 @@ def test_an_error_in_the_middle_of_a_response_breaks_the_connection(
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"http://127.0.0.1:{port}/half")
 
-    assert [line["unfinished"] for line in requests_in(log_lines)] == ["cut"]
+    assert [line["unfinished"] for line in requests_in(log_lines)] == ["aborted"]
     assert "no second half" in str([line.get("exception") for line in log_lines() if line["level"] == "error"])
 
 
@@ -143,7 +143,7 @@ def test_a_client_disconnect_is_logged_as_info_and_not_as_an_error(
         connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: service\r\nContent-Length: 100\r\n\r\nhalf of it".encode())
 
     lines = wait_for_request_line(port, log_lines)
-    assert lines[0]["unfinished"] == "client went away"
+    assert lines[0]["unfinished"] == "client disconnected"
     assert lines[0]["status"] is None
     assert "problem" not in lines[0]
     assert {line["level"] for line in log_lines()} <= {"info", "debug"}

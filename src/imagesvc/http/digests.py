@@ -1,4 +1,4 @@
-"""``Repr-Digest`` (RFC 9530): the SHA-256 of a whole file, given and checked."""
+"""``Repr-Digest`` (RFC 9530): writes and parses the SHA-256 of a whole file."""
 
 import base64
 
@@ -10,14 +10,14 @@ SHA256_BYTES = 32
 
 
 def repr_digest(sha256: bytes) -> str:
-    """The header value that names these bytes."""
+    """The header value for this SHA-256."""
     return f"sha-256=:{base64.b64encode(sha256).decode()}:"
 
 
 def parse_digest(header: str | None) -> bytes | None:
-    """The SHA-256 of a ``Repr-Digest``; None when there is none in it. Other algorithms are left alone.
+    """The SHA-256 in a ``Repr-Digest``; None if it has none. Other algorithms are ignored.
 
-    Raises Invalid when the header is no dictionary of structured fields, or its sha-256 is not 32 bytes.
+    Raises Invalid if the header is not a dictionary of structured fields, or its sha-256 does not have 32 bytes.
     """
     if header is None:
         return None
@@ -35,5 +35,5 @@ def parse_digest(header: str | None) -> bytes | None:
 
 
 def _invalid() -> Invalid:
-    text = "Should be like sha-256=:<base64 of 32 bytes>:"
+    text = "The value must have the form sha-256=:<base64 of 32 bytes>:"
     return Invalid(f"Repr-Digest: {text}", errors=[{"pointer": "/header/repr-digest", "detail": text}])

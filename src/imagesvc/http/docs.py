@@ -1,7 +1,7 @@
-"""``/docs``: Swagger UI, served by ourselves; ``/openapi.json``.
+"""``/docs`` (Swagger UI) and ``/openapi.json``.
 
-The page loads nothing from another host and runs no inline script; its Content-Security-Policy holds it to that. The
-files of Swagger UI come from a Python package (docs/decisions/0005).
+The page loads nothing from another host and runs no inline script. Its Content-Security-Policy enforces that. The files
+of Swagger UI come from a Python package (docs/decisions/0005).
 """
 
 import hashlib
@@ -10,7 +10,6 @@ from functools import cache
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
@@ -31,7 +30,7 @@ _POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",  # the arrows and the lock in the style sheet
+        "img-src 'self' data:",  # icons in the style sheet
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -39,7 +38,7 @@ _POLICY = "; ".join(
     )
 )
 
-# All references are relative, so that the page also works below a proxy's path.
+# All references are relative, so that the page also works below a sub-path of a proxy.
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -57,7 +56,7 @@ _PAGE = """<!doctype html>
 </html>
 """
 
-# No validator: it would send the address of this server to another host.
+# No validator, because it would send the address of this server to another host.
 _START = b"""window.ui = SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
@@ -73,18 +72,18 @@ _START = b"""window.ui = SwaggerUIBundle({
 
 
 def register(app: FastAPI) -> None:
-    """Add the page and the document to an `app` made with ``openapi_url=None, docs_url=None, redoc_url=None``."""
+    """Add both routes to an app that was created with ``openapi_url=None, docs_url=None, redoc_url=None``."""
     openapi.register(app)
-    documents: dict[int, tuple[dict[str, Any], bytes]] = {}
+    documents: dict[int, tuple[object, bytes]] = {}
 
     @app.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
     async def openapi_document(request: Request) -> Response:
         document = app.openapi()
-        # Written once: it is some hundred kilobytes, and changes only when routes are added.
+        # Serialized once: it has several hundred kilobytes and changes only when routes are added.
         if id(document) not in documents:
             documents.clear()
             documents[id(document)] = document, json.dumps(document, ensure_ascii=False).encode()
-        return _unless_known(request, documents[id(document)][1], "application/json", "no-cache")
+        return _answer_cached(request, documents[id(document)][1], "application/json", "no-cache")
 
     @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs_page() -> HTMLResponse:
@@ -95,7 +94,7 @@ def register(app: FastAPI) -> None:
     async def docs_file(request: Request, name: str) -> Response:
         if name not in _MEDIA_TYPES:
             raise NotFound
-        return _unless_known(request, _content(name), _MEDIA_TYPES[name], "public, max-age=86400")
+        return _answer_cached(request, _content(name), _MEDIA_TYPES[name], "public, max-age=86400")
 
 
 @cache
@@ -103,7 +102,7 @@ def _content(name: str) -> bytes:
     return _START if name == "start.js" else (files("fastapi_swagger.resources") / name).read_bytes()
 
 
-def _unless_known(request: Request, body: bytes, media_type: str, cache_control: str) -> Response:
+def _answer_cached(request: Request, body: bytes, media_type: str, cache_control: str) -> Response:
     headers = {"ETag": strong_etag(hashlib.sha256(body).hexdigest()[:32]), "Cache-Control": cache_control}
     if is_unchanged(request.headers, headers["ETag"]):
         return Response(status_code=304, headers=headers)

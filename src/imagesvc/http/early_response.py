@@ -1,11 +1,11 @@
-"""An answer that is given before the request body was read reaches the client all the same.
+"""Delivers an answer that is sent before the request body was read.
 
-A server that closes a connection with input unread makes the kernel send a reset, and the reset overtakes the answer:
-a client that is still sending sees "connection reset" instead of its 410. So the whole answer is sent, with
-``Connection: close`` and a length; then input is read and thrown away, for a bounded while; then the connection closes.
+If a server closes a connection with unread input, the kernel sends a reset, and the reset can overtake the answer: a
+client that is still sending sees "connection reset" instead of, for example, 410. This middleware sends the whole
+answer with ``Connection: close`` and a length, then reads and discards input up to a limit, then closes the connection.
 
-Small bodies are read to their end instead, and the connection lives on. With ``Expect: 100-continue`` and nothing asked
-for yet, the client has most likely sent nothing, so only a moment is spent on looking.
+A small body is read to its end instead, and the connection stays open. With ``Expect: 100-continue`` and no body
+requested yet, the client has most likely sent nothing, so the middleware waits only briefly for input.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 class EarlyResponse:
-    """The middleware; it has to be the outermost one. Requests without a body pass untouched."""
+    """The middleware. It must be the outermost one. Requests without a body pass unchanged."""
 
     def __init__(
         self,
@@ -42,24 +42,23 @@ class EarlyResponse:
             if name == b"content-length" and value.isdigit():
                 length = int(value[:20])
             elif name == b"transfer-encoding":
-                length = self.max_bytes  # unknown, so taken for large
+                length = self.max_bytes  # unknown, so treated as large
             elif name == b"expect":
                 expects_continue = value.lower() == b"100-continue"
         if length == 0:
             await self.app(scope, receive, send)
             return
-        can_live_on = length <= self.small_bytes and not expects_continue
+        stays_open = length <= self.small_bytes and not expects_continue
         exchange = _Exchange(
-            self, scope["method"], receive, send, can_live_on=can_live_on, expects_continue=expects_continue
+            self, scope["method"], receive, send, stays_open=stays_open, expects_continue=expects_continue
         )
         await self.app(scope, exchange.receive, exchange.send)
 
 
 class _Exchange:
-    """One request and its answer. Early is an answer that begins before the body was read to its end."""
+    """One request and its answer. An answer is early if it begins before the body was read to its end."""
 
     __slots__ = (
-        "_can_live_on",
         "_expects_continue",
         "_held",
         "_is_early",
@@ -68,6 +67,7 @@ class _Exchange:
         "_receive",
         "_rules",
         "_send",
+        "_stays_open",
     )
 
     def __init__(
@@ -77,14 +77,14 @@ class _Exchange:
         receive: Receive,
         send: Send,
         *,
-        can_live_on: bool,
+        stays_open: bool,
         expects_continue: bool,
     ) -> None:
         self._rules = rules
         self._method = method
         self._receive, self._send = receive, send
-        self._can_live_on = can_live_on
-        self._expects_continue = expects_continue  # and nothing has been asked for
+        self._stays_open = stays_open
+        self._expects_continue = expects_continue  # and no part of the body was requested
         self._is_read = self._is_early = False
         self._held: Message | None = None
 
@@ -100,7 +100,7 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start" and not self._is_read:
-            self._held, self._is_early = message, True  # until the first piece of its body tells its length
+            self._held, self._is_early = message, True  # until the first part of the answer shows its length
             return
         if self._held is not None:
             start, self._held = self._held, None
@@ -109,7 +109,7 @@ class _Exchange:
             await self._send(message)
             return
         await self._send({**message, "more_body": True})
-        await self._throw_away()
+        await self._discard_input()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _completed(self, start: Message, *, first: Message) -> Message:
@@ -118,18 +118,18 @@ class _Exchange:
         is_whole = not first.get("more_body", False)
         has_body = self._method != "HEAD" and start["status"] not in (204, 304)
         if is_whole and has_body and not names & {b"content-length", b"transfer-encoding"}:
-            # Without it the client would wait for the end of the connection to know that it has everything.
+            # Without a length the client would wait for the connection to close.
             headers.append((b"content-length", str(len(first.get("body", b""))).encode()))
-        if not self._is_read and not self._can_live_on and b"connection" not in names:
+        if not self._is_read and not self._stays_open and b"connection" not in names:
             headers.append((b"connection", b"close"))
         return {**start, "headers": headers}
 
-    async def _throw_away(self) -> None:
+    async def _discard_input(self) -> None:
         left = self._rules.max_bytes
         try:
             async with asyncio.timeout(self._rules.max_seconds):
                 if self._expects_continue:
-                    # Some clients lose patience and send without having been asked.
+                    # Some clients send the body after a while without 100 Continue.
                     async with asyncio.timeout(self._rules.expect_seconds):
                         left -= len((await self._take()).get("body", b""))
                 while left > 0 and not self._is_read:

@@ -1,7 +1,7 @@
-"""The answer that carries stored bytes: whole, in part, or not at all when the client has them already.
+"""Answers a request for a stored file: the whole file (200), a range (206), or not modified (304).
 
-Conditions are judged before anything is opened, in the order of RFC 9110, section 13.2.2: ``If-Match`` (412),
-``If-None-Match`` (304), then ``Range`` under ``If-Range`` (206, 416). HEAD tells the same headers and opens nothing.
+Conditions are evaluated before the object is opened, in the order of RFC 9110, section 13.2.2: ``If-Match`` (412),
+``If-None-Match`` (304), then ``Range`` with ``If-Range`` (206, 416). HEAD has the same headers and opens nothing.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from imagesvc.http.digests import repr_digest
 from imagesvc.http.filenames import content_disposition
 from imagesvc.http.ranges import parse_range
 
-# What a 304 repeats of the 200 that it stands for (RFC 9110, section 15.4.5).
+# Headers of the 200 that a 304 repeats (RFC 9110, section 15.4.5).
 _OF_304 = frozenset({b"cache-control", b"content-location", b"etag", b"expires", b"vary"})
 
 OpenBytes = Callable[[int, int], AsyncIterator[bytes]]
 
 
 class StoredFileResponse(Response):
-    """`size` bytes named by `etag`, read through ``open(start, stop)`` (half-open) when they are needed.
+    """Sends ``size`` bytes with the tag ``etag``, read by ``open(start, stop)`` (half-open) when they are needed.
 
-    When ``open`` returns an async generator it is closed as the answer ends, also when the client goes away in between.
-    Its first bytes are awaited before the status goes out, so what it raises until then becomes an ordinary problem.
+    An async generator from ``open`` is closed at the end of the answer, also when the client disconnects. The status is
+    sent after the first chunk is read, so an error before that becomes an ordinary problem.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class StoredFileResponse(Response):
         self._open, self._size, self._etag = open, size, etag
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises PreconditionFailed and RangeNotSatisfiable, before anything is sent."""
-        asked = Headers(scope=scope)
-        require_match(asked, self._etag)
-        if is_unchanged(asked, self._etag):
+        """Raises PreconditionFailed and RangeNotSatisfiable before anything is sent."""
+        headers = Headers(scope=scope)
+        require_match(headers, self._etag)
+        if is_unchanged(headers, self._etag):
             await self._send_head(send, 304, [pair for pair in self.raw_headers if pair[0] in _OF_304])
             return
         wanted = None
-        if scope["method"] == "GET" and "range" in asked and allows_range(asked, self._etag):
-            wanted = parse_range(asked["range"], self._size)
+        if scope["method"] == "GET" and "range" in headers and allows_range(headers, self._etag):
+            wanted = parse_range(headers["range"], self._size)
         start, stop = wanted or (0, self._size)
         if wanted is not None:
             self.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{self._size}"
@@ -77,23 +77,23 @@ class StoredFileResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_bytes(self, receive: Receive, send: Send, status: int, chunks: AsyncIterator[bytes]) -> None:
-        gone = None
+        disconnected = None
         try:
             chunk = await anext(chunks, b"")
             await send({"type": "http.response.start", "status": status, "headers": self.raw_headers})
-            # The server swallows what is sent to a client that is gone; only `receive` tells. Without it the rest of a
-            # large file would still be fetched from the store, for nobody.
-            gone = asyncio.create_task(_disconnected(receive))
-            while chunk and not gone.done():
+            # Sending to a disconnected client does not fail; only `receive` reports it. Without this task the rest of
+            # a large file would still be fetched from the store.
+            disconnected = asyncio.create_task(_disconnected(receive))
+            while chunk and not disconnected.done():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                # Neither sending nor reading what is buffered gives way to other tasks, `gone` among them.
+                # Sending and reading buffered data do not yield to other tasks, such as `disconnected`.
                 await asyncio.sleep(0)
                 chunk = await anext(chunks, b"")
-            if not gone.done():
+            if not disconnected.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            if gone is not None:
-                gone.cancel()
+            if disconnected is not None:
+                disconnected.cancel()
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
 

@@ -1,4 +1,4 @@
-"""Names that callers give their files: made fit to store, and fit to send back in ``Content-Disposition``."""
+"""Cleans filenames from callers for storage, and writes them to ``Content-Disposition``."""
 
 import unicodedata
 from urllib.parse import quote
@@ -6,9 +6,9 @@ from urllib.parse import quote
 MAX_BYTES = 255
 UNNAMED = "unnamed"
 
-# Longer ones are no ending that anything goes by.
+# A longer suffix is not a file extension.
 _MAX_SUFFIX_BYTES = 16
-# They turn round or hide a part of a name when it is shown: "photo\u202egpj.exe". Joiners stay: scripts need them.
+# They reverse or hide a part of a displayed name: "photo\u202egpj.exe". Joiners stay, because some scripts need them.
 _INVISIBLE = frozenset(
     "\u00ad\u061c\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
@@ -17,11 +17,12 @@ _ATTR_CHARS = "!#$&+-.^_`|~"  # RFC 8187, besides letters and digits
 
 
 def clean_filename(raw: str | bytes) -> str:
-    """A name for storing: its last path component (``/`` and ``\\``), NFC, at most 255 bytes of UTF-8, never empty.
+    """The last path component (after ``/`` or ``\\``) in NFC, at most 255 bytes of UTF-8, never empty.
 
-    Controls, invisible direction marks and NUL are gone, what is no valid UTF-8 is U+FFFD. The ending survives a cut.
+    Control characters and invisible direction marks are removed, invalid UTF-8 becomes U+FFFD. A shortened name keeps
+    its extension.
     """
-    # Surrogates are what Python makes of invalid bytes in a header.
+    # Python decodes invalid bytes in a header as surrogates.
     text = (
         raw.decode(errors="replace")
         if isinstance(raw, bytes)
@@ -36,8 +37,8 @@ def clean_filename(raw: str | bytes) -> str:
 def _bounded(name: str) -> str:
     if len(name.encode()) <= MAX_BYTES:
         return name
-    stem, dot, ending = name.rpartition(".")
-    suffix = dot + ending
+    stem, dot, extension = name.rpartition(".")
+    suffix = dot + extension
     if not stem or len(suffix.encode()) > _MAX_SUFFIX_BYTES:
         stem, suffix = name, ""
     room = MAX_BYTES - len(suffix.encode())
@@ -45,12 +46,12 @@ def _bounded(name: str) -> str:
 
 
 def content_disposition(filename: str, *, kind: str = "attachment") -> str:
-    """The header value that offers the bytes under this name (RFC 6266), whatever the name is made of.
+    """The header value (RFC 6266) for any filename.
 
-    ``filename`` is plain ASCII for old clients; where it had to differ, ``filename*`` (RFC 8187) has the real name.
+    ``filename`` is plain ASCII for old clients. If it differs from the name, ``filename*`` (RFC 8187) has the name.
     """
     name = clean_filename(filename)
-    # Clients differ in how they read a backslash, a quote or a percent sign in here, so there is none.
+    # Clients interpret a backslash, a quote and a percent sign differently, so they are replaced.
     folded = unicodedata.normalize("NFKD", name)
     plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in folded if not unicodedata.combining(c))
     value = f'{kind}; filename="{plain}"'

@@ -1,8 +1,8 @@
-"""An orderly stop: requests under way may end, for a while; what is left then is told to come again.
+"""Graceful shutdown: running requests may finish for a while, then the remaining ones get 503.
 
-The listener is closed by then, so nothing new comes. A request that has not begun its answer gets 503 with
-``Retry-After``: what it had begun is undone, or kept where that is its way (resumable uploads). One that is in the
-middle of its answer is cut.
+The listener is closed by then, so no new requests arrive. A request whose answer has not started gets 503 with
+``Retry-After``: its work is rolled back, or kept for resumable uploads. A request in the middle of its answer is cut
+off.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from imagesvc.http.problems import answer_for
 
 
 class ServerStops(Unavailable):
-    slug, title = "server-stops", "This server is being stopped: ask again, another one answers"
+    slug, title = "server-stops", "This server is shutting down: send the request again"
     retry_after_seconds = 1
 
 
 class RunningRequests:
-    """The requests under way in this process."""
+    """The running requests of this process."""
 
     def __init__(self) -> None:
         self.is_over = False
@@ -33,14 +33,14 @@ class RunningRequests:
         self._tasks.discard(task)
 
     def end(self) -> None:
-        """Their time is over."""
+        """Cancel all running requests."""
         self.is_over = True
         for task in self._tasks:
             task.cancel()
 
 
 class GracefulShutdown:
-    """The middleware."""
+    """The middleware that tracks running requests and answers 503 for cancelled ones."""
 
     def __init__(self, app: ASGIApp, *, under_way: RunningRequests) -> None:
         self.app = app
@@ -71,6 +71,6 @@ class GracefulShutdown:
 
 
 def register(app: FastAPI) -> None:
-    """Around everything that `app` has so far; ``app.state.under_way`` ends what is under way."""
+    """Wrap everything that ``app`` has so far. ``app.state.under_way`` holds the running requests."""
     app.state.under_way = RunningRequests()
     app.add_middleware(GracefulShutdown, under_way=app.state.under_way)

@@ -1,7 +1,7 @@
-"""``/livez``: the event loop turns. ``/readyz``: what we depend on answers. ``/metrics``: for Prometheus.
+"""``/livez`` (the event loop runs), ``/readyz`` (the dependencies answer) and ``/metrics`` (Prometheus).
 
-Neither tells a stranger more than "ok", "slow" or "away"; why is in the log. Even so the reverse proxy keeps the last
-two to itself (deploy/).
+The answers state only "ok", "slow" or "away"; the reason is in the log. The shipped reverse proxy does not forward the
+last two (deploy/).
 """
 
 import asyncio
@@ -31,20 +31,20 @@ router = APIRouter(tags=["health"])
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HealthChecks:
-    """Each dependency by name, with a check that raises when it is away."""
+    """Each dependency by name, with a check that raises if it is unavailable."""
 
     checks: Mapping[str, Check]
 
 
 class NotReady(Unavailable):
-    """Something that every request needs does not answer; which is a member of the problem beside the others."""
+    """A dependency of every request does not answer. The problem has one member per dependency."""
 
-    slug, title = "not-ready", "A dependency is away"
+    slug, title = "not-ready", "A dependency is unavailable"
 
 
 @router.get("/livez", response_class=PlainTextResponse)
 async def is_alive() -> str:
-    """Answers as long as the process is worth keeping. Asks nobody else: a restart would not bring a database back."""
+    """Answers while the event loop runs. Checks no dependency, because a restart would not repair one."""
     return "ok\n"
 
 
@@ -55,13 +55,13 @@ READY: Responses = {
 
 @router.get("/readyz", responses={**READY, **problems(NotReady)})
 async def is_ready(request: Request) -> dict[str, State]:
-    """Whether requests can be served: each dependency by name, `ok`, `slow` or `away`."""
+    """Whether requests can be served: `ok`, `slow` or `away` for each dependency."""
     health = web_part(request, HealthChecks)
     states = await asyncio.gather(*(_state(name, check) for name, check in health.checks.items()))
-    found = dict(zip(health.checks, states, strict=True))
+    report = dict(zip(health.checks, states, strict=True))
     if any(state != "ok" for state in states):
-        raise NotReady(extra=found)
-    return found
+        raise NotReady(extra=report)
+    return report
 
 
 async def _state(name: str, check: Check) -> State:
@@ -69,18 +69,20 @@ async def _state(name: str, check: Check) -> State:
         async with asyncio.timeout(CHECK_SECONDS):
             await check()
     except TimeoutError:
-        log.warning("dependency is slow", dependency=name, seconds=CHECK_SECONDS)
+        log.warning("dependency slow", dependency=name, seconds=CHECK_SECONDS)
         return "slow"
     except Exception as error:
-        log.warning("dependency is away", dependency=name, error=error)
+        log.warning("dependency unavailable", dependency=name, error=error)
         return "away"
     return "ok"
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {MEDIA_TYPE: {}}}, **problems(NotFound)})
 async def metrics(request: Request) -> Response:
-    """The service in numbers, in the Prometheus text format; to `IMAGESVC_METRICS_NETWORKS` only, this machine by
-    default. For others there is nothing here: the counts would tell strangers what came in."""
+    """Metrics in the Prometheus text format, for clients in `IMAGESVC_METRICS_NETWORKS` (by default, this machine).
+
+    Other clients get 404, because the counts show what was uploaded.
+    """
     settings = web_part(request, Settings)
     if not _is_among(settings.metrics_networks, request):
         raise NotFound

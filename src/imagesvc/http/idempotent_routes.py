@@ -1,6 +1,6 @@
-"""``Idempotency-Key`` for routes: ``json_once`` where FastAPI reads the body, ``stream_once`` where the route does.
+"""``Idempotency-Key`` for routes: ``idempotent_json`` if FastAPI reads the body, otherwise ``idempotent_stream``.
 
-Without the header both just do the work.
+Without the header, both only execute the operation.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,8 +35,8 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x20-\x7e]+$",
-        description="Made up by you, new for each request, kept for a day: sent again with the same key, the same "
-        "request is not done again but answered the same (`Idempotency-Replayed: true`).",
+        description="Chosen by the client, different for each request, stored for a day. The same request with the "
+        "same key is not executed again and gets the same answer, with `Idempotency-Replayed: true`.",
     ),
 ]
 
@@ -49,9 +49,9 @@ async def idempotent_json(
     *,
     status: int,
 ) -> Response:
-    """The answer of a route whose body FastAPI has read. ``work`` is given an id for what it makes.
+    """The answer of a route whose body FastAPI has read. ``work`` gets an id for the resource that it creates.
 
-    Raises what ``work`` raises, KeyInUse, KeyReused.
+    Raises the errors of ``work``, KeyInUse and KeyReused.
     """
     if key is None:
         return _json(await work(new_id()), status)
@@ -76,11 +76,11 @@ async def idempotent_stream(
     stream: AsyncIterator[bytes],
     work: Callable[[AsyncIterator[bytes]], Awaitable[Response]],
 ) -> Response:
-    """The answer of a route that reads its body by itself, from the stream that ``work`` is given.
+    """The answer of a route that reads its body from the stream that ``work`` gets.
 
-    Whether a body is the same is known at its end only: for a repetition it is read, and does nothing else.
-    A body that ``work`` gave up before its end has no fingerprint, so nothing is stored then.
-    Raises what ``work`` raises, KeyInUse (before the body is read), KeyReused (as soon as it is known).
+    Bodies can only be compared at their end, so the body of a repetition is read without any other effect. If ``work``
+    does not read the body to its end, there is no fingerprint and nothing is stored.
+    Raises the errors of ``work``, KeyInUse before the body is read, and KeyReused as soon as a difference is known.
     """
     if key is None:
         return await work(stream)
@@ -89,7 +89,7 @@ async def idempotent_stream(
     if isinstance(begun, Done):
         await _require_same(begun, request, stream)
         return _replayed(begun.answer)
-    read = _Read(stream, Fingerprint(_operation(request)))
+    read = _FingerprintedStream(stream, Fingerprint(_operation(request)))
     async with keys.renewed(begun):
         response = await work(read)
     if read.has_ended and response.status_code < 300:
@@ -99,8 +99,8 @@ async def idempotent_stream(
     return response
 
 
-class _Read:
-    """A stream, fingerprinted as it is read."""
+class _FingerprintedStream:
+    """A stream that updates a fingerprint while it is read."""
 
     def __init__(self, stream: AsyncIterator[bytes], fingerprint: Fingerprint) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""The table of requests that are done once for each ``Idempotency-Key``."""
+"""The table of idempotency keys."""
 
 import datetime as dt
 from uuid import UUID
@@ -10,9 +10,10 @@ from imagesvc.db import Base
 
 
 class IdempotencyKey(Base):
-    """A request under a key of its caller. With an ``answer`` it is done; without one, it runs under a lease.
+    """A request with an ``Idempotency-Key``. It is finished if it has an ``answer``, and runs under a lease otherwise.
 
-    ``answer`` is sealed (``http/idempotency.py``): it may hold a secret that is shown only once, as of a webhook.
+    ``answer`` is encrypted (``http/idempotency.py``), because it may hold a secret that is shown only once, such as
+    that of a webhook.
     """
 
     __tablename__ = "idempotency_keys"

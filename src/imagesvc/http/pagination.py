@@ -1,8 +1,8 @@
-"""Keyset pages: ``{items, next_cursor}`` and ``Link: <…>; rel="next"``.
+"""Keyset pagination: ``{items, next_cursor}`` and ``Link: <…>; rel="next"``.
 
-A cursor holds the sort values of the last row seen. It is opaque and signed, and it is good for one query only: the
-signature covers a fingerprint of the filters, the order and the caller, so no cursor can be used to look at what
-another query hides, and none can be made up.
+A cursor holds the sort values of the last row of a page. It is opaque, signed and valid for one query only: the
+signature covers a fingerprint of the filters, the order and the caller. A cursor therefore cannot be forged, or used
+with another query to show what that query excludes.
 """
 
 import base64
@@ -13,7 +13,7 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
@@ -36,7 +36,7 @@ Key = TypeVar("Key", str, UUID)
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 
-_READERS: dict[str, Callable[[Any], Value]] = {
+_READERS: dict[str, Callable[[str], Value]] = {
     "d": datetime.fromisoformat,
     "f": float.fromhex,
     "i": int,
@@ -54,19 +54,19 @@ class Page(BaseModel, Generic[T]):
 
 
 class Cursors:
-    """Writes and reads the cursors of one process."""
+    """Writes and reads cursors."""
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
 
     def encode(self, fingerprint: bytes, last: Sequence[Value]) -> str:
-        """The cursor that goes on after the row with these sort values."""
+        """The cursor of the page after the row with these sort values."""
         kid, key = self._keys.signing("cursor")
         payload = json.dumps([kid, [_tagged(value) for value in last]], separators=(",", ":")).encode()
         return _base64(_mac(key, fingerprint, payload) + payload)
 
     def decode(self, cursor: str, fingerprint: bytes) -> tuple[Value, ...]:
-        """The sort values in `cursor`. Raises Malformed when it is not ours, or was made for another query."""
+        """The sort values in a cursor. Raises Malformed if it is forged or belongs to another query."""
         try:
             if len(cursor) > MAX_CURSOR_CHARS:
                 raise ValueError
@@ -78,7 +78,9 @@ class Cursors:
                 raise ValueError
             return tuple(_READERS[tag](written) for tag, written in values)
         except (ValueError, TypeError, KeyError, binascii.Error, RecursionError) as error:
-            raise Malformed("This cursor does not belong to this query: begin again without it.") from error
+            raise Malformed(
+                "This cursor does not belong to this query. Repeat the request without a cursor."
+            ) from error
 
 
 CursorsPart = Annotated[Cursors, Depends(part(Cursors))]
@@ -129,23 +131,23 @@ PagingPart = Annotated[Paging, Depends(_paging)]
 """Adds the query parameters ``limit`` and ``cursor`` to a route."""
 
 
-def fingerprint(query: str, caller: object, conditions: Mapping[str, Any]) -> bytes:
-    """What makes a query the same query: its name, who asks, every filter and the order; not the size of a page."""
+def fingerprint(query: str, caller: object, conditions: Mapping[str, object]) -> bytes:
+    """Identifies a query by its name, its caller, its filters and its order, but not by the page size."""
     text = json.dumps([query, str(caller), sorted((k, str(v)) for k, v in conditions.items() if v is not None)])
     return hashlib.sha256(text.encode(errors="backslashreplace")).digest()
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
-    """Put the ``Link`` to the next page on `response`.
+    """Add the ``Link`` to the next page.
 
-    It is a reference relative to our own root, like every URL we give out, so no ``Host`` header has a say in it.
+    It is a relative reference, like every URL in an answer, so the ``Host`` header does not affect it.
     """
     if cursor is not None:
         _link(request, response, "cursor", cursor)
 
 
 def link_next_page(request: Request, response: Response, page: int) -> None:
-    """The same for the few lists that are also paged by number."""
+    """The same for the lists that also have page numbers."""
     _link(request, response, "page", str(page))
 
 
@@ -156,7 +158,7 @@ def _link(request: Request, response: Response, name: str, value: str) -> None:
 
 
 def _tagged(value: Value) -> tuple[str, str | int | None]:
-    """One letter for the type, so that a value comes back as what it was."""
+    """The value with a letter for its type, so that ``decode`` restores the type."""
     match value:
         case None:
             return "n", None

@@ -1,7 +1,7 @@
-"""Every failure as ``application/problem+json`` (RFC 9457), and the failures of a route for its OpenAPI entry.
+"""Answers every failure as ``application/problem+json`` (RFC 9457), and lists the failures of a route for OpenAPI.
 
-``type`` is ``/problems/<slug>``, which this service answers itself; ``instance`` is the request id, the one that the
-logs carry. Expected failures are `ImagesvcError`s; FastAPI's and Starlette's own are translated into them here.
+``type`` is ``/problems/<slug>``, a route of this service; ``instance`` is the request id, which the logs contain too.
+Expected failures are ``ImagesvcError``s. The exceptions of FastAPI and Starlette are translated into them here.
 """
 
 import inspect
@@ -28,20 +28,22 @@ from imagesvc.metrics.instruments import count_problem
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA_REF = {"$ref": "#/components/schemas/Problem"}
-Responses = dict[int | str, dict[str, Any]]
+JsonObject = dict[str, Any]
+"""A JSON object of any members: FastAPI's type for OpenAPI documents, and problems with their extension members."""
+Responses = dict[int | str, JsonObject]
 """The type that FastAPI declares for ``responses=``."""
 
 log = structlog.get_logger("imagesvc.http")
 
 
 class MethodNotAllowed(ImagesvcError):
-    """The path is there, the method is not; ``Allow`` lists those that are."""
+    """The path exists, but not with this method. ``Allow`` lists the methods."""
 
     status, slug, title = 405, "method-not-allowed", "This method is not for this path"
 
 
 class BodyTooLarge(ImagesvcError):
-    """The body is larger than this route takes. Files have limits of their own, told where they are sent."""
+    """The body is larger than this route accepts. Uploaded files have other limits, which the upload routes list."""
 
     status, slug, title = 413, "body-too-large", "The request body is too large"
 
@@ -81,9 +83,9 @@ _BY_STATUS: dict[int, type[ImagesvcError]] = {
 }
 
 
-def as_problem(error: ImagesvcError, *, instance: str | None = None) -> dict[str, Any]:
-    """The problem document of a failure, also for a place inside another answer (the results of an upload)."""
-    problem: dict[str, Any] = {"type": f"/problems/{error.slug}", "title": error.title, "status": error.status}
+def as_problem(error: ImagesvcError, *, instance: str | None = None) -> JsonObject:
+    """The problem document of a failure, for an answer or for a member of one (the results of an upload)."""
+    problem: JsonObject = {"type": f"/problems/{error.slug}", "title": error.title, "status": error.status}
     if error.detail is not None:
         problem["detail"] = error.detail
     if instance is not None:
@@ -92,7 +94,7 @@ def as_problem(error: ImagesvcError, *, instance: str | None = None) -> dict[str
 
 
 def answer_for(error: ImagesvcError, scope: Scope) -> Response:
-    """The whole answer: status, problem document and the headers that go with it."""
+    """The answer: status, problem document and headers."""
     headers = {"Cache-Control": "no-store", **error.headers}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
@@ -104,32 +106,32 @@ def answer_for(error: ImagesvcError, scope: Scope) -> Response:
     return _answer(as_problem(error, instance=state.get("request_id")), error.status, headers)
 
 
-def _answer(problem: dict[str, Any], status: int, headers: dict[str, str]) -> Response:
-    # Names and values from a request may hold lone surrogates; written as JSON escapes they break nothing.
+def _answer(problem: JsonObject, status: int, headers: dict[str, str]) -> Response:
+    # Names and values from a request may contain lone surrogates, which are written as JSON escapes.
     body = json.dumps(problem, ensure_ascii=False, default=str).encode(errors="backslashreplace")
     return Response(body, status, headers, media_type=MEDIA_TYPE)
 
 
 def register(app: FastAPI) -> None:
-    """Make `app` answer with problems only. What nobody expected is answered in ``manners.py``, around all of it."""
+    """Make ``app`` answer all failures with problems. ``request_context.py`` answers unexpected exceptions."""
     app.exception_handlers.update(
         {
             ImagesvcError: _expected,
             RequestValidationError: _invalid,
-            ResponseValidationError: _own_mistake,
-            HTTPException: _plain,
-            ClientDisconnect: _nobody_there,
+            ResponseValidationError: _invalid_answer,
+            HTTPException: _http_exception,
+            ClientDisconnect: _disconnected,
             PoolTimeout: _database_busy,
         }
     )
-    # Starlette's redirect to the path with or without its last slash is built from the Host header.
+    # Starlette builds its redirect for a trailing slash from the Host header.
     app.router.redirect_slashes = False
     app.include_router(router)
 
 
 async def _expected(request: Request, error: ImagesvcError) -> Response:
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("request cannot be served", problem=error.slug, detail=error.detail, cause=error.__cause__)
+        log.warning("request failed", problem=error.slug, detail=error.detail, cause=error.__cause__)
     return answer_for(error, request.scope)
 
 
@@ -137,15 +139,15 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
     return answer_for(failure_of(error, request.headers.get("content-type")), request.scope)
 
 
-async def _own_mistake(request: Request, error: ResponseValidationError) -> Response:
-    """An answer of ours that does not fit its own schema. Its values are not logged: they may be anything."""
+async def _invalid_answer(request: Request, error: ResponseValidationError) -> Response:
+    """An answer that violates its own schema. Its values are not logged, because they may be confidential."""
     wrong = [{"type": item["type"], "at": item["loc"]} for item in error.errors()]
-    log.error("an answer does not fit its schema", wrong=wrong, endpoint=error.endpoint_function)
+    log.error("answer violates its schema", errors=wrong, endpoint=error.endpoint_function)
     return answer_for(ImagesvcError(), request.scope)
 
 
-async def _plain(request: Request, error: HTTPException) -> Response:
-    if isinstance(error.__cause__, ClientDisconnect):  # FastAPI makes 400 of it when it reads the body itself
+async def _http_exception(request: Request, error: HTTPException) -> Response:
+    if isinstance(error.__cause__, ClientDisconnect):  # FastAPI raises 400 for it when it reads the body
         return _NoAnswer()
     kind = _BY_STATUS.get(error.status_code)
     headers = dict(error.headers or {})
@@ -164,19 +166,19 @@ async def _database_busy(request: Request, _error: PoolTimeout) -> Response:
     return answer_for(DatabaseBusy(), request.scope)
 
 
-async def _nobody_there(_request: Request, _error: ClientDisconnect) -> Response:
+async def _disconnected(_request: Request, _error: ClientDisconnect) -> Response:
     return _NoAnswer()
 
 
 class _NoAnswer(Response):
-    """The client is gone: there is nobody to answer, and the access log says so."""
+    """Sends nothing, because the client has disconnected. The access log records it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         pass
 
 
 def _methods_of_path(request: Request) -> set[str]:
-    """What the path can do. The router's own ``Allow`` names only the first of several routes with one path."""
+    """The methods of all routes with this path. Starlette's ``Allow`` has only those of the first one."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     methods: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
@@ -194,7 +196,7 @@ def _phrase(status: int) -> str:
 
 
 def problems(*kinds: type[ImagesvcError]) -> Responses:
-    """The ``responses=`` of a route that fails in these ways; several failures of one status share its entry."""
+    """The ``responses=`` of a route with these failures. Failures with the same status share an entry."""
     responses: Responses = {}
     for kind in kinds:
         response = responses.setdefault(
@@ -210,7 +212,7 @@ def problems(*kinds: type[ImagesvcError]) -> Responses:
     return responses
 
 
-def _headers_of(kind: type[ImagesvcError]) -> dict[str, Any]:
+def _headers_of(kind: type[ImagesvcError]) -> JsonObject:
     names = {401: "WWW-Authenticate", 405: "Allow", 416: "Content-Range", 429: "Retry-After", 503: "Retry-After"}
     name = names.get(kind.status)
     return {name: {"schema": {"type": "string"}}} if name else {}
@@ -237,11 +239,11 @@ EXPLANATION: Responses = {
 
 @router.get("/problems/{slug}", tags=["about"], responses={**EXPLANATION, **problems(errors.NotFound)})
 async def explain_problem(slug: str) -> JSONResponse:
-    """What a problem's `type` means."""
+    """Explains the `type` of a problem."""
     kinds = [kind for kind in _kinds(ImagesvcError) if kind.slug == slug]
     if not kinds:
-        raise errors.NotFound("No problem has this name.")
-    # Several failures may share a slug: the most general one explains it.
+        raise errors.NotFound("There is no problem type with this name.")
+    # Several failures may share a slug; the most general class has the explanation.
     kind = kinds[0]
     explanation = inspect.cleandoc(kind.__dict__.get("__doc__") or kind.title)
     return JSONResponse(

@@ -1,26 +1,26 @@
 """``Range: bytes=…`` (RFC 9110, section 14).
 
-One range is honoured. A request for several gets the whole, which the RFC allows: no client of ours reads
-``multipart/byteranges``, and many small ranges are a known way to make a server work. What is malformed or counts in
-another unit is ignored, as the RFC says.
+A single range is supported. A request for several ranges gets the whole file, which the RFC allows: clients rarely
+support ``multipart/byteranges``, and many small ranges are a known denial-of-service vector. A malformed header or
+another unit is ignored, as the RFC requires.
 """
 
 import re
 
 from imagesvc.errors import ImagesvcError
 
-# More digits than any size has; Python refuses to read numbers of thousands of digits.
+# Bounded, because Python refuses to convert numbers with thousands of digits.
 _BYTES = re.compile(r"[ \t]*bytes[ \t]*=[ \t]*(\d{0,30})-(\d{0,30})[ \t]*", re.IGNORECASE | re.ASCII)
 
 
 class RangeNotSatisfiable(ImagesvcError):
-    """No byte lies in the range; ``Content-Range`` tells the size."""
+    """The range contains no byte of the file. ``Content-Range`` has the size."""
 
     status, slug, title = 416, "range-not-satisfiable", "There are no bytes in this range"
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """The half-open range ``(start, stop)`` of a representation of `size` bytes; None for the whole.
+    """The half-open range ``(start, stop)`` of a file of ``size`` bytes; None for the whole file.
 
     Raises RangeNotSatisfiable.
     """
@@ -35,5 +35,5 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
         if last and int(last) < start:
             return None
     if start >= stop:
-        raise RangeNotSatisfiable(f"It has {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
+        raise RangeNotSatisfiable(f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
     return start, stop

@@ -1,13 +1,12 @@
-"""What every answer has, whatever the route: a request id, safe headers, one line in the access log, no bare 500.
+"""Adds to every answer a request id, security headers, an access log line, and a problem for unexpected exceptions.
 
-Pure ASGI, because Starlette's `BaseHTTPMiddleware` stands between a route and its stream. The request id is always made
-here: one that a caller chose could be made to collide. What the caller sent as ``X-Request-Id`` is logged beside it.
+Pure ASGI, because Starlette's ``BaseHTTPMiddleware`` buffers between a route and its stream. The request id is always
+generated here, because one that a caller chooses could collide. The caller's ``X-Request-Id`` is logged beside it.
 """
 
 import os
 import re
 from time import perf_counter
-from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -21,7 +20,7 @@ from imagesvc.metrics.instruments import count_request
 
 _SAFE_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 _SANE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
-# Asked every few seconds by probes and scrapers.
+# Requested every few seconds by probes and scrapers, so logged at DEBUG.
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 
 
@@ -32,26 +31,26 @@ def register(
     max_discard_bytes: int = 16 << 20,
     max_discard_seconds: float = 3,
 ) -> None:
-    """Put the manners, and the early refusal around them, around everything that `app` has so far.
+    """Wrap everything that ``app`` has so far in this middleware, and that in ``EarlyResponse``.
 
-    A body over `max_body_bytes` is 413 on every route that does not call `accept_large_body`.
+    A body over ``max_body_bytes`` is 413 on every route that does not call ``accept_large_body``.
     """
     app.add_middleware(RequestContext, max_body_bytes=max_body_bytes)
     app.add_middleware(EarlyResponse, max_bytes=max_discard_bytes, max_seconds=max_discard_seconds)
 
 
 def accept_large_body(request: Request) -> None:
-    """Lift the limit on the body for this request: the route streams it and keeps limits of its own."""
+    """Disable the limit on the body for this request. The route streams it and enforces its own limits."""
     request.scope["state"]["accepts_large_body"] = True
 
 
 def accept_body(request: Request, *, max_bytes: int) -> None:
-    """Another limit on the body for this request."""
+    """Set another limit on the body for this request."""
     request.scope["state"]["max_body_bytes"] = max_bytes
 
 
 class RequestContext:
-    """The middleware. Sets ``request.state.request_id``; logs ``request.state.caller_id`` when a route has set it."""
+    """The middleware. Sets ``request.state.request_id``; logs ``request.state.caller_id`` if a route has set it."""
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int | None = None) -> None:
         self.app = app
@@ -64,7 +63,7 @@ class RequestContext:
             return
         request_id = os.urandom(16).hex()
         scope.setdefault("state", {})["request_id"] = request_id
-        # Not taken back at the end: the server logs what escapes from here in the same context.
+        # Not reset at the end, because the server logs escaping exceptions in the same context.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         exchange = _Exchange(scope, receive, send, request_id, self.max_body_bytes)
@@ -72,7 +71,7 @@ class RequestContext:
             await self.app(scope, exchange.receive, exchange.send)
         except Exception:
             if exchange.status is not None:
-                raise  # half an answer is out: the server cuts the connection, so that nobody takes it for a whole one
+                raise  # part of the answer is sent: the server cuts the connection, so that it is not taken as complete
             self.log.exception("request failed unexpectedly", method=scope["method"], route=route_template(scope))
             await answer_for(ImagesvcError(), scope)(scope, exchange.receive, exchange.send)
         finally:
@@ -88,7 +87,7 @@ class RequestContext:
             first_byte_seconds=exchange.first_byte_at - exchange.began_at if exchange.first_byte_at else None,
             seconds=ended_at - exchange.began_at,
         )
-        facts: dict[str, Any] = {
+        fields: dict[str, object] = {
             "method": scope["method"],
             "route": route,
             "status": exchange.status,
@@ -98,18 +97,18 @@ class RequestContext:
             "client": client[0] if client else None,
         }
         if caller_id := state.get("caller_id"):
-            facts["caller"] = str(caller_id)
+            fields["caller"] = str(caller_id)
         if problem := state.get("problem"):
-            facts["problem"] = problem
+            fields["problem"] = problem
         if exchange.ended_at is None:
-            facts["unfinished"] = "client went away" if exchange.is_disconnected else "cut"
+            fields["unfinished"] = "client disconnected" if exchange.is_disconnected else "aborted"
         if (callers_own := exchange.callers_request_id) is not None:
-            facts["caller_request_id"] = callers_own
-        (self.log.debug if route in _QUIET_ROUTES else self.log.info)("request", **facts)
+            fields["caller_request_id"] = callers_own
+        (self.log.debug if route in _QUIET_ROUTES else self.log.info)("request", **fields)
 
 
 class _Exchange:
-    """One request and its answer, counted while they pass."""
+    """Counts the bytes of one request and its answer."""
 
     __slots__ = (
         "_declared_bytes",
@@ -162,8 +161,8 @@ class _Exchange:
     def _refuse_large_body(self, size: int) -> None:
         limit = self._state.get("max_body_bytes", self._max_body_bytes)
         if limit is not None and size > limit and not self._state.get("accepts_large_body"):
-            # FastAPI turns whatever else is raised while it reads a body into 400.
-            raise HTTPException(413, f"This route takes {limit} bytes at most.")
+            # FastAPI turns any other exception while it reads a body into 400.
+            raise HTTPException(413, f"This route accepts at most {limit} bytes.")
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -172,14 +171,14 @@ class _Exchange:
         else:
             self.bytes_out += len(message.get("body", b""))
             if not message.get("more_body", False):
-                # Taken before sending: what follows the last byte (early refusal) is not this route's time.
+                # Taken before sending: discarding input afterwards (early_response.py) does not count.
                 self.ended_at = perf_counter()
         await self._send(message)
 
 
 def route_template(scope: Scope) -> str | None:
-    """The route as it was declared, ``/u/{token}``; None when no route matched. A raw path is never logged."""
-    # A router that was included under a prefix keeps the whole path only here.
+    """The declared path, such as ``/u/{token}``; None if no route matched. A raw path is never logged."""
+    # For a router that is included with a prefix, only this has the whole path.
     route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     template: str | None = getattr(route, "path_format", None)
     return template

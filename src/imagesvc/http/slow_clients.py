@@ -1,6 +1,6 @@
-"""How slowly a file may come: against clients that hold a place without sending (slow loris), by will or by accident.
+"""Minimum upload speed: cuts off stalled or slow clients, which would otherwise hold a slot (slow loris).
 
-Only time spent waiting for the client counts against its speed. What is too slow is cut off, and nothing is kept.
+Only the time spent waiting for the client counts. Nothing of an upload that is cut off is kept.
 """
 
 import asyncio
@@ -16,46 +16,46 @@ from imagesvc.settings import Settings
 
 
 class UploadStalled(ImagesvcError):
-    """Nothing came for a while, or too little in all. Send it again; a resumable upload outlives a bad line."""
+    """No data arrived for a while, or too little overall. Send the file again, or use a resumable upload."""
 
-    status, slug, title = 408, "upload-stalled", "The upload came too slowly"
+    status, slug, title = 408, "upload-stalled", "The upload is too slow"
 
 
 class TimedBody:
-    """The body of a request, one chunk after the other. Raises UploadStalled when it comes too slowly.
+    """Iterates over the chunks of a request body. Raises UploadStalled if they arrive too slowly.
 
-    One timer serves a whole body: a chunk only moves the moment at which it has to look, since a timeout around each
-    chunk would cost four times what the chunk costs.
+    One timer serves the whole body, and each chunk only moves its deadline. A timeout around each chunk would cost four
+    times as much as the chunk itself.
     """
 
     __slots__ = (
-        "_alarm",
         "_arrived_bytes",
-        "_began",
+        "_deadline",
         "_idle_seconds",
         "_is_cut",
-        "_least",
         "_max_seconds",
+        "_min_bytes_per_second",
+        "_started_at",
         "_stream",
-        "_until",
+        "_timer",
         "_waited_seconds",
-        "_waits",
+        "_waiting_task",
     )
 
     def __init__(self, settings: Settings, stream: AsyncIterator[bytes]) -> None:
         self._stream = stream
         self._idle_seconds = settings.upload_idle_seconds
-        self._least = settings.upload_min_bytes_per_second
+        self._min_bytes_per_second = settings.upload_min_bytes_per_second
         self._max_seconds = settings.upload_max_seconds
-        self._alarm: asyncio.TimerHandle | None = None
-        self._waits: asyncio.Task[object] | None = None
-        self._until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting_task: asyncio.Task[object] | None = None
+        self._deadline = 0.0
         self._is_cut = False
         self.next_file()
 
     def next_file(self) -> None:
-        """A file begins: its time is its own."""
-        self._began = time.monotonic()
+        """Reset the measurement for the next file of the body."""
+        self._started_at = time.monotonic()
         self._waited_seconds = 0.0
         self._arrived_bytes = 0
 
@@ -63,56 +63,56 @@ class TimedBody:
         return self
 
     async def __anext__(self) -> bytes:
-        asked = time.monotonic()
-        credit = self._idle_seconds + self._arrived_bytes / self._least - self._waited_seconds
-        left = min(credit, self._began + self._max_seconds - asked, self._idle_seconds)
+        waiting_since = time.monotonic()
+        credit = self._idle_seconds + self._arrived_bytes / self._min_bytes_per_second - self._waited_seconds
+        left = min(credit, self._started_at + self._max_seconds - waiting_since, self._idle_seconds)
         if left <= 0:
-            raise self._stalled()  # an alarm would let through what is there already
-        self._until = asked + left
-        self._waits = task = asyncio.current_task()
-        if self._alarm is None:  # it is never late: the moment that it has to look at only moves away
-            self._set_alarm(left)
+            raise self._stalled()  # a timer would let through a chunk that has already arrived
+        self._deadline = waiting_since + left
+        self._waiting_task = task = asyncio.current_task()
+        if self._timer is None:  # an existing timer is never too late, because deadlines only move forward
+            self._start_timer(left)
         try:
             chunk = await anext(self._stream)
         except BaseException as error:
-            self._drop_alarm()
+            self._stop_timer()
             if self._is_cut and isinstance(error, asyncio.CancelledError) and task is not None and not task.uncancel():
                 raise self._stalled() from error
             raise
         finally:
-            self._waits = None
-        self._waited_seconds += time.monotonic() - asked
+            self._waiting_task = None
+        self._waited_seconds += time.monotonic() - waiting_since
         self._arrived_bytes += len(chunk)
         return chunk
 
-    def _set_alarm(self, seconds: float) -> None:
-        self._alarm = asyncio.get_running_loop().call_later(seconds, self._look)
+    def _start_timer(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._check_deadline)
 
-    def _drop_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _look(self) -> None:
-        self._alarm = None
-        if self._waits is None:
-            return  # we are busy with what came, which is not the client's fault
-        left = self._until - time.monotonic()
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if self._waiting_task is None:
+            return  # the service is processing a chunk, which does not count
+        left = self._deadline - time.monotonic()
         if left > 0:
-            self._set_alarm(left)
+            self._start_timer(left)
         else:
             self._is_cut = True
-            self._waits.cancel()
+            self._waiting_task.cancel()
 
     def _stalled(self) -> UploadStalled:
         return UploadStalled(
-            f"A file may take {self._max_seconds:g} seconds, pause for {self._idle_seconds:g}, "
-            f"and has to come at {self._least} bytes a second."
+            f"A file may take at most {self._max_seconds:g} seconds and pause for at most {self._idle_seconds:g}, "
+            f"and must arrive at {self._min_bytes_per_second} bytes per second on average."
         )
 
 
 def timed_body(request: Request) -> TimedBody:
-    """The body, from a client that has to keep up."""
+    """The body of a request, with the minimum speed of the settings."""
     return TimedBody(web_part(request, Settings), request.stream())
 
 

@@ -1,8 +1,8 @@
-"""FastAPI's and Pydantic's findings in our own words and shape: ``errors: [{"pointer", "detail"}]``.
+"""Turns validation errors of FastAPI and Pydantic into problems with ``errors: [{"pointer", "detail"}]``.
 
-A pointer (RFC 6901) goes into the body: ``/expires_in``, ``/visits/0/store_id``, empty for the whole body. For the
-other parts of a request it begins with the part's name: ``/query/limit``, ``/header/if-match``. No value that was sent
-is repeated. An id in the path that cannot be one names nothing, so it is 404; a body that is no JSON is 400.
+A pointer (RFC 6901) refers to the body: ``/expires_in``, ``/visits/0/store_id``, empty for the whole body. For other
+parts of a request it starts with the name of the part: ``/query/limit``, ``/header/if-match``. Values from the request
+are not repeated. An invalid id in the path is 404; a body that is not JSON is 400.
 """
 
 from typing import Any
@@ -14,17 +14,17 @@ from imagesvc.errors import ImagesvcError, Invalid, Malformed, NotFound
 MAX_ERRORS = 100
 _MAX_NAME_CHARS = 100
 
-# The library's own texts for these repeat what was sent.
+# For these, the texts of the library repeat values from the request.
 _OWN_TEXTS = {
     "uuid_parsing": "Input should be a valid UUID",
-    "union_tag_invalid": "Input is of no known kind",
+    "union_tag_invalid": "Input has an unknown type",
     "value_error": "Input is not valid",
 }
 _PREFIXES = ("Value error, ", "Assertion failed, ")
 
 
 def failure_of(error: RequestValidationError, content_type: str | None) -> ImagesvcError:
-    """The expected failure that says the same as `error`."""
+    """The ImagesvcError for a validation error."""
     found = list(error.errors())
     if any(item["loc"][0] == "path" for item in found):
         return NotFound()
@@ -45,9 +45,9 @@ def _pointer(loc: tuple[str | int, ...]) -> str:
 def _text(item: dict[str, Any], content_type: str | None) -> str:
     is_whole_body = tuple(item["loc"]) == ("body",)
     if is_whole_body and item["type"] != "missing" and "json" not in (content_type or ""):
-        return "The body should be JSON, sent with Content-Type: application/json"
+        return "The body must be JSON with Content-Type: application/json"
     text: str = item["msg"]
     for prefix in _PREFIXES:
-        if text.startswith(prefix):  # our own validators
+        if text.startswith(prefix):  # validators of this service
             return text.removeprefix(prefix)
     return _OWN_TEXTS.get(item["type"], text)

@@ -1,10 +1,10 @@
-"""Gives routes the parts of the web process: services, settings, cursors; found by their type.
+"""Gives routes the parts of the web process (services, settings, cursors) by their type.
 
-``main`` puts one frozen ``WebParts`` on the application when it starts. A route names what it needs::
+``main`` sets one immutable ``WebParts`` on the application at startup. A route declares what it needs::
 
     LinksPart = Annotated[Links, Depends(part(Links))]
 
-A dependency and a fast route, which FastAPI does not resolve, call ``web_part(request, Links)``.
+Fast routes and dependencies, whose parameters FastAPI does not resolve, call ``web_part(request, Links)``.
 """
 
 from collections.abc import Awaitable, Callable
@@ -47,7 +47,7 @@ def web_part(request: Request, kind: type[T]) -> T:
 
 @cache
 def part(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
-    """The dependency that gives a route its part of this type."""
+    """The FastAPI dependency for the part of this type."""
 
     async def dependency(request: Request) -> T:
         return web_part(request, kind)
