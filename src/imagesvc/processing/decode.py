@@ -25,7 +25,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from imagesvc.processing.headers import BrokenImage, Header, Refusal, Source
 from imagesvc.processing.png_color import stated_profile
-from imagesvc.processing.rasters import misread_by_pillow, raster
+from imagesvc.processing.rasters import is_misread_by_pillow, raster
 from imagesvc.processing.rasters.samples import eight_bits, eight_bits_of_floats
 
 _PLUGINS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
@@ -39,7 +39,9 @@ _PLUGINS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
     "image/heif": pillow_heif.HeifImageFile,
     "image/avif": AvifImageFile,
 }
-_ORIENTED_BY_DECODER = {"image/tiff", "image/heic", "image/heif"}
+_ORIENTED_BY_DECODER = {"image/heic", "image/heif"}
+_FRAMES_BY_DECODER = {"image/webp", "image/avif"}
+_ORIENTATION_TAG = 0x112
 _UNSUPPORTED_WORDS = ("unsupported", "not supported", "not available", "cannot handle", "unknown pixel mode")
 
 
@@ -48,17 +50,26 @@ class OpenedImage:
     """A file whose decoder has read the header but no pixels."""
 
     image: ImageFile | None
-    """None if Pillow cannot open the file; ``rasters`` may still know its layout"""
+    """None if Pillow cannot open the file or would return wrong pixels; ``rasters`` may still know its layout"""
     open_error: Refusal | None
-    """Pillow's reason in that case"""
+    """the reason in that case"""
     source: Source
     media_type: str
     header: Header
     color_mode: str | None
+    size: tuple[int, int]
+    """Of the pixels that the decoder will return at full size. The decoder turns only HEIC and HEIF itself."""
+    frames: int
 
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image.size if self.image is not None else (self.header.width, self.header.height)
+    def display_size(self, orientation: int) -> tuple[int, int]:
+        """Size of the cropped and upright image."""
+        width, height = self.size
+        if self.media_type in _ORIENTED_BY_DECODER and self.image is not None:
+            return width, height
+        if self.header.crop is not None:
+            left, top, right, bottom = self.header.crop
+            width, height = right - left, bottom - top
+        return (height, width) if orientation >= 5 else (width, height)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +85,28 @@ class DecodedImage:
     transfer: int | None
     """ITU-T H.273 code points of the pixels, used if there is no profile"""
 
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        width, height = self.image.size
+        return (height, width) if self.orientation >= 5 else (width, height)
+
 
 def open_image(file: IO[bytes], source: Source, media_type: str, header: Header) -> OpenedImage:
     """``file`` and ``source`` are the same bytes."""
     image: ImageFile | None = None
     open_error: Refusal | None = None
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            image = _PLUGINS[media_type](file)
-    except MemoryError:
-        raise
-    except Exception as error:
-        open_error = Refusal("unsupported-content", f"no decoder for this kind of {media_type}: {_message(error)}")
+    if is_misread_by_pillow(source, media_type):
+        open_error = Refusal("unsupported-content", "this compression of this pixel layout is not supported")
+    else:
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                image = _PLUGINS[media_type](file)
+                if isinstance(image, TiffImageFile):
+                    _disable_orientation(image)
+        except MemoryError:
+            raise
+        except Exception as error:
+            open_error = Refusal("unsupported-content", f"no decoder for this kind of {media_type}: {_message(error)}")
     return OpenedImage(
         image=image,
         open_error=open_error,
@@ -93,7 +114,22 @@ def open_image(file: IO[bytes], source: Source, media_type: str, header: Header)
         media_type=media_type,
         header=header,
         color_mode=image.mode if image is not None else None,
+        size=image.size if image is not None else (header.width, header.height),
+        frames=getattr(image, "n_frames", 1) if media_type in _FRAMES_BY_DECODER else header.frames,
     )
+
+
+def _disable_orientation(image: TiffImageFile) -> None:
+    """Keep Pillow from turning the pixels of a TIFF.
+
+    Pillow reads the tag only in some of its possible types and also uses XMP. The pipeline turns all formats itself, by
+    the number that the facts state.
+    """
+    image.info.pop("xmp", None)
+    for tags in (image.tag_v2, image.getexif()):
+        if _ORIENTATION_TAG in tags:
+            del tags[_ORIENTATION_TAG]
+    image._size = image._tile_size
 
 
 def decode(opened: OpenedImage, *, orientation: int, reduce_to: tuple[int, int] | None = None) -> DecodedImage:
@@ -103,13 +139,11 @@ def decode(opened: OpenedImage, *, orientation: int, reduce_to: tuple[int, int] 
     pixels that a later resize would discard.
     """
     image, header = opened.image, opened.header
-    if image is None or misread_by_pillow(opened.source, opened.media_type):
+    if image is None:
         return _decode_raster(opened, orientation)
     if opened.media_type == "image/jpeg":
         image = _load_jpeg(opened.source, image, reduce_to)
     else:
-        if opened.media_type == "image/tiff":
-            image.info.pop("xmp", None)  # Pillow would apply the orientation in XMP, which this service ignores
         _load(image)
     is_oriented = opened.media_type in _ORIENTED_BY_DECODER
     pixels = _in_simple_mode(image)

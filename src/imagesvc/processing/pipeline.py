@@ -18,6 +18,8 @@ from imagesvc.processing.metadata import Metadata, read_metadata
 from imagesvc.processing.renditions import Cascade, decode_size, make_renditions, make_resize, resize_decode_size
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
 WriteOutput = Callable[[int, bytes], None]
 """Takes the position of a file in ``output_names``, and its content."""
 
@@ -72,11 +74,13 @@ def _read_info(source: Source, limits: Limits) -> _FileInfo:
 def _work(info: _FileInfo, opened: OpenedImage, request: Work, write: WriteOutput) -> ProcessedReply:
     facts = _facts(info, opened)
     outputs: dict[int, OutputFile] = {}
-    if request.renditions or request.score:
+    # without Pillow, only decoding shows the color mode
+    if request.renditions or request.score or opened.image is None:
         presets = [preset for preset, _ in request.renditions]
         reduce_to = None if request.score else decode_size(opened.size, presets)
         decoded = decode(opened, orientation=info.orientation, reduce_to=reduce_to)
-        cascade = Cascade(decoded, _full_size(info, decoded))
+        facts = _facts(info, opened, decoded)
+        cascade = Cascade(decoded, _full_size(opened, decoded))
         names = output_names(request)
         for rendition in make_renditions(cascade, request.renditions):
             index = names.index(f"{rendition.preset}.{rendition.format}")
@@ -93,34 +97,32 @@ def _work(info: _FileInfo, opened: OpenedImage, request: Work, write: WriteOutpu
 def _resize(info: _FileInfo, opened: OpenedImage, request: Resize, write: WriteOutput) -> ProcessedReply:
     reduce_to = resize_decode_size(opened.size, info.orientation, request)
     decoded = decode(opened, orientation=info.orientation, reduce_to=reduce_to)
-    image, data = make_resize(decoded, request, _full_size(info, decoded))
+    image, data = make_resize(decoded, request, _full_size(opened, decoded))
     write(0, data)
     return ProcessedReply(outputs=(OutputFile(index=0, width=image.width, height=image.height),))
 
 
-def _full_size(info: _FileInfo, decoded: DecodedImage) -> tuple[int, int]:
+def _full_size(opened: OpenedImage, decoded: DecodedImage) -> Size:
     """Size of the stored image, before orientation. Only a JPEG may have been decoded at a smaller size."""
-    if info.media_type == "image/jpeg":
-        return info.header.width, info.header.height
-    return decoded.image.size
+    return opened.size if opened.media_type == "image/jpeg" else decoded.image.size
 
 
-def _facts(info: _FileInfo, opened: OpenedImage | None) -> Facts:
+def _facts(info: _FileInfo, opened: OpenedImage | None, decoded: DecodedImage | None = None) -> Facts:
+    """The facts, as far as the file was opened and decoded. The decoder takes precedence over the header reader."""
     header, meta = info.header, info.metadata
     orientation, notes = _orientation_and_notes(info)
-    left, top, right, bottom = header.crop or (0, 0, header.width, header.height)
-    width, height = right - left, bottom - top
-    if (orientation or 1) >= 5:
-        width, height = height, width
+    (width, height), (stored_width, stored_height) = _sizes(info, opened, decoded)
+    if (stored_width, stored_height) != (header.width, header.height):
+        notes = ("size-differs-from-header", *notes)
     return Facts(
         media_type=info.media_type,
         width=width,
         height=height,
-        stored_width=header.width,
-        stored_height=header.height,
+        stored_width=stored_width,
+        stored_height=stored_height,
         orientation=orientation,
-        frames=header.frames,
-        color_mode=opened.color_mode if opened is not None else None,
+        frames=opened.frames if opened is not None else header.frames,
+        color_mode=_color_mode(opened, decoded),
         has_icc_profile=header.profile_bytes > 0,
         make=meta.camera.make,
         model=meta.camera.model,
@@ -140,6 +142,25 @@ def _facts(info: _FileInfo, opened: OpenedImage | None) -> Facts:
         altitude_m=meta.location.altitude_m,
         notes=notes[:MAX_NOTES],
     )
+
+
+def _sizes(info: _FileInfo, opened: OpenedImage | None, decoded: DecodedImage | None) -> tuple[Size, Size]:
+    """Size of the upright image, and of the stored one."""
+    header, is_turned = info.header, info.orientation >= 5
+    left, top, right, bottom = header.crop or (0, 0, header.width, header.height)
+    stated = (bottom - top, right - left) if is_turned else (right - left, bottom - top)
+    upright = opened.display_size(info.orientation) if opened is not None else stated
+    if decoded is not None and info.media_type != "image/jpeg":
+        upright = decoded.upright_size
+    if upright == stated:
+        return upright, (header.width, header.height)
+    return upright, upright[::-1] if is_turned else upright
+
+
+def _color_mode(opened: OpenedImage | None, decoded: DecodedImage | None) -> str | None:
+    if opened is None or opened.image is not None or decoded is None:
+        return opened.color_mode if opened is not None else None
+    return decoded.image.mode
 
 
 def _orientation_and_notes(info: _FileInfo) -> tuple[int | None, tuple[str, ...]]:

@@ -22,7 +22,7 @@ def read_png(source: Source, limits: HeaderLimits) -> Header:
             has_pixels = True
         elif kind == b"sRGB":
             is_srgb = True
-        elif kind == b"acTL" and end - start >= 4:
+        elif kind == b"acTL" and end - start >= 4 and not has_pixels:
             header.frames = max(1, int.from_bytes(read_exactly(source, start, 4), "big"))
         elif kind in _CHUNKS and end <= len(source):
             _CHUNKS[kind](header, source[start:end], limits)

@@ -6,8 +6,8 @@
     tiff_pixels.py  TIFF: samples become 8-bit pixels
     samples.py      unpacks samples of any width and scales them to 8 bits
 
-Tried after Pillow declines a file, so ordinary photographs never get here, and before Pillow for the one layout that
-it misreads. Which kinds of file need this: docs/decisions/0013-raster-fallbacks.md.
+Tried after Pillow declines a file, so ordinary photographs never get here, and before Pillow for the layouts
+that it misreads. Which kinds of file need this: docs/decisions/0013-raster-fallbacks.md.
 """
 
 from PIL import Image
@@ -15,15 +15,12 @@ from PIL import Image
 from imagesvc.processing.headers import Source
 from imagesvc.processing.rasters.bmp import bmp_raster
 from imagesvc.processing.rasters.tiff import tiff_raster
-from imagesvc.processing.rasters.tiff_layout import has_deep_planes
+from imagesvc.processing.rasters.tiff_layout import is_misread
 
 
-def misread_by_pillow(source: Source, media_type: str) -> bool:
-    """Whether Pillow opens the file but returns noise.
-
-    It reads samples of over 8 bits in separate planes as samples of 8 bits.
-    """
-    return media_type == "image/tiff" and has_deep_planes(source)
+def is_misread_by_pillow(source: Source, media_type: str) -> bool:
+    """Whether Pillow would open the file without an error but return wrong pixels."""
+    return media_type == "image/tiff" and is_misread(source)
 
 
 def raster(source: Source, media_type: str) -> Image.Image | None:
@@ -38,4 +35,4 @@ def raster(source: Source, media_type: str) -> Image.Image | None:
     return None
 
 
-__all__ = ["misread_by_pillow", "raster"]
+__all__ = ["is_misread_by_pillow", "raster"]

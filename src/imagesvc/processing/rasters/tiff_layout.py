@@ -82,10 +82,25 @@ def read_layout(source: Source) -> TiffLayout | None:
     return layout if _is_known(layout) else None
 
 
-def has_deep_planes(source: Source) -> bool:
-    """Whether the first page has samples of over 8 bits in separate planes."""
-    layout = read_layout(source)
-    return layout is not None and layout.planes > 1 and layout.bits > 8
+def is_misread(source: Source) -> bool:
+    """Whether Pillow reads the first page without an error but wrongly, in any compression.
+
+    It reads samples of over 8 bits in separate planes as samples of 8 bits. Of gray images, it ignores the sign of 8
+    bits, scales 12 bits as 16, inverts 16 bits where 0 is white, and wraps the upper half of unsigned 32 bits.
+    """
+    structure = Structure(source)
+    page = structure.directory(structure.first)
+    if page is None:
+        return False
+    bits, sample_format = max(_integers(page, _BITS) or [1]), _integer(page, _SAMPLE_FORMAT, UNSIGNED)
+    if _integer(page, _PLANAR, 1) == 2 and _integer(page, _SAMPLES, 1) > 1:
+        return bits > 8
+    photometric = _integer(page, _PHOTOMETRIC, BLACK_IS_ZERO)
+    if _integer(page, _SAMPLES, 1) > 1 or photometric not in (BLACK_IS_ZERO, WHITE_IS_ZERO) or sample_format == FLOAT:
+        return False
+    if sample_format == SIGNED:
+        return bits == 8
+    return bits in (12, 32) or (bits == 16 and photometric == WHITE_IS_ZERO)
 
 
 def _layout(page: Directory, *, bits: int, sample_format: int) -> TiffLayout:

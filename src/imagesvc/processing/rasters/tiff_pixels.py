@@ -56,6 +56,9 @@ def _scaled(layout: TiffLayout, samples: Samples) -> NDArray[np.uint8]:
         )
     if layout.sample_format == SIGNED:  # two's complement: flipping the sign bit maps the lowest value to 0
         samples = samples.astype(np.uint32) ^ np.uint32(1 << (layout.bits - 1))
+    if layout.bits == 32 and layout.samples == 1:  # measurements, which rarely fill the range
+        lowest, highest = int(samples.min(initial=2**32 - 1)), int(samples.max(initial=0))
+        return eight_bits(samples.astype(np.int64) - lowest, max(65_535, highest - lowest))
     return eight_bits(samples, 2**layout.bits - 1)
 
 
