@@ -35,8 +35,8 @@ from imagesvc.tasks.runner import RetryTask
 log = structlog.get_logger(__name__)
 
 MAX_DECODER_ATTEMPTS = 2
-"""A decoder that crashed or timed out usually does so again. The second attempt is for a machine that was short of
-memory."""
+"""For failures that usually repeat with the same file: all except a lost sandbox. The second attempt is for a machine
+that was short of memory."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class Deriver:
         if isinstance(outcome, Failed):
             count_sandbox_run(outcome.reason)
             log.warning("sandbox failed", **log_fields, reason=outcome.reason, detail=outcome.detail)
-            max_attempts = MAX_DECODER_ATTEMPTS if outcome.reason.startswith("decoder-") else None
+            max_attempts = None if outcome.reason == "sandbox-lost" else MAX_DECODER_ATTEMPTS
             raise RetryTask(outcome.reason, at_most=max_attempts, key=key)
         count_sandbox_run("rejected" if isinstance(outcome, Rejected) else "processed")
         return outcome

@@ -1,7 +1,7 @@
 """Decodes one image: the first frame, in stored orientation, in one of four 8-bit modes, with its colors as stored.
 
 The limits were checked on the header before. If the decoder gives up on a file, the file is at fault (Refusal).
-Running out of memory is not the file's fault: MemoryError passes through.
+MemoryError passes through: the pipeline knows the memory limit.
 """
 
 import io
@@ -24,6 +24,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imagesvc.processing.headers import BrokenImage, Header, Refusal, Source
+from imagesvc.processing.headers.png import png_without_metadata
 from imagesvc.processing.png_color import stated_profile
 from imagesvc.processing.rasters import is_misread_by_pillow, raster
 from imagesvc.processing.rasters.samples import eight_bits, eight_bits_of_floats
@@ -42,6 +43,8 @@ _PLUGINS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
 _ORIENTED_BY_DECODER = {"image/heic", "image/heif"}
 _FRAMES_BY_DECODER = {"image/webp", "image/avif"}
 _ORIENTATION_TAG = 0x112
+_UNSUPPORTED_TIFF_COMPRESSIONS = {"webp"}
+"""Compressions that Pillow knows but its libtiff is built without. libtiff would report them as damaged files."""
 _UNSUPPORTED_WORDS = ("unsupported", "not supported", "not available", "cannot handle", "unknown pixel mode")
 
 
@@ -99,11 +102,8 @@ def open_image(file: IO[bytes], source: Source, media_type: str, header: Header)
         open_error = Refusal("unsupported-content", "this compression of this pixel layout is not supported")
     else:
         try:
-            with warnings.catch_warnings(action="ignore"):
-                image = _PLUGINS[media_type](file)
-                if isinstance(image, TiffImageFile):
-                    _disable_orientation(image)
-        except MemoryError:
+            image = _open(file, source, media_type)
+        except (MemoryError, Refusal):
             raise
         except Exception as error:
             open_error = Refusal("unsupported-content", f"no decoder for this kind of {media_type}: {_message(error)}")
@@ -117,6 +117,27 @@ def open_image(file: IO[bytes], source: Source, media_type: str, header: Header)
         size=image.size if image is not None else (header.width, header.height),
         frames=getattr(image, "n_frames", 1) if media_type in _FRAMES_BY_DECODER else header.frames,
     )
+
+
+def _open(file: IO[bytes], source: Source, media_type: str) -> ImageFile:
+    """Raises Refusal, and whatever Pillow raises."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            image = _PLUGINS[media_type](file)
+        except Exception:
+            if media_type != "image/png":
+                raise
+            image = PngImageFile(io.BytesIO(png_without_metadata(source)))
+        if isinstance(image, TiffImageFile):
+            _check_compression(image)
+            _disable_orientation(image)
+    return image
+
+
+def _check_compression(image: TiffImageFile) -> None:
+    compression = image.info.get("compression")
+    if compression in _UNSUPPORTED_TIFF_COMPRESSIONS:
+        raise Refusal("unsupported-content", f"TIFF files with {compression} compression are not supported")
 
 
 def _disable_orientation(image: TiffImageFile) -> None:
@@ -143,6 +164,8 @@ def decode(opened: OpenedImage, *, orientation: int, reduce_to: tuple[int, int] 
         return _decode_raster(opened, orientation)
     if opened.media_type == "image/jpeg":
         image = _load_jpeg(opened.source, image, reduce_to)
+    elif opened.media_type == "image/png":
+        image = _load_png(opened.source, image)
     else:
         _load(image)
     is_oriented = opened.media_type in _ORIENTED_BY_DECODER
@@ -193,11 +216,21 @@ def _message(error: Exception) -> str:
     return " ".join(words.split())[:160] or type(error).__name__
 
 
+def _load_png(source: Source, image: ImageFile) -> ImageFile:
+    """Pillow also fails on damaged texts after the pixels, which browsers ignore."""
+    try:
+        _load(image)
+    except BrokenImage:
+        image = PngImageFile(io.BytesIO(png_without_metadata(source)))
+        _load(image)
+    return image
+
+
 def _load_jpeg(source: Source, image: ImageFile, reduce_to: tuple[int, int] | None) -> ImageFile:
     """Accept a JPEG that lacks only its end marker, as cameras write it that lose power.
 
     Decoding twice with different filler at the end shows whether more is missing: the filler changes pixels only if
-    some were cut off.
+    some were cut off. The first changed row shows how much that is.
     """
     try:
         _draft(image, reduce_to)
@@ -208,9 +241,18 @@ def _load_jpeg(source: Source, image: ImageFile, reduce_to: tuple[int, int] | No
             raise
         noise = random.Random(1).randbytes(4_096).replace(b"\xff", b"\0")  # noqa: S311
         image, other = (_load_with_end_marker(data + filler, reduce_to) for filler in (b"", noise))
-        if image.tobytes() != other.tobytes():
-            raise
+        missing = _changed_share(image, other)
+        if missing:
+            percent = max(1, round(missing * 100))
+            raise BrokenImage(f"the file ends too early: the last {percent} % of the image are missing") from None
     return image
+
+
+def _changed_share(image: Image.Image, other: Image.Image) -> float:
+    """The share of the rows from the first row that differs, 0 to 1."""
+    pixels, other_pixels = np.asarray(image), np.asarray(other)
+    changed = np.flatnonzero((pixels != other_pixels).reshape(len(pixels), -1).any(axis=1))
+    return 1 - changed[0] / len(pixels) if len(changed) else 0.0
 
 
 def _load_with_end_marker(data: bytes, reduce_to: tuple[int, int] | None) -> ImageFile:

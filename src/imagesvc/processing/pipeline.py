@@ -4,7 +4,8 @@ Pure: bytes in, facts and files out. Nothing here protects against a decoder tha
 which this runs, does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
@@ -13,7 +14,7 @@ from imagesvc.processing.contract import OutputFile, ProcessedReply, RejectedRep
 from imagesvc.processing.decode import DecodedImage, OpenedImage, decode, display_orientation, open_image
 from imagesvc.processing.facts import MAX_NOTES, Facts
 from imagesvc.processing.headers import READERS, Header, HeaderLimits, Refusal, Source
-from imagesvc.processing.limits import Limits, check_header, check_size
+from imagesvc.processing.limits import MIB, Limits, check_header, check_size
 from imagesvc.processing.metadata import Metadata, read_metadata
 from imagesvc.processing.renditions import Cascade, decode_size, make_renditions, make_resize, resize_decode_size
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
@@ -45,11 +46,12 @@ def process(
     opened: OpenedImage | None = None
     try:
         info = _read_info(source, limits)
-        opened = open_image(file, source, info.media_type, info.header)
+        with _memory_checked(info, limits):
+            opened = open_image(file, source, info.media_type, info.header)
         check_size(*opened.size, limits)
         if isinstance(request, Resize):
-            return _resize(info, opened, request, write)
-        return _work(info, opened, request, write)
+            return _resize(info, opened, request, limits, write)
+        return _work(info, opened, request, limits, write)
     except Refusal as refusal:
         facts = _facts(info, opened) if info is not None else None
         return RejectedReply(slug=refusal.slug, detail=refusal.detail, facts=facts)
@@ -71,14 +73,29 @@ def _read_info(source: Source, limits: Limits) -> _FileInfo:
     )
 
 
-def _work(info: _FileInfo, opened: OpenedImage, request: Work, write: WriteOutput) -> ProcessedReply:
+@contextmanager
+def _memory_checked(info: _FileInfo, limits: Limits) -> Iterator[None]:
+    """Turn a lack of memory for decoding into a rejection, because the file states how much the decoder allocates."""
+    try:
+        yield
+    except MemoryError as error:
+        header = info.header
+        is_large = header.width * header.height * header.bytes_per_pixel * 4 > limits.sandbox_memory_bytes
+        raise Refusal(
+            "too-many-pixels" if is_large else "broken-image",
+            f"decoding needs more than {limits.sandbox_memory_bytes // MIB} MiB of memory",
+        ) from error
+
+
+def _work(info: _FileInfo, opened: OpenedImage, request: Work, limits: Limits, write: WriteOutput) -> ProcessedReply:
     facts = _facts(info, opened)
     outputs: dict[int, OutputFile] = {}
     # without Pillow, only decoding shows the color mode
     if request.renditions or request.score or opened.image is None:
         presets = [preset for preset, _ in request.renditions]
         reduce_to = None if request.score else decode_size(opened.size, presets)
-        decoded = decode(opened, orientation=info.orientation, reduce_to=reduce_to)
+        with _memory_checked(info, limits):
+            decoded = decode(opened, orientation=info.orientation, reduce_to=reduce_to)
         facts = _facts(info, opened, decoded)
         cascade = Cascade(decoded, _full_size(opened, decoded))
         names = output_names(request)
@@ -94,9 +111,12 @@ def _work(info: _FileInfo, opened: OpenedImage, request: Work, write: WriteOutpu
     )
 
 
-def _resize(info: _FileInfo, opened: OpenedImage, request: Resize, write: WriteOutput) -> ProcessedReply:
+def _resize(
+    info: _FileInfo, opened: OpenedImage, request: Resize, limits: Limits, write: WriteOutput
+) -> ProcessedReply:
     reduce_to = resize_decode_size(opened.size, info.orientation, request)
-    decoded = decode(opened, orientation=info.orientation, reduce_to=reduce_to)
+    with _memory_checked(info, limits):
+        decoded = decode(opened, orientation=info.orientation, reduce_to=reduce_to)
     image, data = make_resize(decoded, request, _full_size(opened, decoded))
     write(0, data)
     return ProcessedReply(outputs=(OutputFile(index=0, width=image.width, height=image.height),))

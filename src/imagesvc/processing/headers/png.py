@@ -9,6 +9,7 @@ from imagesvc.processing.headers.header import BrokenImage, Header, HeaderLimits
 
 _MAX_CHUNKS = 200_000
 """Files from real encoders have far fewer chunks."""
+_METADATA = {b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"tIME", b"pHYs"}
 _BYTES_PER_PIXEL = {0: 2, 2: 4, 3: 4, 4: 4, 6: 4}
 """By color type."""
 
@@ -59,6 +60,22 @@ def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
         yield kind, at + 8, at + 8 + length
         at += 12 + length
     raise BrokenImage("there are too many chunks")
+
+
+def png_without_metadata(source: Source) -> bytes:
+    """The file without texts and EXIF, and without optional chunks whose checksum is wrong."""
+    parts = [source[:33]]
+    for kind, start, end in _chunks(source):
+        is_optional = kind[:1].islower()
+        if kind in _METADATA or (is_optional and zlib.crc32(kind + source[start:end]) != _checksum(source, end)):
+            continue
+        parts.append(source[start - 8 : end + 4])
+    parts.append(struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND")))
+    return b"".join(parts)
+
+
+def _checksum(source: Source, at: int) -> int:
+    return int.from_bytes(source[at : at + 4], "big")
 
 
 def _is_over(header: Header, limits: HeaderLimits) -> bool:

@@ -7,10 +7,13 @@
     tags.py          single EXIF and XMP values as clean Python values
     xmp.py           the XMP properties in use (ISO 16684-1)
 
-Bad metadata is never an error: the field is absent and a note names the problem. Nothing here reads pixels.
+Bad metadata is never an error: the field is absent and a note names the problem. That includes exceptions that a reader
+does not expect, because metadata is hostile input and the image is good without it. Nothing here reads pixels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from imagesvc.processing.headers import Header, Source
 from imagesvc.processing.headers.tiff_directory import Directory, Structure
@@ -22,6 +25,8 @@ from imagesvc.processing.metadata.tags import Notes, number
 from imagesvc.processing.metadata.xmp import Properties, read_properties
 
 _ORIENTATION, _EXIF, _GPS = 0x112, 0x8769, 0x8825
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +50,30 @@ class _Directories:
 def read_metadata(source: Source, header: Header, *, is_tiff: bool) -> Metadata:
     """Read all metadata. ``source`` is the whole file, which is also the EXIF structure of a TIFF."""
     notes = Notes(header.notes)
-    tags = _directories(source if is_tiff else header.exif, notes)
-    xmp = _xmp(header, notes)
+
+    def guarded(read: Callable[[], T], otherwise: T, note: str) -> T:
+        try:
+            return read()
+        except Exception:  # hostile input
+            notes.add(note)
+            return otherwise
+
+    tags = guarded(
+        lambda: _directories(source if is_tiff else header.exif, notes), _Directories(), note="exif-unreadable"
+    )
+    xmp = guarded(lambda: _xmp(header, notes), Properties(), note="xmp-unreadable")
     return Metadata(
-        orientation=_orientation(tags.main, notes),
-        camera=read_camera(tags.main, tags.exif, xmp),
-        exposure=read_exposure(tags.main, tags.exif, xmp, notes),
-        capture_time=read_capture_time(tags.main, tags.exif, tags.gps, xmp, notes),
-        location=read_location(tags.gps, xmp, notes),
+        orientation=guarded(lambda: _orientation(tags.main, notes), None, note="orientation-unreadable"),
+        camera=guarded(lambda: read_camera(tags.main, tags.exif, xmp), Camera(), note="camera-unreadable"),
+        exposure=guarded(
+            lambda: read_exposure(tags.main, tags.exif, xmp, notes), Exposure(), note="exposure-unreadable"
+        ),
+        capture_time=guarded(
+            lambda: read_capture_time(tags.main, tags.exif, tags.gps, xmp, notes),
+            CaptureTime(),
+            note="capture-time-unreadable",
+        ),
+        location=guarded(lambda: read_location(tags.gps, xmp, notes), Location(), note="gps-unreadable"),
         notes=notes.all(),
     )
 

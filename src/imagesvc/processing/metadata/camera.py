@@ -11,15 +11,15 @@ _MAKE, _MODEL, _LENS_MODEL = 0x10F, 0x110, 0xA434
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Camera:
-    make: str | None
-    model: str | None
-    make_raw: str | None
+    make: str | None = None
+    model: str | None = None
+    make_raw: str | None = None
     """As the file has it."""
-    model_raw: str | None
+    model_raw: str | None = None
     """As the file has it."""
-    name: str | None
+    name: str | None = None
     """The model without a repeated make and with single spaces. Statistics count by it."""
-    lens: str | None
+    lens: str | None = None
 
 
 def read_camera(main: Directory | None, exif: Directory | None, xmp: Properties) -> Camera:

@@ -4,6 +4,7 @@ The descriptors arrive in a fixed order: the original, the reply, then each poss
 """
 
 import errno
+import io
 import math
 import mmap
 import os
@@ -91,5 +92,19 @@ def _process(limits: Limits, original: int, request: Work | Resize, write: Write
     source = mmap.mmap(original, size, prot=mmap.PROT_READ) if size else b""
     if hook is not None:
         hook(source[:64])
-    with open(original, "rb", closefd=False) as file:
+    with _BoundedReader(original, size) as file:
         return process(file, source, request, limits, write)
+
+
+class _BoundedReader(io.BufferedReader):
+    """Reads the original. Python allocates the requested size before it reads, so this bounds it by the file's size.
+
+    Otherwise a length in the file, such as that of a PNG chunk, could exhaust the memory.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        super().__init__(io.FileIO(descriptor, "rb", closefd=False))
+        self._file_bytes = size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size is None or size < self._file_bytes else -1)

@@ -1,5 +1,6 @@
 """Configures the imaging libraries for one image per process: no threads, and the service's limits."""
 
+import codecs
 import gc
 import io
 
@@ -27,8 +28,14 @@ def _discard(index: int, data: bytes) -> None:
     """Takes the output files of the warm-up."""
 
 
+_LATE_CODECS = ("ascii", "utf-8", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "idna", "cp437")
+"""Encodings that metadata and the XML parser may ask for. Python imports each one on its first use."""
+
+
 def _warm_up() -> None:
     """Import every module that is imported late, because a confined child may not be able to read it."""
+    for codec in _LATE_CODECS:
+        codecs.lookup(codec)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x0110] = "warm-up"
