@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from tests.processing.tagged_jpegs import DIGITIZED, ORIGINAL, facts_with, local
-from tests.support.exif_blocks import Tag, fractions, text
+from tests.support.exif_blocks import Tag, fractions, packet, text
 
 
 def captured(*exif: Tag, gps: tuple[Tag, ...] = (), xmp: bytes | None = None) -> tuple[datetime | None, int | None]:
@@ -37,16 +37,35 @@ def test_the_general_offset_applies_only_without_a_specific_offset() -> None:
     [
         "0000:00:00 00:00:00",
         "    :  :     :  :  ",
-        "2021:02:30 10:00:00",
-        "2020:09:02 25:00:00",
         "yesterday",
-        "2020:09:02",
+        "2021:03:04 25:00:00",
+        "2021:03:04",
+        "2021-3-4 noon",
     ],
 )
-def test_an_impossible_time_is_noted_and_the_next_one_is_used(unreadable: str) -> None:
+def test_a_malformed_time_is_replaced_by_the_next_one_if_it_names_no_other_day(unreadable: str) -> None:
     facts = facts_with(exif=(text(ORIGINAL, unreadable), text(DIGITIZED, "2021:03:04 05:06:07"), text(0x9292, "25")))
     assert facts.captured_local == local(2021, 3, 4, 5, 6, 7, 250_000)
     assert facts.notes == ("capture-time-unreadable",)
+
+
+@pytest.mark.parametrize(
+    "unreadable", ["2020:09:02 25:00:00", "2020:09:02", "2021:02:30 10:00:00", "2021:03:05 24:60:00", "1999"]
+)
+def test_a_malformed_time_is_not_replaced_by_a_time_of_another_day(unreadable: str) -> None:
+    others = (text(DIGITIZED, "2021:03:04 05:06:07"),)
+    facts = facts_with(exif=(text(ORIGINAL, unreadable), *others), xmp=packet('xmp:CreateDate="2021-03-04T05:06:07"'))
+    assert facts.captured_local is None
+    assert facts.notes == ("capture-time-unreadable",)
+
+
+@pytest.mark.parametrize("hour", ["24", "00"])
+def test_hour_24_is_the_first_hour_of_the_written_date(hour: str) -> None:
+    """Some phones write it after midnight."""
+    original, digitized = text(ORIGINAL, f"2019:01:01 {hour}:04:20"), text(DIGITIZED, "2019:01:02 00:04:20")
+    facts = facts_with(exif=(original, digitized))
+    assert facts.captured_local == local(2019, 1, 1, 0, 4, 20)
+    assert facts.notes == ()
 
 
 @pytest.mark.parametrize("fraction", ["abc", "", "  "])
@@ -66,24 +85,45 @@ def test_an_impossible_offset_is_unknown(written: str) -> None:
     assert captured(text(ORIGINAL, "2020:09:02 10:11:12"), text(0x9011, written))[1] is None
 
 
-def gps_time(hours: int, minutes: int, seconds: int, date: str = "2020:09:02") -> tuple[Tag, ...]:
-    return fractions(7, (hours, 1), (minutes, 1), (seconds, 1)), text(29, date)
+def gps_time(
+    hours: int, minutes: int, seconds: int, date: str = "2020:09:02", *, longitude: float | None = 15
+) -> tuple[Tag, ...]:
+    clock = fractions(7, (hours, 1), (minutes, 1), (seconds, 1)), text(29, date)
+    if longitude is None:
+        return clock
+    degrees = fractions(4, (round(abs(longitude) * 1_000), 1_000))
+    place = text(1, "N"), fractions(2, (48, 1)), text(3, "E" if longitude >= 0 else "W"), degrees
+    return *place, *clock
 
 
 @pytest.mark.parametrize(
-    ("clock", "offset"),
+    ("clock", "longitude", "offset"),
     [
-        ((8, 11, 3), 120),
-        ((8, 5, 0), 120),
-        ((4, 26, 0), 345),
-        ((10, 11, 40), 0),
-        ((7, 26, 0), None),
+        ((8, 11, 3), 15, 120),
+        ((8, 5, 0), 15, 120),
+        ((4, 26, 0), 84, 345),
+        ((10, 11, 40), 0, 0),
+        ((7, 26, 0), 40, None),
+        ((8, 11, 3), None, None),
     ],
 )
-def test_gps_time_gives_the_offset_if_that_offset_is_in_use(clock: tuple[int, int, int], offset: int | None) -> None:
-    facts = facts_with(exif=(text(ORIGINAL, "2020:09:02 10:11:12"),), gps=gps_time(*clock))
+def test_gps_time_gives_the_offset_if_that_offset_is_in_use(
+    clock: tuple[int, int, int], longitude: float | None, offset: int | None
+) -> None:
+    facts = facts_with(exif=(text(ORIGINAL, "2020:09:02 10:11:12"),), gps=gps_time(*clock, longitude=longitude))
     assert facts.captured_offset_minutes == offset
     assert facts.offset_source == ("gps" if offset is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("fix_hour", "longitude", "offset"),
+    [(8, 2.35, None), (12, 2.35, None), (13, 2.35, 120), (14, 2.35, 60), (14, -100, None), (21, -100, -360)],
+)
+def test_a_gps_fix_that_is_hours_old_gives_no_offset(fix_hour: int, longitude: float, offset: int | None) -> None:
+    """The clock shows 15:00; an offset may differ by two hours from the mean solar time of the longitude."""
+    facts = facts_with(exif=(text(ORIGINAL, "2020:09:02 15:00:00"),), gps=gps_time(fix_hour, 0, 0, longitude=longitude))
+    assert facts.captured_offset_minutes == offset
+    assert ("gps-time-implausible" in facts.notes) == (offset is None)
 
 
 def test_gps_time_may_be_on_another_day() -> None:

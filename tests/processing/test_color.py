@@ -1,9 +1,12 @@
 """Every depth and colour space comes out as 8-bit sRGB."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from imagesvc.processing.headers.header import KNOWN_PRIMARIES, KNOWN_TRANSFERS
 from tests.processing.pictures import FULL, colour, near
 from tests.processing.run_pipeline import work_on
 from tests.support import images
@@ -46,6 +49,81 @@ def test_code_points_of_a_png_are_followed_like_a_profile() -> None:
     plain = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), "PNG")
     display_p3 = plain[:33] + images.png_chunk(b"cICP", bytes((12, 13, 0, 1))) + plain[33:]
     assert near(colour(work_on(display_p3, FULL).picture()), (214, 96, 48), 8)
+
+
+def srgb_level(light: float) -> int:
+    """IEC 61966-2-1: the 8-bit level of linear light from 0 to 1."""
+    level = 12.92 * light if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
+    return round(255 * level)
+
+
+def png_with_code_points(image: Image.Image, primaries: int, transfer: int, *rest: int) -> bytes:
+    plain = images.encode(image, "PNG")
+    chunk = images.png_chunk(b"cICP", bytes((primaries, transfer, *(rest or (0, 1)))))
+    return plain[:33] + chunk + plain[33:]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize(("transfer", "exponent"), [(8, 1.0), (4, 2.2), (5, 2.8)])
+@pytest.mark.parametrize("level", [20, 100, 200])
+def test_linear_light_and_gamma_of_a_png_are_converted(level: int, transfer: int, exponent: float, mode: str) -> None:
+    image = Image.new("L", (64, 64), level).convert(mode)
+    shown = work_on(png_with_code_points(image, 1, transfer), FULL).picture().convert("RGB")
+    expected = srgb_level((level / 255) ** exponent)
+    assert near(colour(shown), (expected,) * 3, 4)
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_hdr_white_is_bright_and_black_is_black(transfer: int) -> None:
+    """Diffuse white is level 148 of PQ and 191 of HLG (ITU-R BT.2408)."""
+    white = {16: 148, 18: 191}[transfer]
+    for level, low, high in ((0, 0, 2), (white, 225, 255), (255, 250, 255), (white // 2, 30, 190)):
+        data = png_with_code_points(Image.new("RGB", (64, 64), (level,) * 3), 9, transfer)
+        assert low <= colour(work_on(data, FULL).picture())[0] <= high
+
+
+@pytest.mark.parametrize(
+    "code_points",
+    [
+        (1, 9),
+        (1, 10),
+        (1, 17),
+        (1, 0),
+        (1, 200),
+        (3, 13),
+        (10, 13),
+        (200, 8),
+        (9, 16, 9, 1),
+        (9, 16, 0, 0),
+        (1, 8, 0, 7),
+    ],
+)
+def test_unknown_code_points_are_ignored_and_noted(code_points: tuple[int, ...]) -> None:
+    done = work_on(png_with_code_points(COLOUR, *code_points), FULL)
+    assert near(colour(done.picture()), (200, 100, 60))
+    assert done.facts.notes == ("color-code-points-ignored",)
+
+
+@pytest.mark.parametrize("primaries", sorted(KNOWN_PRIMARIES))
+@pytest.mark.parametrize("transfer", sorted(KNOWN_TRANSFERS - {16, 18}))
+def test_white_stays_white_in_every_known_color_space(primaries: int, transfer: int) -> None:
+    done = work_on(png_with_code_points(Image.new("RGB", (16, 16), "white"), primaries, transfer), FULL)
+    assert near(colour(done.picture()), (255, 255, 255), 2)
+    assert done.facts.notes == ()
+
+
+def test_code_points_of_a_png_take_precedence_over_its_profile() -> None:
+    tagged = images.encode(COLOUR, "PNG", icc_profile=rgb_profile(ADOBE_RGB))
+    data = tagged[:33] + images.png_chunk(b"cICP", bytes((1, 13, 0, 1))) + tagged[33:]
+    assert near(colour(work_on(data, FULL).picture()), (200, 100, 60))
+
+
+def test_a_linear_png_is_not_shown_too_dark(cases: Path) -> None:
+    data = (cases / "png_cicp_linear.png").read_bytes()
+    at = data.index(b"cICP")
+    plain = data[: at - 4] + data[at + 12 :]
+    light = np.asarray(work_on(plain, FULL).picture().convert("RGB"), float).mean()
+    assert np.asarray(work_on(data, FULL).picture().convert("RGB"), float).mean() > light * 1.15
 
 
 def png_stating(image: Image.Image, *, gamma: int | None = None, points: tuple[int, ...] | None = None) -> bytes:

@@ -1,11 +1,13 @@
 """Where a picture was taken: both coordinates, or none."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.processing.run_pipeline import facts_of
 from tests.processing.tagged_jpegs import facts_with
-from tests.support.exif_blocks import byte, fractions, text
+from tests.support.exif_blocks import Tag, byte, fractions, text
 
 Fractions = tuple[tuple[int, int], ...]
 
@@ -46,6 +48,35 @@ def test_an_incomplete_or_impossible_location_is_absent_and_noted(
     found = location(latitude, north, longitude, east)
     assert found[:2] == (None, None)
     assert note in found[2]
+
+
+def signed(numerator: int) -> bytes:
+    return numerator.to_bytes(4, "big", signed=True) + (1).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("degrees", "minutes", "letters", "expected"),
+    [
+        ((-33, 151), (52, 12), "SE", (-33.866667, 151.2)),
+        ((-33, -70), (-27, -40), "SW", (-33.45, -70.666667)),
+        ((-33, 151), (0, 0), "NE", (33.0, 151.0)),
+    ],
+)
+def test_the_letter_decides_the_hemisphere_of_signed_degrees(
+    degrees: tuple[int, int], minutes: tuple[int, int], letters: str, expected: tuple[float, float]
+) -> None:
+    values = [Tag(number, 10, signed(degrees[n]) + signed(minutes[n])) for n, number in enumerate((2, 4))]
+    facts = facts_with(gps=(text(1, letters[0]), values[0], text(3, letters[1]), values[1]))
+    assert facts.latitude == pytest.approx(expected[0])
+    assert facts.longitude == pytest.approx(expected[1])
+    assert facts.notes == ("gps-signed",)
+
+
+def test_signed_degrees_of_a_real_file_are_in_the_southern_hemisphere(cases: Path) -> None:
+    facts = facts_of((cases / "gps_signed_degrees.jpg").read_bytes())
+    assert facts.latitude is not None
+    assert facts.latitude < 0
+    assert "gps-signed" in facts.notes
 
 
 def test_a_latitude_without_a_longitude_is_absent_and_noted() -> None:

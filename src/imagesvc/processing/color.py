@@ -12,14 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from imagesvc.processing.png_color import colorants
+
 _OUTPUT_MODE = {"L": "RGB", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB"}
 
-_TO_SRGB = {
-    9: ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
-    12: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
+_D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
+_CHROMATICITIES = {
+    4: (_C, (0.67, 0.33), (0.21, 0.71), (0.14, 0.08)),
+    5: (_D65, (0.64, 0.33), (0.29, 0.60), (0.15, 0.06)),
+    6: (_D65, (0.630, 0.340), (0.310, 0.595), (0.155, 0.070)),
+    7: (_D65, (0.630, 0.340), (0.310, 0.595), (0.155, 0.070)),
+    8: (_C, (0.681, 0.319), (0.243, 0.692), (0.145, 0.049)),
+    9: (_D65, (0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
+    11: (_DCI, (0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+    12: (_D65, (0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+    22: (_D65, (0.630, 0.340), (0.295, 0.605), (0.155, 0.077)),
 }
-"""By primaries: linear light of BT.2020 and of Display P3 to sRGB, both with D65 white."""
-_PQ, _HLG = 16, 18
+"""By primaries: x and y of white, red, green and blue (ITU-T H.273, table 2). 1 and 2 count as those of sRGB."""
+_SRGB_CHROMATICITIES = (_D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+_GAMMA_22, _GAMMA_28, _LINEAR, _PQ, _HLG = 4, 5, 8, 16, 18
+_OTHER_CURVES = {_GAMMA_22, _GAMMA_28, _LINEAR, _PQ, _HLG}
+"""Transfers that differ from sRGB's. Viewers show the BT.709 family (1, 6, 11, 12, 14, 15) with the curve of sRGB."""
 _WHITE_NITS = 203.0
 """Diffuse white of HDR content (ITU-R BT.2408)."""
 
@@ -30,8 +43,9 @@ def to_srgb(image: Image.Image, profile: bytes | None, primaries: int | None, tr
         converted = _by_profile(image, profile)
         if converted is not None:
             return converted
-    elif image.mode in ("RGB", "RGBA") and (primaries in _TO_SRGB or transfer in (_PQ, _HLG)):
-        return _by_code_points(image, primaries or 1, transfer or 13)
+    elif image.mode in ("L", "RGB", "RGBA") and (primaries in _CHROMATICITIES or transfer in _OTHER_CURVES):
+        rgb = image.convert("RGB") if image.mode == "L" else image
+        return _by_code_points(rgb, primaries or 1, transfer or 13)
     return image.convert("RGB") if image.mode == "CMYK" else image
 
 
@@ -74,8 +88,8 @@ def _probe_colors() -> bytes:
 def _by_code_points(image: Image.Image, primaries: int, transfer: int) -> Image.Image:
     pixels = np.asarray(image)
     linear: NDArray[np.float32] = _linear_levels(transfer)[pixels[..., :3]]
-    if primaries in _TO_SRGB:
-        linear = linear @ np.array(_TO_SRGB[primaries], np.float32).T
+    if primaries in _CHROMATICITIES:
+        linear = linear @ _matrix_to_srgb(primaries).T
     if transfer in (_PQ, _HLG):
         linear = _roll_off_highlights(linear)
     steps = (linear.clip(0, 1) * 4_095 + 0.5).astype(np.uint16)
@@ -85,14 +99,25 @@ def _by_code_points(image: Image.Image, primaries: int, transfer: int) -> Image.
     return result
 
 
+@lru_cache(maxsize=16)
+def _matrix_to_srgb(primaries: int) -> NDArray[np.float32]:
+    """From linear light with these primaries to linear sRGB, adapted to its white."""
+    source, target = (
+        colorants(tuple(value for point in points for value in point))
+        for points in (_CHROMATICITIES[primaries], _SRGB_CHROMATICITIES)
+    )
+    assert source is not None and target is not None  # noqa: S101, PT018 - constants
+    return (np.linalg.inv(target) @ source).astype(np.float32)
+
+
 def _linear_levels(transfer: int) -> NDArray[np.float32]:
     """Linear light of each of the 256 levels; diffuse white is 1."""
     level = np.linspace(0, 1, 256, dtype=np.float64)
-    if transfer == 8:
+    if transfer == _LINEAR:
         light = level
-    elif transfer == 4:
+    elif transfer == _GAMMA_22:
         light = level**2.2
-    elif transfer == 5:
+    elif transfer == _GAMMA_28:
         light = level**2.8
     elif transfer == _PQ:
         powered = level ** (1 / 78.84375)

@@ -172,10 +172,13 @@ def decode(opened: OpenedImage, *, orientation: int, reduce_to: tuple[int, int] 
     pixels = _in_simple_mode(image)
     if header.crop is not None and not is_oriented:
         pixels = pixels.crop(header.crop)
+    profile = image.info.get("icc_profile") or stated_profile(header, is_gray=pixels.mode == "L")
+    if opened.media_type == "image/png" and header.primaries is not None:
+        profile = None  # cICP takes precedence over iCCP (PNG, third edition, section 12.1)
     return DecodedImage(
         image=pixels,
         orientation=1 if is_oriented else display_orientation(header, orientation),
-        profile=image.info.get("icc_profile") or stated_profile(header, is_gray=pixels.mode == "L"),
+        profile=profile,
         primaries=header.primaries,
         transfer=header.transfer,
     )

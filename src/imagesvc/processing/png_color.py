@@ -29,15 +29,15 @@ def stated_profile(header: Header, *, is_gray: bool) -> bytes | None:
     curve = b"curv\0\0\0\0" + struct.pack(">IHH", 1, round(256 / gamma), 0)
     if is_gray:
         return _profile(b"GRAY", [(b"kTRC", curve)])
-    columns = _colorants(points)
+    columns = colorants(points)
     if columns is None:
         return None
-    colorants = zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns.T, strict=True)
+    named = zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns.T, strict=True)
     curves = ((name, curve) for name in (b"rTRC", b"gTRC", b"bTRC"))
-    return _profile(b"RGB ", [*((name, _xyz(column)) for name, column in colorants), *curves])
+    return _profile(b"RGB ", [*((name, _xyz(column)) for name, column in named), *curves])
 
 
-def _colorants(points: tuple[float, ...]) -> NDArray[np.float64] | None:
+def colorants(points: tuple[float, ...]) -> NDArray[np.float64] | None:
     """XYZ of red, green and blue as columns, adapted to D50; None for points that span no gamut."""
     x, y = np.array(points[::2]), np.array(points[1::2])
     if not (np.isfinite(x).all() and np.isfinite(y).all() and (y > 0.001).all()):

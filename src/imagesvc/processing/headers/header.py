@@ -8,6 +8,11 @@ Source = bytes | mmap
 """The whole file. A slice of either type is ``bytes``."""
 
 
+KNOWN_PRIMARIES = frozenset({1, 2, 4, 5, 6, 7, 8, 9, 11, 12, 22})
+KNOWN_TRANSFERS = frozenset({1, 2, 4, 5, 6, 8, 11, 12, 13, 14, 15, 16, 18})
+"""ITU-T H.273 code points that ``color.py`` converts to sRGB. 2 means unspecified."""
+
+
 class Refusal(Exception):
     """The file is at fault. ``slug`` is stable and part of the API, ``detail`` is a sentence for people."""
 
@@ -66,6 +71,15 @@ class Header:
     chromaticities: tuple[float, ...] | None = None
     """x and y of white, red, green and blue, where a PNG states them and does not state sRGB."""
     notes: list[str] = field(default_factory=list)
+
+    def set_code_points(self, primaries: int, transfer: int) -> None:
+        """Set both code points, or none if one of them is unknown: half a conversion would be worse than none."""
+        if primaries == transfer == 2:
+            return
+        if primaries in KNOWN_PRIMARIES and transfer in KNOWN_TRANSFERS:
+            self.primaries, self.transfer = primaries, transfer
+        else:
+            self.notes.append("color-code-points-ignored")
 
     @property
     def total_pixels(self) -> int:

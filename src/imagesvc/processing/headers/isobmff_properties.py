@@ -84,7 +84,7 @@ def _color(header: Header, source: Source, span: Span) -> None:
     if kind in (b"prof", b"rICC"):
         header.profile_bytes = end - start - 4
     elif kind == b"nclx" and end - start >= 8:
-        header.primaries, header.transfer = struct.unpack(">HH", read_exactly(source, start + 4, 4))
+        header.set_code_points(*struct.unpack(">HH", read_exactly(source, start + 4, 4)))
 
 
 _PROPERTIES: dict[bytes, Callable[[Header, Source, Span], None]] = {

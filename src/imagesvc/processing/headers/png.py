@@ -138,8 +138,11 @@ def _exif(header: Header, data: bytes, limits: HeaderLimits) -> None:
 
 
 def _code_points(header: Header, data: bytes, limits: HeaderLimits) -> None:
-    if len(data) == 4:
-        header.primaries, header.transfer = data[0], data[1]
+    """Matrix coefficients are 0 in a PNG. Of the two ranges, only the full one is converted."""
+    if len(data) == 4 and data[2] == 0 and data[3] == 1:
+        header.set_code_points(data[0], data[1])
+    else:
+        header.notes.append("color-code-points-ignored")
 
 
 def _gamma(header: Header, data: bytes, limits: HeaderLimits) -> None:

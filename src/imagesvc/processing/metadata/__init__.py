@@ -62,6 +62,7 @@ def read_metadata(source: Source, header: Header, *, is_tiff: bool) -> Metadata:
         lambda: _directories(source if is_tiff else header.exif, notes), _Directories(), note="exif-unreadable"
     )
     xmp = guarded(lambda: _xmp(header, notes), Properties(), note="xmp-unreadable")
+    location = guarded(lambda: read_location(tags.gps, xmp, notes), Location(), note="gps-unreadable")
     return Metadata(
         orientation=guarded(lambda: _orientation(tags.main, notes), None, note="orientation-unreadable"),
         camera=guarded(lambda: read_camera(tags.main, tags.exif, xmp), Camera(), note="camera-unreadable"),
@@ -69,11 +70,11 @@ def read_metadata(source: Source, header: Header, *, is_tiff: bool) -> Metadata:
             lambda: read_exposure(tags.main, tags.exif, xmp, notes), Exposure(), note="exposure-unreadable"
         ),
         capture_time=guarded(
-            lambda: read_capture_time(tags.main, tags.exif, tags.gps, xmp, notes),
+            lambda: read_capture_time(tags.main, tags.exif, tags.gps, xmp, notes, longitude=location.longitude),
             CaptureTime(),
             note="capture-time-unreadable",
         ),
-        location=guarded(lambda: read_location(tags.gps, xmp, notes), Location(), note="gps-unreadable"),
+        location=location,
         notes=notes.all(),
     )
 

@@ -2,14 +2,17 @@
 
 DateTimeOriginal with its own sub-seconds and offset comes first, then CreateDate with its own. OffsetTime counts only
 where the time has no offset of its own. Next comes the difference from the GPS time, rounded to a quarter of an hour,
-if that offset is in use anywhere. Otherwise the offset is unknown; it is never assumed to be UTC.
+if that offset is in use anywhere and plausible at the longitude: the fix may be hours old. Otherwise the offset is
+unknown; it is never assumed to be UTC.
+
+A time that is present but malformed is replaced by another one only if both name the same day.
 """
 
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Literal
 
 from imagesvc.processing.headers.tiff_directory import Directory
@@ -28,6 +31,9 @@ _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE
 _PARTIAL_HOUR_OFFSETS = {-570, -210, -150, 210, 270, 330, 345, 390, 525, 570, 630, 765, 825}
 """In minutes: the offsets in use since GPS exists that are no whole hours."""
 _MIN_OFFSET, _MAX_OFFSET = -12 * 60, 14 * 60
+_MAX_MINUTES_FROM_SUN = 120
+"""Between an offset and the mean solar time of its longitude."""
+_DAY = re.compile(r"\D*(\d{4})\D+(\d{1,2})\D+(\d{1,2})")
 _MIN_YEAR, _MAX_YEAR = 1800, 2200
 
 
@@ -71,34 +77,51 @@ class CaptureTime:
 
 
 def read_capture_time(
-    main: Directory | None, exif: Directory | None, gps: Directory | None, xmp: Properties, notes: Notes
+    main: Directory | None,
+    exif: Directory | None,
+    gps: Directory | None,
+    xmp: Properties,
+    notes: Notes,
+    *,
+    longitude: float | None,
 ) -> CaptureTime:
     """The first time that can be read."""
-    time = next(_times((exif, main), xmp, notes), None)
+    time = _first_time((exif, main), xmp, notes)
     if time is None:
         return CaptureTime()
     local, offset = time
     if offset is not None:
         return CaptureTime(local=local, offset_minutes=offset, offset_source="exif")
-    offset = _gps_offset(local, gps, xmp, notes)
+    offset = _gps_offset(local, gps, xmp, notes, longitude=longitude)
     return CaptureTime(local=local, offset_minutes=offset, offset_source="gps" if offset is not None else None)
 
 
-def _times(directories: _Directories, xmp: Properties, notes: Notes) -> Iterator[_Time]:
-    """The readable times by priority. Lazy, so that notes name only times that were needed."""
+def _first_time(directories: _Directories, xmp: Properties, notes: Notes) -> _Time | None:
+    """The first readable time by priority. Notes name only malformed times before it."""
+    malformed: str | None = None
+    for written, time in _times(directories, xmp):
+        if time is None:
+            notes.add("capture-time-unreadable")
+            malformed = malformed or (written if re.search("[1-9]", written) else None)
+        elif malformed is None or _names_day(malformed, time[0].date()):
+            return time
+    return None
+
+
+def _times(directories: _Directories, xmp: Properties) -> Iterator[tuple[str, _Time | None]]:
+    """The times that are present, by priority: as written, and None for a malformed one."""
     for kind in _BY_PRIORITY:
         written = text(directories, kind.time_tag)
-        time = _exif_time(directories, kind, written)
-        if time is not None:
-            yield time
-        elif written is not None:
-            notes.add("capture-time-unreadable")
+        if written is not None:
+            yield written, _exif_time(directories, kind, written)
         for name in kind.xmp_names:
-            time = _parse_time(xmp.get(name))
-            if time is not None:
-                yield time
-            elif name in xmp:
-                notes.add("capture-time-unreadable")
+            if name in xmp:
+                yield xmp[name], _parse_time(xmp[name])
+
+
+def _names_day(written: str, day: date) -> bool:
+    match = _DAY.match(written)
+    return match is not None and tuple(map(int, match.groups())) == (day.year, day.month, day.day)
 
 
 def _exif_time(directories: _Directories, kind: _Kind, written: str | None) -> _Time | None:
@@ -123,7 +146,8 @@ def _parse_time(value: str | None) -> _Time | None:
         return None
     year, month, day, hour, minute = (int(match[n]) for n in range(1, 6))
     try:
-        local = datetime(year, month, day, hour, minute, int(match[6] or 0))  # noqa: DTZ001 -- the camera's clock
+        # some phones write hour 24 of the same date in the first hour after midnight
+        local = datetime(year, month, day, 0 if hour == 24 else hour, minute, int(match[6] or 0))  # noqa: DTZ001 -- the camera's clock
     except ValueError:
         return None
     if not _MIN_YEAR <= year <= _MAX_YEAR:
@@ -155,14 +179,18 @@ def _parse_offset(value: str | None) -> int | None:
     return signed if _MIN_OFFSET <= signed <= _MAX_OFFSET else None
 
 
-def _gps_offset(local: datetime, gps: Directory | None, xmp: Properties, notes: Notes) -> int | None:
-    """The difference of the camera's clock from the GPS time, in minutes."""
+def _gps_offset(
+    local: datetime, gps: Directory | None, xmp: Properties, notes: Notes, *, longitude: float | None
+) -> int | None:
+    """The difference of the camera's clock from the GPS time, in minutes. None without a longitude to check it."""
     utc = _gps_time(gps) or _xmp_gps_time(xmp)
-    if utc is None:
+    if utc is None or longitude is None:
         return None
     minutes = round((local.replace(tzinfo=UTC) - utc) / timedelta(minutes=15)) * 15
     is_in_use = minutes % 60 == 0 or minutes in _PARTIAL_HOUR_OFFSETS
-    if not is_in_use or not _MIN_OFFSET <= minutes <= _MAX_OFFSET:
+    # 360 degrees are 1,440 minutes
+    is_near = abs(minutes - longitude * 4) <= _MAX_MINUTES_FROM_SUN
+    if not is_in_use or not is_near or not _MIN_OFFSET <= minutes <= _MAX_OFFSET:
         notes.add("gps-time-implausible")
         return None
     return minutes

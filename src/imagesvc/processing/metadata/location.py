@@ -63,6 +63,9 @@ def _coordinate(gps: Directory | None, tag: int, ref_tag: int, hemispheres: str,
     if sign is None:
         notes.add("gps-hemisphere-missing")
         return None
+    if degrees < 0 or minutes < 0 or seconds < 0:  # a sign beside the letter, which states the hemisphere already
+        notes.add("gps-signed")
+        degrees, minutes, seconds = abs(degrees), abs(minutes), abs(seconds)
     return (degrees + minutes / 60 + seconds / 3600) * sign
 
 
