@@ -1,4 +1,4 @@
-"""Entity tags and the conditions that are set with them."""
+"""Entity tags and conditional request headers (RFC 9110, section 13)."""
 
 import pytest
 
@@ -34,11 +34,11 @@ from imagesvc.http.conditional import (
         ("", set()),
     ],
 )
-def test_a_list_of_tags_is_read_as_the_rfc_writes_it(header: str, tags: set[str]) -> None:
+def test_a_list_of_entity_tags_is_parsed_as_rfc_9110_defines_it(header: str, tags: set[str]) -> None:
     assert parse_etags(header) == tags
 
 
-def test_a_long_malformed_list_is_refused_at_once() -> None:
+def test_a_long_malformed_list_of_tags_is_rejected_without_backtracking() -> None:
     assert parse_etags('"a", ' * 3_000 + "!") == set()
 
 
@@ -49,11 +49,11 @@ def test_if_none_match_compares_weakly(header: str, etag: str) -> None:
 
 
 @pytest.mark.parametrize("header", ['"b"', "a", ""])
-def test_another_tag_or_a_malformed_one_is_a_change(header: str) -> None:
+def test_a_different_or_malformed_tag_means_that_the_resource_has_changed(header: str) -> None:
     assert not is_unchanged({"if-none-match": header}, strong_etag("a"))
 
 
-def test_without_the_header_nothing_is_known_to_be_unchanged() -> None:
+def test_without_if_none_match_the_resource_counts_as_changed() -> None:
     assert not is_unchanged({}, strong_etag("a"))
 
 
@@ -71,7 +71,7 @@ def test_if_match_compares_strongly(header: str, etag: str, same: bool) -> None:
     assert matches_strongly(header, etag) is same
 
 
-def test_a_change_on_a_stale_tag_is_412_and_tells_the_present_one() -> None:
+def test_a_stale_if_match_is_412_with_the_current_etag() -> None:
     with pytest.raises(PreconditionFailed) as failure:
         require_match({"if-match": '"old"'}, '"new"')
 
@@ -79,7 +79,7 @@ def test_a_change_on_a_stale_tag_is_412_and_tells_the_present_one() -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"if-match": '"new"'}, {"if-match": "*"}])
-def test_a_change_without_a_condition_or_on_the_present_tag_goes_on(headers: dict[str, str]) -> None:
+def test_a_change_without_if_match_or_with_the_current_tag_is_allowed(headers: dict[str, str]) -> None:
     require_match(headers, '"new"')
 
 
@@ -92,5 +92,5 @@ def test_a_change_without_a_condition_or_on_the_present_tag_goes_on(headers: dic
         ("Sat, 21 Nov 2026 03:00:00 GMT", '"a"', False),
     ],
 )
-def test_if_range_takes_only_the_same_strong_tag(header: str, etag: str, allowed: bool) -> None:
+def test_if_range_allows_a_range_only_for_the_same_strong_tag(header: str, etag: str, allowed: bool) -> None:
     assert allows_range({"if-range": header}, etag) is allowed

@@ -1,4 +1,4 @@
-"""``Repr-Digest``."""
+"""``Repr-Digest`` headers (RFC 9530)."""
 
 import base64
 import hashlib
@@ -12,12 +12,12 @@ SHA256 = hashlib.sha256(b"a picture").digest()
 BASE64 = base64.b64encode(SHA256).decode()
 
 
-def test_a_digest_is_written_and_read_again() -> None:
+def test_a_formatted_digest_parses_to_the_same_bytes() -> None:
     assert repr_digest(SHA256) == f"sha-256=:{BASE64}:"
     assert parse_digest(repr_digest(SHA256)) == SHA256
 
 
-def test_the_digest_of_the_rfc_is_read() -> None:
+def test_the_example_digest_of_rfc_9530_is_parsed() -> None:
     # RFC 9530, appendix A: the content {"hello": "world"} and a line feed.
     header = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"
 
@@ -28,12 +28,12 @@ def test_the_digest_of_the_rfc_is_read() -> None:
     "header",
     [f"sha-512=:AAAA:, sha-256=:{BASE64}:", f"sha-256=:{BASE64}:;x=1, md5=:AAAA:", f"unixsum=3,sha-256=:{BASE64}:"],
 )
-def test_it_is_found_among_others(header: str) -> None:
+def test_sha_256_is_found_among_other_algorithms(header: str) -> None:
     assert parse_digest(header) == SHA256
 
 
 @pytest.mark.parametrize("header", [None, "", "sha-512=:AAAA:", "crc32c=:AAAA:, md5=:AAAA:"])
-def test_without_a_sha_256_there_is_nothing_to_check(header: str | None) -> None:
+def test_a_header_without_sha_256_has_no_digest_to_check(header: str | None) -> None:
     assert parse_digest(header) is None
 
 
@@ -51,7 +51,7 @@ def test_without_a_sha_256_there_is_nothing_to_check(header: str | None) -> None
         f"sha-256=:{BASE64}:,",
     ],
 )
-def test_a_malformed_digest_is_refused_instead_of_being_ignored(header: str) -> None:
+def test_a_malformed_digest_is_rejected_and_not_ignored(header: str) -> None:
     with pytest.raises(Invalid) as failure:
         parse_digest(header)
 

@@ -21,7 +21,7 @@ class Body(BaseModel):
 
 
 class References(HTMLParser):
-    """Collects what a page refers to, and the scripts written into it."""
+    """Collects the URLs that a page references, and its inline scripts and styles."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class References(HTMLParser):
 
 @pytest.fixture
 def app(app: FastAPI) -> FastAPI:
-    app.title = "pictures </title><script>"
+    app.title = "images </title><script>"
     docs.register(app)
 
     @app.post("/v1/links", responses=problems(Conflict), dependencies=[Depends(HTTPBearer())])
@@ -55,10 +55,10 @@ def app(app: FastAPI) -> FastAPI:
     @app.get("/v1/links")
     async def list_links(limit: Annotated[int, Query(le=200)] = 50) -> None: ...
 
-    @app.post("/u/{token}", openapi_extra=multipart_files({"store_id": "the shop"}, file="pictures"))
+    @app.post("/u/{token}", openapi_extra=multipart_files({"store_id": "the store"}, file="images"))
     async def upload(token: str, request: Request) -> None: ...
 
-    @app.put("/u/{token}/{name}", openapi_extra=raw_file("the picture"))
+    @app.put("/u/{token}/{name}", openapi_extra=raw_file("the image"))
     async def put(token: str, name: str, request: Request) -> None: ...
 
     return app
@@ -70,7 +70,7 @@ async def document(client: httpx.AsyncClient) -> dict[str, Any]:
     return document
 
 
-async def test_the_page_asks_no_other_host_and_has_no_script_in_it(client: httpx.AsyncClient) -> None:
+async def test_the_docs_page_uses_no_other_host_and_no_inline_script(client: httpx.AsyncClient) -> None:
     answer = await client.get("/docs")
     page = References(answer.text)
 
@@ -82,7 +82,7 @@ async def test_the_page_asks_no_other_host_and_has_no_script_in_it(client: httpx
 
 
 @pytest.mark.parametrize("at", range(4))
-async def test_everything_the_page_refers_to_is_there(client: httpx.AsyncClient, at: int) -> None:
+async def test_every_file_that_the_docs_page_references_is_served(client: httpx.AsyncClient, at: int) -> None:
     reference = References((await client.get("/docs")).text).found[at]
 
     answer = await client.get(f"/{reference}")
@@ -92,7 +92,7 @@ async def test_everything_the_page_refers_to_is_there(client: httpx.AsyncClient,
     assert len(answer.content) > 200
 
 
-async def test_it_is_swagger_ui_five_which_reads_openapi_3_1(
+async def test_swagger_ui_is_version_5_and_supports_openapi_3_1(
     client: httpx.AsyncClient, document: dict[str, Any]
 ) -> None:
     bundle = (await client.get("/docs/swagger-ui-bundle.js")).text
@@ -101,7 +101,7 @@ async def test_it_is_swagger_ui_five_which_reads_openapi_3_1(
     assert document["openapi"].startswith("3.1")
 
 
-async def test_the_page_starts_without_the_validator_of_another_host(client: httpx.AsyncClient) -> None:
+async def test_swagger_ui_does_not_use_the_external_validator(client: httpx.AsyncClient) -> None:
     start = (await client.get("/docs/start.js")).text
 
     assert 'url: "openapi.json"' in start
@@ -109,12 +109,12 @@ async def test_the_page_starts_without_the_validator_of_another_host(client: htt
     assert "//" not in start
 
 
-async def test_no_other_file_is_served(client: httpx.AsyncClient) -> None:
+async def test_other_files_of_the_package_are_not_served(client: httpx.AsyncClient) -> None:
     assert (await client.get("/docs/__init__.py")).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs/swagger-ui.css"])
-async def test_what_the_browser_has_is_not_sent_again(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_matching_if_none_match_is_304_without_a_body(client: httpx.AsyncClient, path: str) -> None:
     first = await client.get(path)
 
     again = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
@@ -122,7 +122,9 @@ async def test_what_the_browser_has_is_not_sent_again(client: httpx.AsyncClient,
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_a_route_added_later_is_in_the_document(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_a_route_added_after_the_first_request_is_in_the_document(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
     await client.get("/openapi.json")
 
     @app.get("/late")
@@ -143,7 +145,7 @@ async def test_a_route_added_later_is_in_the_document(app: FastAPI, client: http
         ("/u/{token}", "post", ["200", "404", "413", "422", "503", "default"]),
     ],
 )
-async def test_an_operation_lists_its_own_failures_and_those_that_follow_from_what_it_takes(
+async def test_an_operation_lists_its_own_problems_and_those_of_its_inputs(
     document: dict[str, Any], path: str, method: str, statuses: list[str]
 ) -> None:
     responses = document["paths"][path][method]["responses"]
@@ -153,18 +155,18 @@ async def test_an_operation_lists_its_own_failures_and_those_that_follow_from_wh
     assert kinds == {"application/problem+json"}
 
 
-async def test_only_our_own_problem_describes_a_failure(document: dict[str, Any]) -> None:
+async def test_every_failure_uses_the_problem_schema_of_the_service(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in str(document)
     assert set(document["components"]["schemas"]["Problem"]["required"]) == {"type", "title", "status"}
 
 
-async def test_an_example_shows_what_a_failure_looks_like(document: dict[str, Any]) -> None:
+async def test_a_failure_has_an_example_problem(document: dict[str, Any]) -> None:
     content = document["paths"]["/v1/links"]["post"]["responses"]["409"]["content"]["application/problem+json"]
 
     assert content["examples"]["conflict"]["value"]["type"] == "/problems/conflict"
 
 
-async def test_files_are_described_so_that_swagger_ui_offers_a_file_picker(document: dict[str, Any]) -> None:
+async def test_file_bodies_are_binary_so_that_swagger_ui_shows_a_file_picker(document: dict[str, Any]) -> None:
     content = document["paths"]["/u/{token}"]["post"]["requestBody"]["content"]["multipart/form-data"]
     raw = document["paths"]["/u/{token}/{name}"]["put"]["requestBody"]["content"]["application/octet-stream"]
 

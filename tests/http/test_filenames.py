@@ -1,4 +1,4 @@
-"""Names that callers give their files."""
+"""Filenames from clients: cleaning for storage, and `Content-Disposition` headers."""
 
 import re
 import unicodedata
@@ -55,12 +55,12 @@ HOSTILE = [
         ("👩\u200d👩\u200d👧.png", "👩\u200d👩\u200d👧.png"),
     ],
 )
-def test_a_name_is_made_fit_to_store(raw: str | bytes, name: str) -> None:
+def test_a_client_filename_is_cleaned_for_storage(raw: str | bytes, name: str) -> None:
     assert clean_filename(raw) == name
 
 
 @pytest.mark.parametrize("raw", HOSTILE)
-def test_a_clean_name_is_bounded_printable_and_stays_as_it_is(raw: str) -> None:
+def test_a_cleaned_name_is_short_printable_and_does_not_change_again(raw: str) -> None:
     name = clean_filename(raw)
 
     assert 0 < len(name.encode()) <= MAX_BYTES
@@ -69,21 +69,21 @@ def test_a_clean_name_is_bounded_printable_and_stays_as_it_is(raw: str) -> None:
     assert clean_filename(name) == name
 
 
-@pytest.mark.parametrize(("raw", "ending"), [("e" * 5_000 + ".jpg", ".jpg"), ("é" * 200 + ".jpeg", ".jpeg")])
-def test_a_long_name_keeps_its_ending_and_whole_characters(raw: str, ending: str) -> None:
+@pytest.mark.parametrize(("raw", "extension"), [("e" * 5_000 + ".jpg", ".jpg"), ("é" * 200 + ".jpeg", ".jpeg")])
+def test_a_long_name_keeps_its_extension_and_complete_characters(raw: str, extension: str) -> None:
     name = clean_filename(raw)
 
     assert MAX_BYTES - 1 <= len(name.encode()) <= MAX_BYTES
-    assert name.endswith(ending)
+    assert name.endswith(extension)
     assert "\ufffd" not in name
 
 
-def test_an_ending_that_is_longer_than_any_is_cut_like_the_rest() -> None:
+def test_an_extension_longer_than_the_limit_is_truncated() -> None:
     assert len(clean_filename("a." + "b" * 400)) == MAX_BYTES
 
 
 @pytest.mark.parametrize("raw", HOSTILE)
-def test_any_name_survives_the_header(raw: str) -> None:
+def test_content_disposition_is_valid_and_preserves_any_cleaned_name(raw: str) -> None:
     value = content_disposition(raw)
 
     assert value.isascii()
@@ -95,7 +95,7 @@ def test_any_name_survives_the_header(raw: str) -> None:
     assert unquote(plain[2] or plain[1]) == clean_filename(raw)
 
 
-def test_a_name_that_is_not_plain_ascii_is_written_twice() -> None:
+def test_a_non_ascii_name_has_an_ascii_fallback_and_an_extended_parameter() -> None:
     value = content_disposition("Grüße & 写真.jpg")
 
     assert value == (
@@ -103,5 +103,5 @@ def test_a_name_that_is_not_plain_ascii_is_written_twice() -> None:
     )
 
 
-def test_a_plain_name_is_written_once() -> None:
+def test_an_ascii_name_has_no_extended_parameter() -> None:
     assert content_disposition("a b.jpg") == 'attachment; filename="a b.jpg"'

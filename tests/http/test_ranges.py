@@ -1,4 +1,4 @@
-"""``Range`` headers."""
+"""``Range`` headers (RFC 9110, section 14.2)."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from imagesvc.http.ranges import RangeNotSatisfiable, parse_range
         ("Bytes = 1-2 ", (1, 3)),
     ],
 )
-def test_one_range_is_read(header: str, expected: tuple[int, int]) -> None:
+def test_a_single_range_is_parsed(header: str, expected: tuple[int, int]) -> None:
     assert parse_range(header, 100) == expected
 
 
@@ -26,12 +26,12 @@ def test_one_range_is_read(header: str, expected: tuple[int, int]) -> None:
     "header",
     ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-4", "pages=1-2", "bytes=0-1,5-6", "bytes=1", "bytes=٣-٤"],
 )
-def test_what_is_malformed_or_several_or_in_another_unit_is_ignored(header: str) -> None:
+def test_a_malformed_header_several_ranges_or_another_unit_is_ignored(header: str) -> None:
     assert parse_range(header, 100) is None
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0", f"bytes={'9' * 30}-"])
-def test_a_range_beyond_the_end_is_416_and_tells_the_size(header: str) -> None:
+def test_a_range_beyond_the_end_is_416_with_the_size(header: str) -> None:
     with pytest.raises(RangeNotSatisfiable) as failure:
         parse_range(header, 100)
 
@@ -43,6 +43,6 @@ def test_a_number_of_five_thousand_digits_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("header", ["bytes=0-", "bytes=-5"])
-def test_nothing_has_no_range(header: str) -> None:
+def test_no_range_of_an_empty_file_can_be_satisfied(header: str) -> None:
     with pytest.raises(RangeNotSatisfiable):
         parse_range(header, 0)
