@@ -1,4 +1,4 @@
-"""Early refusal, over real sockets: what a client sees that is still sending when the answer comes."""
+"""Early responses over real sockets: what a client receives while it still sends the body."""
 
 import contextlib
 import socket
@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 
 @dataclass(slots=True)
 class Conversation:
-    """What came back, how much had gone out by then, and how long it took until the server closed."""
+    """The response, the body bytes that the client sent, and the seconds until the server closed the connection."""
 
     answer: bytes
     sent_bytes: int
@@ -34,14 +34,14 @@ def head(path: str, *lines: str) -> bytes:
 
 
 def send_all_then_read(port: int, request: bytes, body_bytes: int) -> Conversation:
-    """A client that does not look at the answer before it has sent everything (or cannot send any more)."""
-    began, sent = time.monotonic(), 0
+    """A client that reads the response only after it has sent the body, or when it can send no more."""
+    started, sent = time.monotonic(), 0
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(request)
         with contextlib.suppress(ConnectionError):
             while sent < body_bytes:
                 sent += connection.send(b"x" * min(65_536, body_bytes - sent))
-        return Conversation(read_to_end(connection), sent, time.monotonic() - began)
+        return Conversation(read_to_end(connection), sent, time.monotonic() - started)
 
 
 def read_to_end(connection: socket.socket) -> bytes:
@@ -56,12 +56,12 @@ async def refuse(request: Request) -> Response:
     return PlainTextResponse("used up", 410)
 
 
-async def refuse_in_pieces(request: Request) -> Response:
-    async def pieces() -> AsyncIterator[bytes]:
+async def refuse_in_chunks(request: Request) -> Response:
+    async def chunks() -> AsyncIterator[bytes]:
         yield b"used "
         yield b"up"
 
-    return StreamingResponse(pieces(), 410)
+    return StreamingResponse(chunks(), 410)
 
 
 async def sniff_then_refuse(request: Request) -> Response:
@@ -70,30 +70,30 @@ async def sniff_then_refuse(request: Request) -> Response:
     return PlainTextResponse("empty", 400)
 
 
-async def refuse_without_a_length(scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse_without_content_length(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 410, "headers": []})
     await send({"type": "http.response.body", "body": b"used up"})
 
 
-async def take(request: Request) -> Response:
+async def read_body(request: Request) -> Response:
     return PlainTextResponse(f"{len(await request.body())} bytes")
 
 
-def app(**rules: float) -> EarlyResponse:
+def app(**limits: float) -> EarlyResponse:
     routes = [
         Route(path, endpoint, methods=["GET", "POST"])
         for path, endpoint in (
             ("/refuse", refuse),
-            ("/pieces", refuse_in_pieces),
+            ("/chunks", refuse_in_chunks),
             ("/sniff", sniff_then_refuse),
-            ("/take", take),
+            ("/read", read_body),
         )
     ]
-    return EarlyResponse(Starlette(routes=routes), **rules)  # type: ignore[arg-type]
+    return EarlyResponse(Starlette(routes=routes), **limits)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("path", ["/refuse", "/sniff", "/pieces"])
-def test_a_client_that_sends_five_megabytes_reads_the_refusal_ten_times_of_ten(serve: Serve, path: str) -> None:
+@pytest.mark.parametrize("path", ["/refuse", "/sniff", "/chunks"])
+def test_a_client_that_sends_5_mib_receives_the_refusal_in_ten_of_ten_runs(serve: Serve, path: str) -> None:
     port = serve(app())
     request = head(path, f"Content-Length: {5 * MIB}")
 
@@ -103,10 +103,10 @@ def test_a_client_that_sends_five_megabytes_reads_the_refusal_ten_times_of_ten(s
     assert all(b"connection: close" in answer.lower() for answer in answers)
 
 
-def test_a_refusal_is_whole_before_the_rest_of_the_body_has_come(serve: Serve) -> None:
+def test_a_refusal_is_complete_before_the_rest_of_the_body_arrives(serve: Serve) -> None:
     port = serve(app())
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(head("/refuse", f"Content-Length: {5 * MIB}") + b"only the beginning")
+        connection.sendall(head("/refuse", f"Content-Length: {5 * MIB}") + b"only the start")
         connection.settimeout(2)
         answer = connection.recv(65_536)
         answer += b"" if answer.endswith(b"used up") else connection.recv(65_536)
@@ -115,8 +115,8 @@ def test_a_refusal_is_whole_before_the_rest_of_the_body_has_come(serve: Serve) -
     assert answer.endswith(b"\r\n\r\nused up")
 
 
-def test_a_refusal_is_given_a_length_when_it_has_none(serve: Serve) -> None:
-    port = serve(EarlyResponse(refuse_without_a_length))
+def test_a_refusal_without_content_length_gets_one(serve: Serve) -> None:
+    port = serve(EarlyResponse(refuse_without_content_length))
 
     answer = send_all_then_read(port, head("/", f"Content-Length: {5 * MIB}"), 5 * MIB).answer
 
@@ -124,18 +124,18 @@ def test_a_refusal_is_given_a_length_when_it_has_none(serve: Serve) -> None:
     assert b"chunked" not in answer
 
 
-def test_a_client_that_never_stops_sending_is_cut_at_the_bound_of_bytes(serve: Serve) -> None:
+def test_an_endless_upload_is_disconnected_after_the_byte_limit(serve: Serve) -> None:
     port = serve(app(max_bytes=1 * MIB, max_seconds=60))
     request = head("/refuse", "Transfer-Encoding: chunked") + b"%x\r\n" % (1 << 40)
 
     conversation = send_all_then_read(port, request, 1 << 40)
 
-    # What lies in the kernel's buffers comes on top of the bound.
+    # The kernel's socket buffers hold data beyond the limit.
     assert conversation.sent_bytes < 64 * MIB
     assert conversation.seconds < 30
 
 
-def test_a_client_that_sends_slowly_without_end_is_cut_at_the_bound_of_time(serve: Serve) -> None:
+def test_a_client_that_stops_sending_is_disconnected_after_the_time_limit(serve: Serve) -> None:
     port = serve(app(max_seconds=0.3))
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(head("/refuse", f"Content-Length: {5 * MIB}"))
@@ -144,7 +144,7 @@ def test_a_client_that_sends_slowly_without_end_is_cut_at_the_bound_of_time(serv
     assert answer.endswith(b"used up")
 
 
-def test_a_body_that_nobody_asked_for_is_refused_without_100_continue(serve: Serve) -> None:
+def test_a_body_that_the_route_does_not_read_is_refused_without_100_continue(serve: Serve) -> None:
     port = serve(app(max_seconds=60, expect_seconds=0.05))
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(head("/refuse", f"Content-Length: {5 * MIB}", "Expect: 100-continue"))
@@ -155,17 +155,17 @@ def test_a_body_that_nobody_asked_for_is_refused_without_100_continue(serve: Ser
     assert b"connection: close" in answer.lower()
 
 
-def test_a_client_that_sends_without_waiting_for_100_continue_reads_the_refusal_too(serve: Serve) -> None:
+def test_a_client_that_does_not_wait_for_100_continue_receives_the_refusal(serve: Serve) -> None:
     port = serve(app())
     request = head("/refuse", f"Content-Length: {5 * MIB}", "Expect: 100-continue")
 
     assert send_all_then_read(port, request, 5 * MIB).answer.startswith(b"HTTP/1.1 410")
 
 
-def test_a_body_that_is_read_is_asked_for_with_100_continue(serve: Serve) -> None:
+def test_a_body_that_the_route_reads_is_requested_with_100_continue(serve: Serve) -> None:
     port = serve(app())
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        connection.sendall(head("/take", "Content-Length: 5", "Expect: 100-continue", "Connection: close"))
+        connection.sendall(head("/read", "Content-Length: 5", "Expect: 100-continue", "Connection: close"))
         first = connection.recv(25)
         connection.sendall(b"hello")
         answer = read_to_end(connection)
@@ -175,10 +175,10 @@ def test_a_body_that_is_read_is_asked_for_with_100_continue(serve: Serve) -> Non
     assert answer.endswith(b"5 bytes")
 
 
-def test_a_connection_lives_on_when_the_body_was_read(serve: Serve) -> None:
+def test_a_connection_stays_open_after_the_body_was_read(serve: Serve) -> None:
     port = serve(app())
-    large = head("/take", f"Content-Length: {1 * MIB}") + b"x" * MIB
-    last = head("/take", "Content-Length: 2", "Connection: close") + b"ok"
+    large = head("/read", f"Content-Length: {1 * MIB}") + b"x" * MIB
+    last = head("/read", "Content-Length: 2", "Connection: close") + b"ok"
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(large + last)
         answer = read_to_end(connection)
@@ -188,10 +188,10 @@ def test_a_connection_lives_on_when_the_body_was_read(serve: Serve) -> None:
     assert answer.count(b"HTTP/1.1 200") == 2
 
 
-def test_a_connection_lives_on_when_a_small_body_was_not_read(serve: Serve) -> None:
+def test_a_connection_stays_open_after_a_small_unread_body(serve: Serve) -> None:
     port = serve(app())
     unread = head("/refuse", "Content-Length: 1000") + b"x" * 1000
-    last = head("/take", "Content-Length: 2", "Connection: close") + b"ok"
+    last = head("/read", "Content-Length: 2", "Connection: close") + b"ok"
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(unread + last)
         answer = read_to_end(connection)
@@ -202,8 +202,8 @@ def test_a_connection_lives_on_when_a_small_body_was_not_read(serve: Serve) -> N
 
 def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
     port = serve(app())
-    requests = [head("/take", f"Content-Length: {size}") + b"x" * size for size in (1, 22, 333, 4444)]
-    last = head("/take", "Content-Length: 0", "Connection: close")
+    requests = [head("/read", f"Content-Length: {size}") + b"x" * size for size in (1, 22, 333, 4444)]
+    last = head("/read", "Content-Length: 0", "Connection: close")
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(b"".join(requests) + last)
         answer = read_to_end(connection)

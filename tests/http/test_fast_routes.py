@@ -1,4 +1,4 @@
-"""Direct routes answer as FastAPI's would, and leave everything else to it."""
+"""Direct routes respond as FastAPI's routes do, and leave all other requests to FastAPI."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def _is_direct(request: Request) -> bool:
 
 @pytest.fixture
 def app(log_lines: LogLines) -> FastAPI:
-    """Put together in the order of the real one."""
+    """An app with the parts in the order of the real one."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(router)
     problems.register(app)
@@ -45,14 +45,14 @@ def app(log_lines: LogLines) -> FastAPI:
     return app
 
 
-async def test_a_direct_route_gets_the_request_and_the_parameters_of_its_path(client: httpx.AsyncClient) -> None:
+async def test_a_direct_route_receives_the_request_and_its_path_parameters(client: httpx.AsyncClient) -> None:
     answer = await client.put("/things/a%20b/c/d%2Fe.jpg", content=b"body")
 
     assert answer.status_code == 201
     assert answer.json() == {"name": "a b", "rest": "c/d/e.jpg", "body": "body", "route": True}
 
 
-async def test_what_a_direct_route_raises_is_answered_as_a_problem(client: httpx.AsyncClient) -> None:
+async def test_an_error_raised_in_a_direct_route_becomes_a_problem(client: httpx.AsyncClient) -> None:
     answer = await client.put("/things/taken/x", content=b"body")
 
     assert answer.status_code == 409
@@ -60,7 +60,7 @@ async def test_what_a_direct_route_raises_is_answered_as_a_problem(client: httpx
     assert answer.json()["detail"] == "It is taken."
 
 
-async def test_what_nobody_expected_is_a_problem_without_a_word_about_it(client: httpx.AsyncClient) -> None:
+async def test_an_unexpected_exception_is_500_without_its_message(client: httpx.AsyncClient) -> None:
     answer = await client.put("/things/broken/x", content=b"body")
 
     assert answer.status_code == 500
@@ -68,33 +68,35 @@ async def test_what_nobody_expected_is_a_problem_without_a_word_about_it(client:
     assert "secret words" not in answer.text
 
 
-async def test_other_methods_of_the_same_path_are_left_to_their_own_routes(client: httpx.AsyncClient) -> None:
+async def test_other_methods_of_the_same_path_use_their_own_routes(client: httpx.AsyncClient) -> None:
     answer = await client.get("/things/a/b")
 
     assert answer.json() == {"name": "a", "rest": "b", "route": False}
 
 
-async def test_a_method_that_the_path_does_not_have_is_405_and_names_all_that_it_has(client: httpx.AsyncClient) -> None:
+async def test_an_unsupported_method_is_405_with_all_methods_of_the_path(client: httpx.AsyncClient) -> None:
     answer = await client.delete("/things/a/b")
 
     assert answer.status_code == 405
     assert answer.headers["allow"] == "GET, PUT"
 
 
-async def test_the_log_names_the_template_of_a_direct_route(client: httpx.AsyncClient, log_lines: LogLines) -> None:
+async def test_the_access_log_contains_the_path_template_of_a_direct_route(
+    client: httpx.AsyncClient, log_lines: LogLines
+) -> None:
     await client.put("/things/secret/x", content=b"body")
 
     (line,) = [line for line in log_lines() if line["event"] == "request"]
     assert line["route"] == "/things/{name}/{rest}"
 
 
-async def test_a_direct_route_stays_documented(app: FastAPI) -> None:
+async def test_a_direct_route_stays_in_the_openapi_document(app: FastAPI) -> None:
     assert set(app.openapi()["paths"]["/things/{name}/{rest}"]) == {"get", "put"}
 
 
-def test_a_function_that_is_no_route_cannot_be_served_directly(app: FastAPI) -> None:
-    async def stranger(request: Request) -> Response:
+def test_a_function_without_a_route_cannot_be_served_directly(app: FastAPI) -> None:
+    async def unrouted(request: Request) -> Response:
         return Response()
 
-    with pytest.raises(ValueError, match="stranger"):
-        serve_fast(app, stranger)
+    with pytest.raises(ValueError, match="unrouted"):
+        serve_fast(app, unrouted)

@@ -1,4 +1,4 @@
-"""Requests that do not fit what a route takes, told in our own shape."""
+"""Invalid requests become problem documents that name each invalid member or parameter."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -45,7 +45,7 @@ def app(app: FastAPI) -> FastAPI:
         ([], ""),
     ],
 )
-async def test_a_wrong_body_is_422_with_a_pointer_to_the_place(
+async def test_an_invalid_body_is_422_with_a_json_pointer_to_the_member(
     client: httpx.AsyncClient, body: object, pointer: str
 ) -> None:
     answer = await client.post("/body", json=body)
@@ -55,7 +55,7 @@ async def test_a_wrong_body_is_422_with_a_pointer_to_the_place(
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
 
 
-async def test_a_wrong_parameter_is_422_with_a_pointer_that_names_the_part_of_the_request(
+async def test_an_invalid_query_parameter_or_header_is_422_with_a_pointer_to_it(
     client: httpx.AsyncClient,
 ) -> None:
     answer = await client.get("/query?limit=1000", headers={"If-Match": "x"})
@@ -72,7 +72,7 @@ async def test_a_wrong_parameter_is_422_with_a_pointer_that_names_the_part_of_th
         {"expires_in": 1, "visits": [{"a/b~c": "x", "kind": "hunter2-hunter2"}]},
     ],
 )
-async def test_what_was_sent_is_never_repeated(
+async def test_neither_the_response_nor_the_log_repeats_invalid_values(
     client: httpx.AsyncClient, log_lines: LogLines, body: dict[str, object]
 ) -> None:
     answer = await client.post("/body", json=body)
@@ -82,7 +82,7 @@ async def test_what_was_sent_is_never_repeated(
     assert "`h`" not in answer.text
 
 
-async def test_a_body_that_is_no_json_is_400(client: httpx.AsyncClient) -> None:
+async def test_a_body_that_is_not_json_is_400_with_the_position(client: httpx.AsyncClient) -> None:
     answer = await client.post("/body", content=b'{"expires_in": ', headers={"content-type": "application/json"})
 
     assert answer.status_code == 400
@@ -91,28 +91,28 @@ async def test_a_body_that_is_no_json_is_400(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 900])
-async def test_a_body_that_breaks_the_parser_is_400(client: httpx.AsyncClient, content: bytes) -> None:
+async def test_a_body_that_the_json_parser_cannot_decode_is_400(client: httpx.AsyncClient, content: bytes) -> None:
     answer = await client.post("/body", content=content, headers={"content-type": "application/json"})
 
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_body_of_another_type_is_told_to_be_json(client: httpx.AsyncClient) -> None:
+async def test_a_body_without_the_json_content_type_is_422_with_the_required_type(client: httpx.AsyncClient) -> None:
     answer = await client.post("/body", content=b'{"expires_in": 3}', headers={"content-type": "text/plain"})
 
     assert answer.status_code == 422
     assert "Content-Type: application/json" in answer.json()["errors"][0]["detail"]
 
 
-async def test_a_thousand_mistakes_are_not_all_listed(client: httpx.AsyncClient) -> None:
+async def test_at_most_100_errors_are_listed_and_the_rest_is_counted(client: httpx.AsyncClient) -> None:
     answer = await client.post("/body", json={"expires_in": 1, "visits": [0] * 300})
 
     assert len(answer.json()["errors"]) == 100
     assert "299 more" in answer.json()["detail"]
 
 
-async def test_a_name_with_half_a_character_is_still_answered(client: httpx.AsyncClient) -> None:
+async def test_a_member_name_with_a_lone_surrogate_is_422(client: httpx.AsyncClient) -> None:
     answer = await client.post(
         "/body",
         content=b'{"expires_in": "\\ud800", "visits": {"\\udc00": 1}}',
@@ -123,7 +123,7 @@ async def test_a_name_with_half_a_character_is_still_answered(client: httpx.Asyn
     assert answer.json()["errors"]
 
 
-async def test_an_id_that_cannot_be_one_is_404(client: httpx.AsyncClient) -> None:
+async def test_a_malformed_id_in_the_path_is_404(client: httpx.AsyncClient) -> None:
     answer = await client.get("/v1/items/not-an-id")
 
     assert answer.status_code == 404
