@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is sent again is not done again, whatever became of its first answer."""
+"""`Idempotency-Key`: a repeated request is not executed again, even if its first response was lost."""
 
 import asyncio
 import datetime as dt
@@ -34,7 +34,7 @@ def key(value: str) -> dict[str, str]:
     return {"Idempotency-Key": value}
 
 
-async def make(client: httpx.AsyncClient, value: str, body: dict[str, Any] | None = None) -> httpx.Response:
+async def create_link(client: httpx.AsyncClient, value: str, body: dict[str, Any] | None = None) -> httpx.Response:
     return await client.post("/v1/links", json=LINK if body is None else body, headers=key(value))
 
 
@@ -42,21 +42,21 @@ async def links_of(client: httpx.AsyncClient) -> list[str]:
     return [link["id"] for link in (await client.get("/v1/links")).json()["items"]]
 
 
-async def change(service: Service, statement: str) -> None:
+async def execute(service: Service, statement: str) -> None:
     async with service.background.servers.database.sessions.begin() as session:
         await session.execute(text(statement))
 
 
-async def abandon_all(service: Service) -> None:
-    """As if the processes that had claimed keys had died long ago."""
-    await change(service, "UPDATE idempotency_keys SET lease_until = now() - interval '1 second'")
+async def expire_leases(service: Service) -> None:
+    """Expire the leases of all keys, as if the processes that claimed them had died."""
+    await execute(service, "UPDATE idempotency_keys SET lease_until = now() - interval '1 second'")
 
 
-async def test_the_same_request_again_is_answered_the_same_and_not_done_again(idle_service: Service) -> None:
+async def test_a_repeated_request_gets_the_first_answer_and_is_not_executed_again(idle_service: Service) -> None:
     owner = idle_service.owner
 
-    first, again = await make(owner, "k" * 255), await make(owner, "k" * 255)
-    other = await make(owner, "another")
+    first, again = await create_link(owner, "k" * 255), await create_link(owner, "k" * 255)
+    other = await create_link(owner, "another")
 
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.json() == first.json()
@@ -69,11 +69,11 @@ async def test_the_same_request_again_is_answered_the_same_and_not_done_again(id
 async def test_a_key_belongs_to_one_request_and_one_caller(idle_service: Service) -> None:
     async with People(idle_service) as people:
         ann = await people.new("ann")
-        first = await make(idle_service.owner, "k")
+        first = await create_link(idle_service.owner, "k")
 
-        other_body = await make(idle_service.owner, "k", {**LINK, "label": "source 2"})
+        other_body = await create_link(idle_service.owner, "k", {**LINK, "label": "source 2"})
         other_route = await idle_service.owner.post("/v1/batches", content=BATCH, headers=JSON | key("k"))
-        of_ann = await make(ann.client, "k")
+        of_ann = await create_link(ann.client, "k")
 
     assert verdict(other_body) == verdict(other_route) == (422, "idempotency-key-reused")
     assert other_body.json()["errors"][0]["pointer"] == "/header/idempotency-key"
@@ -82,21 +82,21 @@ async def test_a_key_belongs_to_one_request_and_one_caller(idle_service: Service
 
 
 @pytest.mark.parametrize("value", ["", "x" * 256, "tab\there"])
-async def test_a_key_that_is_none_is_422(idle_service: Service, value: str) -> None:
-    assert (await make(idle_service.owner, value)).status_code == 422
+async def test_an_invalid_key_is_422(idle_service: Service, value: str) -> None:
+    assert (await create_link(idle_service.owner, value)).status_code == 422
     assert await links_of(idle_service.owner) == []
 
 
-async def test_a_refused_request_leaves_its_key_free(idle_service: Service) -> None:
-    refused = await make(idle_service.owner, "k", {"expires_in": 10**9})
-    mended = await make(idle_service.owner, "k")
+async def test_the_key_of_a_refused_request_can_be_used_again(idle_service: Service) -> None:
+    refused = await create_link(idle_service.owner, "k", {"expires_in": 10**9})
+    corrected = await create_link(idle_service.owner, "k")
 
-    assert (refused.status_code, mended.status_code) == (422, 201)
-    assert "idempotency-replayed" not in mended.headers
+    assert (refused.status_code, corrected.status_code) == (422, 201)
+    assert "idempotency-replayed" not in corrected.headers
 
 
-async def test_of_requests_that_race_with_one_key_one_is_done(idle_service: Service) -> None:
-    answers = await asyncio.gather(*(make(idle_service.owner, "k") for _ in range(10)))
+async def test_of_concurrent_requests_with_one_key_one_is_executed(idle_service: Service) -> None:
+    answers = await asyncio.gather(*(create_link(idle_service.owner, "k") for _ in range(10)))
 
     done = {answer.json()["id"] for answer in answers if answer.status_code == 201}
     others = {verdict(answer) for answer in answers if answer.status_code != 201}
@@ -104,11 +104,16 @@ async def test_of_requests_that_race_with_one_key_one_is_done(idle_service: Serv
     assert others <= {(409, "idempotency-key-in-use")}
 
 
-async def test_while_the_first_request_runs_the_next_is_409_and_told_when_to_come_again(idle_service: Service) -> None:
+async def test_a_repeated_request_while_the_first_runs_is_409_with_retry_after(idle_service: Service) -> None:
     bearer = f"Authorization: {idle_service.owner.headers['authorization']}"
     async with connected(idle_service.url) as connection:
-        said = ("Idempotency-Key: k", "Content-Type: application/json", "Expect: 100-continue", "Connection: close")
-        await connection.begin("POST", "/v1/batches", bearer, f"Content-Length: {len(BATCH)}", *said)
+        header_lines = (
+            "Idempotency-Key: k",
+            "Content-Type: application/json",
+            "Expect: 100-continue",
+            "Connection: close",
+        )
+        await connection.begin("POST", "/v1/batches", bearer, f"Content-Length: {len(BATCH)}", *header_lines)
         await connection.continued()
 
         meanwhile = await idle_service.owner.post("/v1/batches", content=BATCH, headers=JSON | key("k"))
@@ -122,7 +127,7 @@ async def test_while_the_first_request_runs_the_next_is_409_and_told_when_to_com
     assert again.json() == first.json()
 
 
-async def test_a_batch_that_is_sent_again_makes_no_second_batch(idle_service: Service) -> None:
+async def test_a_repeated_batch_request_creates_no_second_batch(idle_service: Service) -> None:
     async def send(body: Any) -> httpx.Response:
         return await idle_service.owner.post("/v1/batches", content=body, headers=JSON | key("k"))
 
@@ -142,36 +147,36 @@ async def test_a_batch_that_is_sent_again_makes_no_second_batch(idle_service: Se
     assert len((await idle_service.owner.get("/v1/batches")).json()["items"]) == 1
 
 
-async def test_a_batch_that_could_not_be_read_to_its_end_may_be_sent_again(idle_service: Service) -> None:
+async def test_a_batch_with_an_unreadable_end_can_be_sent_again(idle_service: Service) -> None:
     async def send(body: bytes) -> httpx.Response:
         return await idle_service.owner.post("/v1/batches", content=body, headers=JSON | key("k"))
 
-    cut = await send(BATCH[:-1] + b"}")
-    whole = await send(BATCH)
+    malformed = await send(BATCH[:-1] + b"}")
+    complete = await send(BATCH)
 
-    assert (cut.status_code, whole.status_code) == (202, 202)
-    assert (cut.json()["warnings"], whole.json()["results"][0]["status"]) != ([], "created")
-    assert "idempotency-replayed" not in whole.headers
+    assert (malformed.status_code, complete.status_code) == (202, 202)
+    assert (malformed.json()["warnings"], complete.json()["results"][0]["status"]) != ([], "created")
+    assert "idempotency-replayed" not in complete.headers
 
 
-async def test_what_a_request_made_before_its_process_died_is_not_made_again(
+async def test_a_link_created_before_the_process_died_is_not_created_again(
     idle_service: Service, keys: IdempotencyKeys
 ) -> None:
     body, settings = json.dumps(LINK).encode(), idle_service.settings
-    mark = Fingerprint("POST /v1/links?")
-    mark.update(body)
-    claim = await keys.begin(await _id_of_admin(idle_service), "k", fingerprint=mark.digest())
+    fingerprint = Fingerprint("POST /v1/links?")
+    fingerprint.update(body)
+    claim = await keys.begin(await _id_of_admin(idle_service), "k", fingerprint=fingerprint.digest())
     assert isinstance(claim, Claim)
     links = Links(settings, idle_service.background.servers.database, KeyRing(settings.signing_keys))
     owner = Caller(user_id=claim.caller_id, account="admin", scopes=frozenset({"links"}))
     await links.create(owner, NewLink.model_validate(LINK), link_id=claim.resource_id)
-    in_its_lease = await idle_service.owner.post("/v1/links", content=body, headers=JSON | key("k"))
-    await abandon_all(idle_service)
+    during_lease = await idle_service.owner.post("/v1/links", content=body, headers=JSON | key("k"))
+    await expire_leases(idle_service)
 
-    other = await make(idle_service.owner, "k", {**LINK, "label": "source 2"})
+    other = await create_link(idle_service.owner, "k", {**LINK, "label": "source 2"})
     after = await idle_service.owner.post("/v1/links", content=body, headers=JSON | key("k"))
 
-    assert verdict(in_its_lease) == (409, "idempotency-key-in-use")
+    assert verdict(during_lease) == (409, "idempotency-key-in-use")
     assert verdict(other) == (422, "idempotency-key-reused")
     assert (after.status_code, after.json()["id"]) == (201, str(claim.resource_id))
     assert await links_of(idle_service.owner) == [str(claim.resource_id)]
@@ -195,27 +200,27 @@ def keys(settings: Settings, idle_service: Service) -> IdempotencyKeys:
 ANSWER = Answer(status=201, headers={"location": "/here"}, body=b"the secret of the answer")
 
 
-async def test_who_lost_the_lease_does_not_overwrite_the_answer_of_who_took_over(
+async def test_a_request_that_lost_its_lease_does_not_overwrite_the_stored_answer(
     keys: IdempotencyKeys, idle_service: Service, caller_id: UUID
 ) -> None:
-    mark = Fingerprint("POST /x?")
-    slow = await keys.begin(caller_id, "k", fingerprint=mark.digest())
-    await abandon_all(idle_service)
-    quick = await keys.begin(caller_id, "k", fingerprint=mark.digest())
+    fingerprint = Fingerprint("POST /x?")
+    slow = await keys.begin(caller_id, "k", fingerprint=fingerprint.digest())
+    await expire_leases(idle_service)
+    quick = await keys.begin(caller_id, "k", fingerprint=fingerprint.digest())
     assert isinstance(slow, Claim)
     assert isinstance(quick, Claim)
 
-    await keys.store(quick, mark, ANSWER)
-    await keys.store(slow, mark, Answer(status=200, headers={}, body=b"late"))
+    await keys.store(quick, fingerprint, ANSWER)
+    await keys.store(slow, fingerprint, Answer(status=200, headers={}, body=b"late"))
     await keys.release(slow)
-    done = await keys.begin(caller_id, "k", fingerprint=mark.digest())
+    done = await keys.begin(caller_id, "k", fingerprint=fingerprint.digest())
 
     assert slow.resource_id == quick.resource_id
     assert isinstance(done, Done)
     assert done.answer == ANSWER
 
 
-async def test_a_lease_is_renewed_while_the_work_goes_on(
+async def test_a_lease_is_renewed_while_the_request_runs(
     settings_with: Any, idle_service: Service, caller_id: UUID
 ) -> None:
     settings = settings_with(idempotency_lease_seconds=0.3)
@@ -223,17 +228,17 @@ async def test_a_lease_is_renewed_while_the_work_goes_on(
     claim = await keys.begin(caller_id, "k", fingerprint=b"f")
     assert isinstance(claim, Claim)
 
-    async def until_when() -> dt.datetime:
+    async def lease_end() -> dt.datetime:
         async with idle_service.background.servers.database.engine.connect() as connection:
             found: dt.datetime = (
                 await connection.execute(text("SELECT lease_until FROM idempotency_keys"))
             ).scalar_one()
             return found
 
-    first = await until_when()
+    first = await lease_end()
 
     async def is_renewed() -> bool:
-        return await until_when() > first
+        return await lease_end() > first
 
     async with keys.renewed(claim):
         await until(is_renewed)
@@ -249,21 +254,21 @@ async def test_neither_keys_nor_answers_can_be_read_from_the_database(
     async with idle_service.background.servers.database.engine.connect() as connection:
         row = (await connection.execute(text("SELECT * FROM idempotency_keys"))).one()
 
-    kept = b" ".join(value if isinstance(value, bytes) else str(value).encode() for value in row)
-    assert b"secret of the answer" not in kept
-    assert b"key of the client" not in kept
+    stored = b" ".join(value if isinstance(value, bytes) else str(value).encode() for value in row)
+    assert b"secret of the answer" not in stored
+    assert b"key of the client" not in stored
 
 
-async def test_an_answer_sealed_with_a_secret_that_is_gone_is_409_and_nothing_is_done_again(
+async def test_an_answer_encrypted_with_a_removed_secret_is_409_without_execution(
     settings_with: Any, idle_service: Service, keys: IdempotencyKeys
 ) -> None:
-    others = KeyRing(settings_with(secret_keys="k9:" + "z" * 32).signing_keys)
-    elsewhere = IdempotencyKeys(idle_service.settings, idle_service.background.servers.database, others)
-    mark = Fingerprint("POST /v1/links?")
-    mark.update(json.dumps(LINK).encode())
-    claim = await elsewhere.begin(await _id_of_admin(idle_service), "k", fingerprint=mark.digest())
+    other_ring = KeyRing(settings_with(secret_keys="k9:" + "z" * 32).signing_keys)
+    other_keys = IdempotencyKeys(idle_service.settings, idle_service.background.servers.database, other_ring)
+    fingerprint = Fingerprint("POST /v1/links?")
+    fingerprint.update(json.dumps(LINK).encode())
+    claim = await other_keys.begin(await _id_of_admin(idle_service), "k", fingerprint=fingerprint.digest())
     assert isinstance(claim, Claim)
-    await elsewhere.store(claim, mark, ANSWER)
+    await other_keys.store(claim, fingerprint, ANSWER)
 
     answer = await idle_service.owner.post("/v1/links", content=json.dumps(LINK), headers=JSON | key("k"))
 
@@ -271,14 +276,14 @@ async def test_an_answer_sealed_with_a_secret_that_is_gone_is_409_and_nothing_is
     assert await links_of(idle_service.owner) == []
 
 
-async def test_keys_are_forgotten_after_a_day(keys: IdempotencyKeys, idle_service: Service) -> None:
-    first = await make(idle_service.owner, "k")
-    await change(idle_service, "UPDATE idempotency_keys SET created_at = now() - interval '23 hours 59 minutes'")
+async def test_keys_are_deleted_after_a_day(keys: IdempotencyKeys, idle_service: Service) -> None:
+    first = await create_link(idle_service.owner, "k")
+    await execute(idle_service, "UPDATE idempotency_keys SET created_at = now() - interval '23 hours 59 minutes'")
     kept = await keys.expire()
-    await change(idle_service, "UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 second'")
-    gone = await keys.expire()
+    await execute(idle_service, "UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 second'")
+    deleted = await keys.expire()
 
-    anew = await make(idle_service.owner, "k")
+    after = await create_link(idle_service.owner, "k")
 
-    assert (kept, gone) == (0, 1)
-    assert anew.json()["id"] != first.json()["id"]
+    assert (kept, deleted) == (0, 1)
+    assert after.json()["id"] != first.json()["id"]

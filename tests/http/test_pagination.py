@@ -1,4 +1,4 @@
-"""Keyset pages: cursors and links."""
+"""Keyset pagination: signed cursors, and `Link` headers."""
 
 import base64
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def cursors() -> Cursors:
     return Cursors(KeyRing([NEW, OLD]))
 
 
-def test_a_cursor_brings_back_the_values_of_the_last_row(cursors: Cursors) -> None:
+def test_a_decoded_cursor_has_the_values_of_the_last_row(cursors: Cursors) -> None:
     cursor = cursors.encode(QUERY, ROW)
 
     assert cursors.decode(cursor, QUERY) == tuple(ROW)
@@ -57,13 +57,13 @@ def test_a_cursor_of_another_query_or_caller_is_400(cursors: Cursors, other: byt
         cursors.decode(cursors.encode(QUERY, ROW), other)
 
 
-def test_the_order_of_filters_and_those_left_out_do_not_matter() -> None:
+def test_a_fingerprint_ignores_the_order_of_filters_and_unset_filters() -> None:
     assert fingerprint("images", "ann", {"sort": "-score", "q": None, "state": "ready"}) == QUERY
 
 
 @pytest.mark.parametrize("at", range(0, 60, 3))
-def test_a_cursor_that_was_tampered_with_is_400(cursors: Cursors, at: int) -> None:
-    raw = bytearray(base64.urlsafe_b64decode(cursors.encode(QUERY, [1, "a long enough text to tamper with"]) + "=="))
+def test_a_modified_cursor_is_400(cursors: Cursors, at: int) -> None:
+    raw = bytearray(base64.urlsafe_b64decode(cursors.encode(QUERY, [1, "a text that is long enough to modify"]) + "=="))
     raw[at] ^= 1
 
     with pytest.raises(Malformed):
@@ -71,7 +71,7 @@ def test_a_cursor_that_was_tampered_with_is_400(cursors: Cursors, at: int) -> No
 
 
 @pytest.mark.parametrize(
-    "garbage",
+    "malformed",
     [
         "",
         "a",
@@ -85,12 +85,12 @@ def test_a_cursor_that_was_tampered_with_is_400(cursors: Cursors, at: int) -> No
         "\0",
     ],
 )
-def test_garbage_is_400(cursors: Cursors, garbage: str) -> None:
+def test_a_malformed_cursor_is_400(cursors: Cursors, malformed: str) -> None:
     with pytest.raises(Malformed):
-        cursors.decode(garbage, QUERY)
+        cursors.decode(malformed, QUERY)
 
 
-def test_a_cursor_signed_with_a_former_secret_is_good_until_it_is_taken_out(cursors: Cursors) -> None:
+def test_a_cursor_signed_with_an_older_secret_is_valid_until_its_removal(cursors: Cursors) -> None:
     cursor = Cursors(KeyRing([OLD])).encode(QUERY, ROW)
 
     assert cursors.decode(cursor, QUERY) == tuple(ROW)
@@ -98,7 +98,9 @@ def test_a_cursor_signed_with_a_former_secret_is_good_until_it_is_taken_out(curs
         Cursors(KeyRing([NEW])).decode(cursor, QUERY)
 
 
-async def test_a_page_links_to_the_next_one_whatever_host_was_asked(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_the_link_to_the_next_page_does_not_contain_the_host_header(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
     @app.get("/v1/images", response_model=Page[int])
     async def images(request: Request, response: Response) -> Page[int]:
         link_next(request, response, "after-2")
@@ -113,7 +115,7 @@ async def test_a_page_links_to_the_next_one_whatever_host_was_asked(app: FastAPI
     assert answer.links["next"]["url"] == "/v1/images?q=a%26b+%3E&limit=2&cursor=after-2"
 
 
-async def test_the_last_page_links_to_nothing(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_the_last_page_has_no_link_to_a_next_page(app: FastAPI, client: httpx.AsyncClient) -> None:
     @app.get("/v1/images")
     async def images(request: Request, response: Response) -> Page[int]:
         link_next(request, response, None)

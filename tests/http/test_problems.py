@@ -1,4 +1,4 @@
-"""Failures as problem documents: ours, FastAPI's, Starlette's, and the ones that nobody expected."""
+"""Problem documents (RFC 9457) for errors of the service, FastAPI and Starlette, and for unexpected exceptions."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,9 +17,9 @@ from .conftest import LogLines
 
 
 class LinkUsedUp(ImagesvcError):
-    """The link has taken as many files as it was made for."""
+    """The link has accepted its maximum number of files."""
 
-    status, slug, title = 410, "test-link-used-up", "The link has taken all the files it may"
+    status, slug, title = 410, "test-link-used-up", "The link has no files left"
 
 
 class LinkExpired(ImagesvcError):
@@ -59,105 +59,103 @@ def failing(app: FastAPI, error: Exception) -> str:
     return "/fail"
 
 
-async def test_an_expected_failure_is_told_with_its_type_its_detail_and_the_request_id(
+async def test_an_expected_error_is_a_problem_with_its_type_detail_and_request_id(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
-    answer = await client.get(failing(app, LinkUsedUp("Ask for a new one.", extra={"max_files": 10, "status": 1})))
+    answer = await client.get(failing(app, LinkUsedUp("Request a new link.", extra={"max_files": 10, "status": 1})))
 
     assert answer.status_code == 410
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json() == {
         "type": "/problems/test-link-used-up",
-        "title": "The link has taken all the files it may",
+        "title": "The link has no files left",
         "status": 410,
-        "detail": "Ask for a new one.",
+        "detail": "Request a new link.",
         "instance": answer.headers["x-request-id"],
         "max_files": 10,
     }
 
 
-async def test_a_missing_credential_is_answered_with_a_challenge(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_a_missing_credential_is_401_with_a_bearer_challenge(app: FastAPI, client: httpx.AsyncClient) -> None:
     answer = await client.get(failing(app, Unauthenticated()))
 
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_failure_that_may_pass_says_when_to_come_back(
+async def test_a_temporary_failure_is_503_with_retry_after(
     app: FastAPI, client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
-    answer = await client.get(failing(app, Unavailable("The store is away.", retry_after_seconds=7)))
+    answer = await client.get(failing(app, Unavailable("The object store is unavailable.", retry_after_seconds=7)))
 
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "7"
     assert [line["level"] for line in log_lines() if line["event"] == "request failed"] == ["warning"]
 
 
-async def test_a_failure_brings_its_own_headers(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_the_headers_of_an_error_are_sent(app: FastAPI, client: httpx.AsyncClient) -> None:
     answer = await client.get(failing(app, Conflict(headers={"ETag": '"now"'})))
 
     assert answer.headers["etag"] == '"now"'
 
 
-async def test_what_nobody_expected_is_500_without_a_word_of_it_and_logged_with_its_trace(
+async def test_an_unexpected_exception_is_500_and_only_the_log_has_its_message(
     app: FastAPI, client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
-    answer = await client.get(failing(app, ZeroDivisionError("the inner workings")))
+    answer = await client.get(failing(app, ZeroDivisionError("internal details")))
 
     assert answer.status_code == 500
     assert answer.json()["type"] == "/problems/internal"
-    assert "inner workings" not in answer.text
+    assert "internal details" not in answer.text
     [line] = [line for line in log_lines() if line["level"] == "error"]
-    assert "ZeroDivisionError: the inner workings" in line["exception"]
+    assert "ZeroDivisionError: internal details" in line["exception"]
     assert line["request_id"] == answer.json()["instance"]
 
 
-async def test_an_answer_that_breaks_its_own_schema_is_500_and_its_values_stay_out_of_the_log(
+async def test_a_response_that_violates_its_schema_is_500_and_its_values_not_logged(
     app: FastAPI, client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
-    async def promise_a_number() -> str:
-        return "a value of ours"
+    async def return_a_string() -> str:
+        return "a private value"
 
-    app.add_api_route("/promise", promise_a_number, response_model=int)
+    app.add_api_route("/integer", return_a_string, response_model=int)
 
-    answer = await client.get("/promise")
+    answer = await client.get("/integer")
 
     assert answer.status_code == 500
-    assert "a value of ours" not in answer.text + str(log_lines())
+    assert "a private value" not in answer.text + str(log_lines())
     assert "int_parsing" in str(log_lines())
 
 
-async def test_half_a_character_in_a_detail_is_written_as_json_writes_it(
-    app: FastAPI, client: httpx.AsyncClient
-) -> None:
+async def test_a_lone_surrogate_in_a_detail_is_escaped_in_the_json(app: FastAPI, client: httpx.AsyncClient) -> None:
     answer = await client.get(failing(app, Conflict("über \udc80")))
 
     assert answer.status_code == 409
     assert '"über \\udc80"' in answer.text
 
 
-async def test_an_unknown_path_is_a_problem_too(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/nowhere")
+async def test_an_unknown_path_is_a_404_problem(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/unknown")
 
     assert answer.status_code == 404
     assert answer.json()["type"] == "/problems/not-found"
 
 
-async def test_a_wrong_method_is_told_all_the_right_ones(client: httpx.AsyncClient) -> None:
+async def test_an_unsupported_method_is_405_with_all_supported_methods(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/items/3d1f2c3a-6a1b-4d0c-9c1e-0e6d6f0b8a11")
 
     assert answer.status_code == 405
     assert answer.headers["allow"] == "DELETE, GET"
 
 
-async def test_a_slash_too_many_is_not_redirected_to_where_the_host_header_says(client: httpx.AsyncClient) -> None:
+async def test_a_trailing_slash_is_404_and_not_a_redirect_to_the_host_header(client: httpx.AsyncClient) -> None:
     answer = await client.get("/query/", headers={"host": "elsewhere.example"})
 
     assert answer.status_code == 404
 
 
-async def test_a_status_without_a_type_of_ours_is_about_blank(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_a_status_without_a_problem_type_is_about_blank(app: FastAPI, client: httpx.AsyncClient) -> None:
     answer = await client.get(failing(app, HTTPException(418, "short and stout")))
 
     assert answer.json() == {
@@ -176,7 +174,7 @@ async def test_a_body_over_the_limit_is_413_before_it_is_parsed(client: httpx.As
     assert answer.json()["type"] == "/problems/body-too-large"
 
 
-async def test_a_body_that_says_it_is_too_large_is_not_even_asked_for(
+async def test_a_body_whose_content_length_exceeds_the_limit_is_not_read(
     client: httpx.AsyncClient, log_lines: LogLines
 ) -> None:
     answer = await client.post("/body", content=b"x" * 5_000)
@@ -185,7 +183,7 @@ async def test_a_body_that_says_it_is_too_large_is_not_even_asked_for(
     assert log_lines()[-1]["bytes_in"] == 0
 
 
-async def test_a_body_of_unknown_length_is_cut_at_the_limit(client: httpx.AsyncClient) -> None:
+async def test_a_body_of_unknown_length_is_413_when_it_exceeds_the_limit(client: httpx.AsyncClient) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b"x" * 100
@@ -195,37 +193,37 @@ async def test_a_body_of_unknown_length_is_cut_at_the_limit(client: httpx.AsyncC
     assert answer.status_code == 413
 
 
-async def test_a_route_that_streams_takes_a_large_body(client: httpx.AsyncClient) -> None:
+async def test_a_route_that_accepts_large_bodies_has_no_limit(client: httpx.AsyncClient) -> None:
     answer = await client.post("/stream", content=b"x" * 5_000)
 
     assert answer.json() == 5_000
 
 
-async def test_every_type_can_be_looked_up(client: httpx.AsyncClient) -> None:
+async def test_the_url_of_a_problem_type_describes_it(client: httpx.AsyncClient) -> None:
     answer = await client.get("/problems/test-link-used-up")
 
     assert answer.json() == {
         "type": "/problems/test-link-used-up",
-        "title": "The link has taken all the files it may",
+        "title": "The link has no files left",
         "status": 410,
-        "description": "The link has taken as many files as it was made for.",
+        "description": "The link has accepted its maximum number of files.",
     }
 
 
-async def test_a_type_that_does_not_exist_is_404(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/problems/made-up")).status_code == 404
+async def test_an_unknown_problem_type_is_404(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/problems/unknown")).status_code == 404
 
 
-def test_the_failures_of_a_route_share_the_entry_of_their_status() -> None:
+def test_problems_with_the_same_status_share_one_openapi_response() -> None:
     responses = problems(LinkUsedUp, NotFound, LinkExpired, LinkUsedUp)
 
     assert list(responses) == [410, 404]
-    assert responses[410]["description"] == "The link has taken all the files it may · The link has expired"
+    assert responses[410]["description"] == "The link has no files left · The link has expired"
     examples = responses[410]["content"]["application/problem+json"]["examples"]
     assert list(examples) == ["test-link-used-up", "test-link-expired"]
 
 
-def test_a_failure_inside_another_answer_has_no_request_id_of_its_own() -> None:
+def test_a_problem_inside_another_response_has_no_request_id() -> None:
     problem = as_problem(Invalid("wrong", errors=[{"pointer": "/a", "detail": "b"}]))
 
     assert problem == {
