@@ -25,17 +25,17 @@ def bearer(token: str) -> dict[str, str]:
 async def use_a_link(owner: httpx.AsyncClient, anyone: httpx.AsyncClient) -> list[str]:
     """Use every upload route of a link, successfully and not. Returns the secrets that must not be logged."""
     token = (await owner.post("/v1/links", json={"expires_in": 600})).json()["token"]
-    path, picture = f"/u/{token}", jpeg(seed=1)
-    sent = await anyone.put(f"{path}/a.jpg", content=picture)
+    path, image = f"/u/{token}", jpeg(seed=1)
+    sent = await anyone.put(f"{path}/a.jpg", content=image)
     receipt = sent.json()["results"][0]["url"]
     await owner.get(f"/v1/uploads/{sent.json()['results'][0]['upload_id']}", params={"wait": 20})
     await anyone.post(path, content=form(file_part(truncated_jpeg(seed=2))), headers=MULTIPART)
-    await anyone.put("/u/-/b.jpg", content=picture, headers=bearer(token))
+    await anyone.put("/u/-/b.jpg", content=image, headers=bearer(token))
     await anyone.get(path)
     await anyone.get(receipt)
     await anyone.get(f"{receipt}/thumb.webp")
-    await anyone.put(f"{path}/c.jpg", content=b"no picture")
-    await anyone.put(f"{path[:-3]}/c.jpg", content=picture)
+    await anyone.put(f"{path}/c.jpg", content=b"no image")
+    await anyone.put(f"{path[:-3]}/c.jpg", content=image)
     await anyone.get(f"{path}/no/such/route")
     await anyone.get("/no/such/route", params={"token": token})
     await anyone.get(receipt, headers={"Referer": f"https://elsewhere.example.org{path}"})

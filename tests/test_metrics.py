@@ -1,4 +1,4 @@
-"""Metrics: counters, gauges of what the servers contain, and who may read them."""
+"""Metrics: counters, gauges of the content of the servers, and access to the metrics page."""
 
 from collections.abc import Callable
 

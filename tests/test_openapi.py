@@ -113,7 +113,7 @@ def test_every_failure_is_a_problem_with_an_example(document: dict[str, Any]) ->
     assert [name for name, content in failures if not content["application/problem+json"]["examples"]] == []
 
 
-EVERYWHERE = {
+STATUSES_BY_MARKER = {
     "security": {"401", "403"},
     "'application/json': {'schema': {'$ref'": {"422"},
     "'in': 'query'": {"422"},
@@ -121,7 +121,7 @@ EVERYWHERE = {
 }
 
 
-@pytest.mark.parametrize(("marker", "statuses"), EVERYWHERE.items())
+@pytest.mark.parametrize(("marker", "statuses"), STATUSES_BY_MARKER.items())
 def test_operations_of_a_kind_list_its_statuses(document: dict[str, Any], marker: str, statuses: set[str]) -> None:
     of_kind = [
         (name, set(operation["responses"]))
@@ -134,9 +134,9 @@ def test_operations_of_a_kind_list_its_statuses(document: dict[str, Any], marker
 
 
 def test_operations_that_use_the_database_list_503(document: dict[str, Any]) -> None:
-    asking = [(name, operation) for name, operation in operations(document) if " /v1" in name or " /u" in name]
+    using = [(name, operation) for name, operation in operations(document) if " /v1" in name or " /u" in name]
 
-    missing = [name for name, operation in asking if "database-away" not in str(operation["responses"].get("503"))]
+    missing = [name for name, operation in using if "database-away" not in str(operation["responses"].get("503"))]
 
     assert missing == []
 

@@ -1,4 +1,4 @@
-"""Several APIs and workers on the same servers: no upload is lost and no work done twice while some restart."""
+"""Several APIs and workers on the same servers: no upload is lost and no image is stored twice while some restart."""
 
 import asyncio
 import contextlib

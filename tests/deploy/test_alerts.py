@@ -18,7 +18,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "imagesvc.json"
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
-# metrics of node-exporter, of Prometheus itself, and of the client library on systems that have /proc
+# metrics of node-exporter, of Prometheus, and of the client library on systems that have /proc
 FOREIGN = re.compile(r"node_filesystem_(avail|size)_bytes|process_\w+|up|ALERTS")
 NAME = re.compile(r"\b(?:imagesvc|node|process)_\w+|\bup\b|\bALERTS\b")
 
@@ -44,10 +44,10 @@ async def test_every_metric_in_rules_and_dashboard_is_exposed(settings: Settings
     exposed = (await page_of(settings)).all_names()
 
     wanted = set().union(*map(names, expressions()))
-    ours = {name for name in wanted if not FOREIGN.fullmatch(name)}
+    own = {name for name in wanted if not FOREIGN.fullmatch(name)}
 
-    assert len(ours) > 20
-    assert ours - exposed == set()
+    assert len(own) > 20
+    assert own - exposed == set()
 
 
 def test_every_alert_has_a_paragraph_in_the_runbook() -> None:

@@ -1,4 +1,4 @@
-"""The shipped proxy configuration in a real nginx: what it passes on, caches, hides and refuses."""
+"""The shipped proxy configuration in a real nginx: forwarding, caching, hidden paths and refusals."""
 
 import asyncio
 import base64
@@ -30,7 +30,7 @@ MIB = 1024 * 1024
 
 
 class Upstream:
-    """Replaces the API in tests of what reaches it. It returns the request headers as JSON."""
+    """Replaces the API and records the paths that reach it. It returns the request headers as JSON."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []

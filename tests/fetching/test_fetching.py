@@ -213,7 +213,7 @@ async def test_a_certificate_is_accepted_only_for_its_name(tmp_path: Path, fetch
     serving.load_cert_chain(tmp_path / "pem")
     images = ImageServer(port=0)
     images.serve("/a.jpg", b"picture")
-    server = await asyncio.start_server(images.take, "127.0.0.1", 0, ssl=serving)
+    server = await asyncio.start_server(images.handle, "127.0.0.1", 0, ssl=serving)
     port = server.sockets[0].getsockname()[1]
 
     async def resolve(host: str, port: int) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from imagesvc.errors import Invalid
 from imagesvc.http.digests import parse_digest, repr_digest
 
-SHA256 = hashlib.sha256(b"a picture").digest()
+SHA256 = hashlib.sha256(b"an image").digest()
 BASE64 = base64.b64encode(SHA256).decode()
 
 

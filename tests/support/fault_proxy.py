@@ -1,4 +1,4 @@
-"""A TCP proxy that injects faults in front of a server: it delays, cuts, refuses, stalls, or answers itself.
+"""A TCP proxy that injects faults in front of a server: it delays, cuts, refuses, stalls, or sends its own response.
 
 Settings apply to open connections and to new ones.
 """

@@ -56,18 +56,19 @@ class ImageServer:
 
     def times(self, path: str) -> int:
         """How many requests for the path were received."""
-        return sum(asked.path == path for asked in self.requests)
+        return sum(request.path == path for request in self.requests)
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection."""
         self.connections += 1
         self.open.add(writer)
         try:
-            while asked := await _request(reader):
-                self.requests.append(asked)
+            while request := await _request(reader):
+                self.requests.append(request)
                 self.concurrent += 1
                 self.max_concurrent = max(self.max_concurrent, self.concurrent)
                 try:
-                    await self.behaviors.get(asked.path, answer(b"not found", status=404))(writer)
+                    await self.behaviors.get(request.path, answer(b"not found", status=404))(writer)
                     await writer.drain()
                 finally:
                     self.concurrent -= 1
@@ -84,7 +85,7 @@ async def image_server(host: str = "127.0.0.1") -> AsyncIterator[ImageServer]:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.bind((host, 0))
         running = ImageServer(port=listener.getsockname()[1], host=host)
-        server = await asyncio.start_server(running.take, sock=listener)
+        server = await asyncio.start_server(running.handle, sock=listener)
         try:
             yield running
         finally:
