@@ -1,6 +1,7 @@
 """Logs of the real processes: one JSON line per request, and no secrets (invariant 11)."""
 
 import json
+import signal
 from collections.abc import Callable
 
 import httpx
@@ -124,8 +125,9 @@ async def test_log_lines_have_the_request_id_of_the_response(
     settings_with: Callable[..., Settings], capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_with()
-    async with api_process(settings) as (_, owner):
+    async with api_process(settings) as (api, owner):
         answer = await owner.get("/v1/images/nonsense")
+        await api.end(signal.SIGTERM)  # the API writes the line after the response; SIGKILL could prevent it
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
 
     (line,) = [line for line in lines if line.get("request_id") == answer.headers["x-request-id"]]
