@@ -28,7 +28,7 @@ async def proxied(settings: Settings) -> AsyncIterator[ProxiedService]:
 
 
 def disconnect(proxied: ProxiedService) -> None:
-    proxied.s3.go_away()
+    proxied.s3.refuse_connections()
 
 
 def throttle(proxied: ProxiedService) -> None:
@@ -51,7 +51,7 @@ async def test_while_s3_fails_uploads_get_503_and_leave_no_visible_rows(
     fail(proxied)
     answers = await proxied.send_every_way(100)
     images, _ = await proxied.visible()
-    proxied.s3.heal()
+    proxied.s3.remove_faults()
     await proxied.require_recovery(200)
 
     assert all(is_accepted(answer) or is_postponed(answer) for answer in answers.values())
@@ -61,12 +61,12 @@ async def test_while_s3_fails_uploads_get_503_and_leave_no_visible_rows(
 
 async def test_a_lost_answer_of_s3_loses_no_upload(proxied: ProxiedService) -> None:
     """S3 joins the parts but every answer is lost: the API then checks whether the object exists."""
-    proxied.s3.leave_unanswered(rb"POST /[^ ]+\?uploadId=")
+    proxied.s3.drop_responses_to(rb"POST /[^ ]+\?uploadId=")
 
     answer = await proxied.send("large_raw", 100)
 
     assert is_accepted(answer)
-    assert proxied.s3.times_unanswered > 1
+    assert proxied.s3.dropped_responses > 1
     assert await proxied.is_consistent()
 
 
@@ -83,9 +83,9 @@ async def test_while_the_database_restarts_uploads_get_503_and_then_succeed(prox
     await proxied.send_every_way(100)
     sending = asyncio.create_task(proxied.send_every_way(200))
     await asyncio.sleep(0)
-    proxied.postgres.go_away()
+    proxied.postgres.refuse_connections()
     interrupted, during = await sending, await proxied.send_every_way(300)
-    proxied.postgres.heal()
+    proxied.postgres.remove_faults()
     await proxied.require_recovery(400)
 
     assert all(map(is_postponed, during.values()))
@@ -97,7 +97,7 @@ async def test_while_the_database_restarts_uploads_get_503_and_then_succeed(prox
 async def test_a_broken_database_connection_leaves_complete_images_or_none(proxied: ProxiedService, sent: int) -> None:
     proxied.postgres.cut_after(sent)
     answers = await proxied.send_every_way(100)
-    proxied.postgres.heal()
+    proxied.postgres.remove_faults()
     await proxied.require_recovery(200)
 
     assert all(is_accepted(answer) or is_postponed(answer) for answer in answers.values())
@@ -107,10 +107,10 @@ async def test_a_broken_database_connection_leaves_complete_images_or_none(proxi
 async def test_a_silent_database_delays_requests_only_briefly(settings: Settings) -> None:
     limits = {"database_pool": 1, "database_pool_wait_seconds": 0.2, "database_statement_seconds": 1.0}
     async with proxied_service(settings, **limits) as proxied:
-        proxied.postgres.fall_silent()
+        proxied.postgres.stall()
         async with asyncio.timeout(30):
             answers = await asyncio.gather(*(proxied.send("raw", seed) for seed in range(4)))
-        proxied.postgres.heal()
+        proxied.postgres.remove_faults()
         await proxied.require_recovery(200, "raw")
 
         assert all(map(is_postponed, answers))
@@ -130,13 +130,13 @@ async def test_a_lock_that_is_held_too_long_makes_an_upload_answer_503(settings:
         assert await proxied.is_consistent()
 
 
-@pytest.mark.parametrize("fail", [lambda valkey: valkey.go_away(), lambda valkey: valkey.fall_silent()])
+@pytest.mark.parametrize("fail", [lambda valkey: valkey.refuse_connections(), lambda valkey: valkey.stall()])
 async def test_without_valkey_uploads_are_accepted_and_processed(
     proxied: ProxiedService, sandbox: Sandbox, fail: Callable[[object], None]
 ) -> None:
     fail(proxied.valkey)
     answers = await proxied.send_every_way(100)
-    proxied.valkey.heal()
+    proxied.valkey.remove_faults()
 
     async def all_are_ready() -> bool:
         found = (await proxied.owner.get("/v1/images", params={"state": "ready"})).json()["items"]

@@ -28,7 +28,7 @@ class FaultProxy:
         self._open: set[ConnectionPair] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
-        self.heal()
+        self.remove_faults()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -38,39 +38,39 @@ class FaultProxy:
     async def __aexit__(self, *exc_info: object) -> None:
         assert self._server is not None
         self._server.close()
-        self.heal()
+        self.remove_faults()
         self.reset_all()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
-    def heal(self) -> None:
+    def remove_faults(self) -> None:
         """Remove all faults."""
         self.delay_seconds = 0.0
         self.bytes_until_cut: int | None = None
         self.instead: bytes | None = None
-        self._is_away = False
-        self._unanswered: re.Pattern[bytes] | None = None
-        self.times_unanswered = 0
+        self._refuses_connections = False
+        self._dropped_pattern: re.Pattern[bytes] | None = None
+        self.dropped_responses = 0
         self.recorded: bytearray | None = None
         self._flows.set()
 
-    def go_away(self) -> None:
+    def refuse_connections(self) -> None:
         """Reset all connections, and new ones immediately, as during a restart of the server."""
-        self._is_away = True
+        self._refuses_connections = True
         self.reset_all()
 
-    def fall_silent(self) -> None:
+    def stall(self) -> None:
         """Stop forwarding data while connections stay open."""
         self._flows.clear()
 
     def cut_after(self, size: int) -> None:
-        """Behave like ``go_away`` after clients have sent ``size`` more bytes."""
+        """Behave like ``refuse_connections`` after clients have sent ``size`` more bytes."""
         self.bytes_until_cut = size
 
-    def leave_unanswered(self, pattern: bytes) -> None:
+    def drop_responses_to(self, pattern: bytes) -> None:
         """Forward client data; when it matches ``pattern``, reset the connection instead of returning the response."""
-        self._unanswered = re.compile(pattern)
+        self._dropped_pattern = re.compile(pattern)
 
     def record(self) -> None:
         """Keep all further data of clients in ``recorded``."""
@@ -88,7 +88,7 @@ class FaultProxy:
         pair = ConnectionPair(reader, writer)
         self._open.add(pair)
         try:
-            if self._is_away:
+            if self._refuses_connections:
                 return
             if isinstance(self._target, str):
                 from_server, to_server = await asyncio.open_unix_connection(self._target)
@@ -127,7 +127,7 @@ class FaultProxy:
     async def _sent(self, chunk: bytes, pair: "ConnectionPair") -> bool:
         if self.recorded is not None:
             self.recorded += chunk
-        if self._unanswered is not None and self._unanswered.search(chunk):
+        if self._dropped_pattern is not None and self._dropped_pattern.search(chunk):
             pair.is_unanswered = True
         if self.instead is not None:
             await pair.answer(self.instead)
@@ -135,13 +135,13 @@ class FaultProxy:
         if self.bytes_until_cut is not None:
             self.bytes_until_cut -= len(chunk)
             if self.bytes_until_cut < 0:
-                self.go_away()
+                self.refuse_connections()
                 return False
         return True
 
     async def _answered(self, chunk: bytes, pair: "ConnectionPair") -> bool:
         if pair.is_unanswered and not chunk.startswith(b"HTTP/1.1 100"):
-            self.times_unanswered += 1
+            self.dropped_responses += 1
             return False
         return True
 
