@@ -21,6 +21,7 @@ from imagesvc.images.search.service import Search
 from imagesvc.images.service import Images
 from imagesvc.images.shares.service import Shares
 from imagesvc.images.similar.service import Similar
+from imagesvc.images.time_zone_walk import TimeZoneWalks
 from imagesvc.jobs import handlers as job_handlers
 from imagesvc.jobs.download_task import DownloadTask
 from imagesvc.jobs.report.service import VisitReports
@@ -120,6 +121,7 @@ class Background:
     resize_expiry: ResizeExpiry
     webhooks: Webhooks
     reprocessings: Reprocessings
+    time_zone_walks: TimeZoneWalks
     stats: Statistics
     idempotency: IdempotencyKeys
     metrics: MetricsPage
@@ -241,6 +243,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             resize_expiry=ResizeExpiry(settings, database),
             webhooks=Webhooks(settings, database, keys, fetcher),
             reprocessings=Reprocessings(settings, database, servers.queue),
+            time_zone_walks=TimeZoneWalks(database),
             stats=Statistics(database),
             idempotency=IdempotencyKeys(settings, database, keys),
             metrics=MetricsPage(_connections_gauge(database)),

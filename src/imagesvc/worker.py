@@ -47,8 +47,11 @@ async def work(parts: Background) -> None:
         asyncio.create_task(_repeat("Expiry.expire", parts.expiry.expire, seconds=settings.reap_seconds)),
         asyncio.create_task(_repeat("ResizeExpiry.expire", parts.resize_expiry.expire, seconds=settings.reap_seconds)),
         asyncio.create_task(_repeat("Reprocessings.plan", parts.reprocessings.plan, seconds=settings.sweep_seconds)),
+        asyncio.create_task(
+            _repeat("TimeZoneWalks.advance", parts.time_zone_walks.advance, seconds=settings.sweep_seconds)
+        ),
         asyncio.create_task(_repeat("Statistics.fold", parts.stats.fold, seconds=FOLD_SECONDS)),
-        asyncio.create_task(_repeat("IdempotencyKeys.expire", parts.idempotency.expire, seconds=EXPIRY_SECONDS)),
+        asyncio.create_task(_repeat("IdempotencyKeys.forget", parts.idempotency.expire, seconds=EXPIRY_SECONDS)),
         asyncio.create_task(_repeat("Webhooks.forget", parts.webhooks.forget, seconds=EXPIRY_SECONDS)),
     ]
     if settings.reaper_paused:

@@ -1,8 +1,10 @@
 """The report over HTTP: as a whole, in parts, of an empty service, and for invalid time zones."""
 
 from tests.images.uploads import send
-from tests.support.images import exif_jpeg, png
+from tests.support.exif_blocks import block, jpeg_with, text
+from tests.support.images import exif_jpeg, jpeg, png
 from tests.support.service import Service
+from tests.support.sql import sql
 
 INVALID_TIME_ZONES = [
     "",
@@ -68,3 +70,18 @@ async def test_every_statistics_route_without_a_credential_is_401(idle_service: 
     answers = [await idle_service.anyone.get(path) for path in paths]
 
     assert [answer.status_code for answer in answers] == [401] * 4
+
+
+async def test_spellings_of_a_camera_are_counted_and_found_together(service: Service) -> None:
+    full_width = "\uff32\uff45\uff44\uff4d\uff49 Note 8"
+    for seed, model in enumerate(("Redmi Note 8", "REDMI NOTE 8", "Redmi Note 8", full_width, "Other 1")):
+        data = jpeg_with(jpeg(seed=seed, size=(64, 48)), exif=block(text(0x110, model)))
+        await service.image_of(await send(service, data))
+
+    report = (await service.owner.get("/v1/stats/cameras")).json()
+    found = (await service.owner.get("/v1/images", params={"camera_model": "redmi NOTE 8"})).json()
+    view = await sql(service, "SELECT model, count FROM stats_cameras ORDER BY count DESC")
+
+    assert report["cameras"] == [{"model": "Redmi Note 8", "count": 4}, {"model": "Other 1", "count": 1}]
+    assert len(found["items"]) == 4
+    assert [(row["model"], row["count"]) for row in view] == [("Redmi Note 8", 4), ("Other 1", 1)]

@@ -11,7 +11,8 @@
     handlers.py             the kinds of task, with their retry policies
     processing_problems.py  the problems that processing can end with
     retry.py                makes failed or rejected images pending again
-    store_time_zone.py      the offset of a local time in a store's time zone
+    store_time_zone.py      the offset of a capture time: by the file, or by the store's time zone
+    time_zone_walk.py       updates images after the time zone of their store changed
     account_data.py         what belongs to an account
     reads.py                statements that read, with their rows: asyncpg, one statement for each answer
     queries.py              statements that lock or change: the ORM, but for two

@@ -115,7 +115,7 @@ class Image(Base):
         ),
         Index(
             "images_camera_created_at_id_idx",
-            *(text("lower(camera)"), "visibility", "created_at", "id"),
+            *(text("camera_key(camera)"), "visibility", "created_at", "id"),
             postgresql_include=["owner_id"],
             postgresql_where=text("camera IS NOT NULL"),
         ),

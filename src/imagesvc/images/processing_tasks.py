@@ -6,7 +6,6 @@ finds zero rows rolls all of it back.
 """
 
 import dataclasses
-import datetime as dt
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from imagesvc.images import processing_problems, queries
 from imagesvc.images.derive import Derived, Deriver, SourceMissing, StoredFile
 from imagesvc.images.models import Blob, Image, Rendition
 from imagesvc.images.retry import retry_processing
-from imagesvc.images.store_time_zone import offset_minutes
+from imagesvc.images.store_time_zone import capture_offset
 from imagesvc.processing.contract import EAGER_RENDITIONS, Rejected, Work
 from imagesvc.processing.facts import Facts
 from imagesvc.processing.sandbox import Sandbox
@@ -244,14 +243,11 @@ async def _copy_facts(session: AsyncSession, image: Image, blob: Blob) -> None:
     image.media_type, image.camera = blob.media_type, blob.camera
     image.score = blob.score["value"] if blob.score else -1
     image.latitude, image.longitude = blob.latitude, blob.longitude
-    local, offset, source = blob.captured_local, blob.captured_offset_minutes, blob.captured_offset_source
-    if local is not None and offset is None and (zone := await queries.store_time_zone(session, image.id)):
-        offset = offset_minutes(zone, local)
-        source = source if offset is None else "store"
-    image.captured_local, image.captured_offset_minutes = local, offset
-    image.captured_offset_source = (source or "unknown") if local else None
-    if local is not None and offset is not None:
-        image.captured_utc = local.replace(tzinfo=dt.timezone(dt.timedelta(minutes=offset)))
+    local, source = blob.captured_local, blob.captured_offset_source
+    zone = await queries.store_time_zone(session, image.id) if local is not None and source != "exif" else None
+    offset = capture_offset(local, blob.captured_offset_minutes, source, zone=zone)
+    image.captured_local, image.captured_utc = local, offset.utc(local)
+    image.captured_offset_minutes, image.captured_offset_source = offset.minutes, offset.source
     if session.is_modified(image):
         image.updated_at = func.now()
     await session.flush()

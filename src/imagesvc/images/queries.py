@@ -84,6 +84,17 @@ async def store_time_zone(session: AsyncSession, image_id: UUID) -> str | None:
     return (await session.execute(first)).scalar_one_or_none()
 
 
+async def store_time_zones(session: AsyncSession, image_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Like ``store_time_zone``, for several images. Those without a time zone are missing."""
+    zones = select(Upload.image_id, Store.time_zone).join(Store, Upload.store_id == Store.id)
+    first = (
+        zones.where(Upload.image_id.in_(image_ids), Store.time_zone.is_not(None))
+        .order_by(Upload.image_id, Upload.id)
+        .distinct(Upload.image_id)
+    )
+    return {image_id: zone for image_id, zone in await session.execute(first) if zone is not None}
+
+
 async def lock_images_of_blob(session: AsyncSession, blob_id: UUID, *, state: str) -> Sequence[Image]:
     query = select(Image).where(Image.blob_id == blob_id, Image.state == state).order_by(Image.id).with_for_update()
     return (await session.execute(query)).scalars().all()

@@ -64,8 +64,9 @@ REPORT = """
         (SELECT json_agg(json_build_object('media_type', name, 'count', count) ORDER BY count DESC, name)
          FROM counted WHERE kind = 'format' AND count <> 0) AS formats,
         (SELECT json_agg(c) FROM (
-            SELECT name AS model, count FROM counted WHERE kind = 'camera' AND name <> '' AND count <> 0
-            ORDER BY count DESC, name LIMIT 10) c) AS cameras,
+            SELECT (array_agg(name ORDER BY count DESC, name))[1] AS model, sum(count)::bigint AS count
+            FROM counted WHERE kind = 'camera' AND name <> '' AND count <> 0
+            GROUP BY camera_key(name) HAVING sum(count) <> 0 ORDER BY sum(count) DESC, 1 LIMIT 10) c) AS cameras,
         (SELECT count FROM counted WHERE kind = 'camera' AND name = '') AS cameras_unknown,
         (SELECT json_agg(json_build_object('date', day, 'count', coalesce(count, 0)) ORDER BY day)
          FROM (SELECT day, row_number() OVER (ORDER BY day) AS day_number FROM days) d

@@ -124,7 +124,7 @@ class ImageSearch(BaseModel):
     barcode: Text | None = Field(None, description=f"of an upload; {OWN_ONLY}")
     link_id: UUID | None = Field(None, description=f"uploaded through this link; {OWN_ONLY}")
     batch_id: UUID | None = Field(None, description=f"uploaded in this batch; {OWN_ONLY}")
-    camera_model: Text | None = Field(None, description=f"case-insensitive; {OWN_ONLY}")
+    camera_model: Text | None = Field(None, description=f"in any case and width of letters; {OWN_ONLY}")
     captured_from: From | None = Field(
         None,
         description=f"earliest capture time; compared with the camera's clock if its offset is unknown; {OWN_ONLY}",

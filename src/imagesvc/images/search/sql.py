@@ -175,7 +175,7 @@ class SearchStatement:
             conditions.append(f"i.media_type = {self._parameter(wanted.format, 'text')}")
         if wanted.camera_model is not None:
             model = " ".join(wanted.camera_model.split())
-            conditions.append(f"lower(i.camera) = lower({self._parameter(model, 'text')})")
+            conditions.append(f"camera_key(i.camera) = camera_key({self._parameter(model, 'text')})")
         if wanted.uploaded_from is not None:
             conditions.append(f"{self._created} >= {self._parameter(wanted.uploaded_from, 'timestamptz')}")
         if wanted.uploaded_to is not None:
