@@ -93,6 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        servers=[{"url": settings.path_prefix}] if settings.path_prefix else None,
         # telemetry would send raw paths, which contain the tokens of links, to the endpoint that the environment names
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -111,5 +112,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=[*EXPOSED_HEADERS, *tus_headers.EXPOSED],
         )
     graceful_shutdown.register(app)
-    request_context.register(app, max_body_bytes=settings.max_json_bytes)
+    request_context.register(app, max_body_bytes=settings.max_json_bytes, path_prefix=settings.path_prefix)
     return app

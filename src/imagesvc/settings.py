@@ -12,6 +12,8 @@ from pydantic import AnyHttpUrl, Field, IPvAnyNetwork, SecretStr, field_validato
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
+ROUTE_SEGMENTS = frozenset({"docs", "livez", "metrics", "openapi.json", "problems", "readyz", "s", "u", "v1"})
+"""First segments of the paths of all routes."""
 
 
 class Settings(BaseSettings):
@@ -45,7 +47,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port of the API; 0 picks a free one")
     public_url: AnyHttpUrl | None = Field(
         None,
-        description="base of all links that the service returns; required when the API does not listen on loopback",
+        description="base of all links that the service returns, with the path below which a proxy serves it; required "
+        "when the API does not listen on loopback",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="addresses and networks whose X-Forwarded-* headers count; none, because clients can forge them"
@@ -293,6 +296,14 @@ class Settings(BaseSettings):
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("public_url")
+    @classmethod
+    def _path_is_no_route(cls, value: AnyHttpUrl | None) -> AnyHttpUrl | None:
+        first = (value.path or "/").split("/")[1] if value is not None else ""
+        if first in ROUTE_SEGMENTS:
+            raise ValueError(f"the path may not begin with /{first}, which is a route of the service")
+        return value
+
     @field_validator("secret_keys")
     @classmethod
     def _keys_are_long_enough(cls, value: SecretStr) -> SecretStr:
@@ -306,6 +317,11 @@ class Settings(BaseSettings):
             return str(self.public_url).rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+    @property
+    def path_prefix(self) -> str:
+        """The path of the public URL, without a slash at its end; empty for a service at the root of its host."""
+        return (self.public_url.path or "").rstrip("/") if self.public_url is not None else ""
 
     def secrets(self) -> tuple[str, ...]:
         """The configured values that logs must not contain."""

@@ -32,8 +32,11 @@ class NginxProxy:
 
 
 @contextlib.asynccontextmanager
-async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[NginxProxy]:
-    """nginx in front of ``api`` (``host:port``). Only addresses and paths differ from the shipped configuration."""
+async def running_nginx(folder: Path, *, api: str, first_line: str = "") -> AsyncIterator[NginxProxy]:
+    """nginx in front of ``api`` (``host:port``). Only addresses and paths differ from the shipped configuration.
+
+    ``first_line`` is added to the public server.
+    """
     assert NGINX is not None
     public, operators = free_ports(2)
     access, error = folder / "access.log", folder / "error.log"
@@ -51,6 +54,7 @@ async def running_nginx(folder: Path, *, api: str) -> AsyncIterator[NginxProxy]:
     for shipped, replacement in changes.items():
         assert shipped in text, f"the configuration does not contain {shipped}"
         text = text.replace(shipped, replacement)
+    text = text.replace("server_name _;", f"server_name _; {first_line}", 1)
     config = folder / "nginx.conf"
     config.write_text(text)
     # under root, the nginx workers switch to another user, which cannot enter the folder of the test

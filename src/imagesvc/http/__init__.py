@@ -9,6 +9,7 @@ Middleware, outermost first:
 
 Used by routes:
 
+    public_path.py        paths in answers, below the path of IMAGESVC_PUBLIC_URL
     web_parts.py          gives a route the services it needs, by type
     problems.py           failures as application/problem+json; `problems(…)` lists those of a route
     validation.py         turns FastAPI's validation errors into problems

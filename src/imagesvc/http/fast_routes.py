@@ -18,6 +18,8 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from imagesvc.http.public_path import route_path
+
 Handlers = dict[Any, Callable[[Request, Any], Any]]
 """Starlette's type of ``exception_handlers``"""
 Endpoint = Callable[..., Awaitable[Response]]
@@ -52,7 +54,7 @@ class FastRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            path = route_path(scope)
             for route in self.routes:
                 if scope["method"] in route.methods and (found := route.match(path)):
                     scope["route"], scope["path_params"] = route, found.groupdict()

@@ -21,6 +21,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from imagesvc.errors import Malformed
+from imagesvc.http.public_path import public_path, route_path
 from imagesvc.http.web_parts import part
 from imagesvc.keyring import KeyRing
 
@@ -153,7 +154,9 @@ def link_next_page(request: Request, response: Response, page: int) -> None:
 
 def _link(request: Request, response: Response, name: str, value: str) -> None:
     parameters = [(known, sent) for known, sent in request.query_params.multi_items() if known != name]
-    target = f"{quote(request.scope['path'])}?{urlencode([*parameters, (name, value)], errors='replace')}"
+    target = (
+        f"{public_path(quote(route_path(request.scope)))}?{urlencode([*parameters, (name, value)], errors='replace')}"
+    )
     response.headers.append("Link", f'<{target}>; rel="next"')
 
 

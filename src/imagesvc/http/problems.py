@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from imagesvc import errors
 from imagesvc.db import DatabaseBusy
 from imagesvc.errors import ImagesvcError
+from imagesvc.http.public_path import route_path
 from imagesvc.http.validation import failure_of
 from imagesvc.metrics.instruments import count_problem
 
@@ -179,7 +180,7 @@ class _NoAnswer(Response):
 
 def _methods_of_path(request: Request) -> set[str]:
     """The methods of all routes with this path. Starlette's ``Allow`` has only those of the first one."""
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    path = route_path(request.scope)
     methods: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         pattern = getattr(route, "path_regex", None)

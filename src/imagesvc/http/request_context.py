@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imagesvc.errors import ImagesvcError
 from imagesvc.http.early_response import EarlyResponse
 from imagesvc.http.problems import answer_for
+from imagesvc.http.public_path import enter_prefix
 from imagesvc.metrics.instruments import count_request
 
 _SAFE_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
@@ -27,6 +28,7 @@ _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 def register(
     app: FastAPI,
     *,
+    path_prefix: str = "",
     max_body_bytes: int | None = None,
     max_discard_bytes: int = 16 << 20,
     max_discard_seconds: float = 3,
@@ -35,7 +37,7 @@ def register(
 
     A body over ``max_body_bytes`` is 413 on every route that does not call ``accept_large_body``.
     """
-    app.add_middleware(RequestContext, max_body_bytes=max_body_bytes)
+    app.add_middleware(RequestContext, max_body_bytes=max_body_bytes, path_prefix=path_prefix)
     app.add_middleware(EarlyResponse, max_bytes=max_discard_bytes, max_seconds=max_discard_seconds)
 
 
@@ -52,8 +54,9 @@ def accept_body(request: Request, *, max_bytes: int) -> None:
 class RequestContext:
     """The middleware. Sets ``request.state.request_id``; logs ``request.state.caller_id`` if a route has set it."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int | None = None, path_prefix: str = "") -> None:
         self.app = app
+        self.path_prefix = path_prefix
         self.max_body_bytes = max_body_bytes
         self.log = structlog.get_logger("imagesvc.http").bind()
 
@@ -61,6 +64,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if self.path_prefix:
+            enter_prefix(scope, self.path_prefix)
         request_id = os.urandom(16).hex()
         scope.setdefault("state", {})["request_id"] = request_id
         # Not reset at the end, because the server logs escaping exceptions in the same context.

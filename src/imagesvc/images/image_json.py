@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import cast
 
 from imagesvc.http.conditional import strong_etag
+from imagesvc.http.public_path import public_path
 from imagesvc.images.json_types import Camera, Captured, Exposure, ImageOut, Location, Receipt, RenditionOut
 from imagesvc.images.reads import ImageRow, ReceiptRow
 
@@ -56,7 +57,7 @@ def _add_hidden_members(image: ImageOut, row: ImageRow) -> None:
     if row.perceptual_hash is not None:
         image["perceptual_hash"] = f"{row.perceptual_hash & (2**64 - 1):016x}"
     image["notes"] = row.notes or []
-    image["original_url"] = f"/v1/images/{row.id}/original"
+    image["original_url"] = public_path(f"/v1/images/{row.id}/original")
     image["uploads"] = row.uploads or []
 
 
@@ -94,7 +95,7 @@ def _without_facts(row: ImageRow) -> ImageRow:
 
 
 def _renditions(row: ImageRow) -> list[RenditionOut]:
-    url = f"/v1/images/{row.id}/renditions"
+    url = public_path(f"/v1/images/{row.id}/renditions")
     return [
         {
             "preset": preset,

@@ -11,6 +11,7 @@ from imagesvc.errors import Forbidden, PreconditionFailed
 from imagesvc.http.conditional import is_unchanged, strong_etag
 from imagesvc.http.file_response import OpenBytes, StoredFileResponse
 from imagesvc.http.problems import Responses, problems
+from imagesvc.http.public_path import public_path
 from imagesvc.http.ranges import RangeNotSatisfiable
 from imagesvc.http.web_parts import part, web_part
 from imagesvc.images.editing import ImageEditing
@@ -151,7 +152,7 @@ async def rendition(
 )
 async def receipt(request: Request, token: str, upload_id: UUID, link: CurrentLink, images: ImagesPart) -> Response:
     """The receipt of a file that was uploaded through this link: the state of its processing."""
-    return _json(request, await images.receipt(link.id, upload_id, link_path=f"/u/{token}"))
+    return _json(request, await images.receipt(link.id, upload_id, link_path=public_path(f"/u/{token}")))
 
 
 @router.head("/u/{token}/uploads/{upload_id}/thumb.webp", include_in_schema=False)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from imagesvc.errors import Malformed
 from imagesvc.fetching import MAX_URL_LENGTH, FetchRefused, parse_url
+from imagesvc.http.public_path import public_path
 from imagesvc.http.timestamps import Timestamp
 from imagesvc.jobs.errors import UNKNOWN_STORE, message_of
 from imagesvc.stores.schemas import Text
@@ -106,7 +107,7 @@ class JobMade(BaseModel):
 
     @classmethod
     def of(cls, job_id: UUID) -> Self:
-        return cls(job_id=job_id, url=f"/v1/jobs/{job_id}")
+        return cls(job_id=job_id, url=public_path(f"/v1/jobs/{job_id}"))
 
 
 class JobCounts(BaseModel):

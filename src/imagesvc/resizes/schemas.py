@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from imagesvc.http.public_path import public_path
 from imagesvc.processing.contract import Resize, ResizeParameters
 
 _TOKEN = "8f14e45f-ceea-5a67-8a36-dedd4bea2543"  # noqa: S105 - an example
@@ -36,7 +37,7 @@ class ResizeTaken(BaseModel):
 
     @classmethod
     def of(cls, token: UUID) -> Self:
-        return cls(token=token, status_url=f"/v1/resizes/{token}")
+        return cls(token=token, status_url=public_path(f"/v1/resizes/{token}"))
 
 
 class ResizeProblem(BaseModel):

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.accounts.errors import AccountGone
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
+from imagesvc.http.public_path import public_path
 from imagesvc.images.errors import ImageNotFound
 from imagesvc.processing.contract import as_json
 from imagesvc.resizes import queries
@@ -187,7 +188,7 @@ class Resizes:
         return ResizeOut(
             token=token,
             status=STATUS[row.state],
-            resized_image_url=f"/v1/resizes/{token}/result" if row.key else None,
+            resized_image_url=public_path(f"/v1/resizes/{token}/result") if row.key else None,
             error=ResizeProblem(**row.problem) if row.problem else None,
             format=row.format,
             width=row.width,

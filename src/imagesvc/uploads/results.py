@@ -5,6 +5,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from imagesvc.errors import ImagesvcError, Unavailable
 from imagesvc.http.problems import as_problem
+from imagesvc.http.public_path import public_path
 from imagesvc.metrics.instruments import count_refused
 from imagesvc.uploads.admission import Admitted
 from imagesvc.uploads.source import UploadSource
@@ -92,7 +93,7 @@ class Results:
         entry = ResultEntry(index=index, filename=result.filename, status=file.status, upload_id=str(file.upload_id))
         if self._link_path is None:
             entry["image_id"] = str(file.image_id)
-            url = f"/v1/images/{file.image_id}"
+            url = public_path(f"/v1/images/{file.image_id}")
         else:
             url = f"{self._link_path}/uploads/{file.upload_id}"
         entry["sha256"], entry["bytes"], entry["url"] = file.sha256.hex(), file.bytes, url

@@ -10,6 +10,7 @@ from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, Malformed, Unauthenticated
 from imagesvc.http.openapi import multipart_files, raw_file
 from imagesvc.http.problems import Responses, problems
+from imagesvc.http.public_path import public_path
 from imagesvc.http.request_context import accept_large_body
 from imagesvc.http.slow_clients import UploadStalled, declared_bytes, timed_body
 from imagesvc.http.web_parts import SettingsPart, part, web_part
@@ -90,7 +91,7 @@ async def upload_through_link(request: Request, token: str) -> Response:
     """One or many `file` parts, streamed. A field applies to all files that follow it until it is given again."""
     uploads = web_part(request, Uploads)
     link = await open_link(request, token)
-    return await _multipart(request, uploads, uploads.source_of_link(link), link_path=f"/u/{token}")
+    return await _multipart(request, uploads, uploads.source_of_link(link), link_path=public_path(f"/u/{token}"))
 
 
 @router.put(
@@ -105,7 +106,7 @@ async def upload_raw_through_link(request: Request, token: str, filename: str) -
     """The body is the file (`curl -T picture.jpg $LINK/picture.jpg`). Context fields are query parameters."""
     uploads = web_part(request, Uploads)
     source = uploads.source_of_link(await open_link(request, token))
-    upload = _upload_request(request, source, link_path=f"/u/{token}")
+    upload = _upload_request(request, source, link_path=public_path(f"/u/{token}"))
     await uploads.take_raw(
         upload,
         filename=filename,

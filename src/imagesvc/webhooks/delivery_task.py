@@ -88,7 +88,7 @@ class DeliveryTask:
     def _signed(self, delivery: WebhookDelivery, webhook: Webhook) -> tuple[dict[str, str], bytes]:
         """The headers and the content, signed for each attempt: receivers refuse old signatures."""
         message_id, now = f"msg_{delivery.id.hex}", dt.datetime.now(dt.UTC)
-        text = json.dumps(delivery.payload, separators=(",", ":"))
+        text = json.dumps(_with_prefix(delivery.payload, self._settings.path_prefix), separators=(",", ":"))
         signature = Signer(secret_of(self._keys, webhook)).sign(message_id, now, text)
         headers = {
             "Content-Type": "application/json",
@@ -158,6 +158,14 @@ class DeliveryTask:
         if row is not None and row.state == "pending":
             row.state, row.error = "failed", error.reason
             await session.flush()
+
+
+def _with_prefix(payload: Mapping[str, object], prefix: str) -> Mapping[str, object]:
+    """The payload as stored, with ``data.url`` below the path of the public URL."""
+    data = payload.get("data")
+    if not prefix or not isinstance(data, dict) or "url" not in data:
+        return payload
+    return {**payload, "data": {**data, "url": f"{prefix}{data['url']}"}}
 
 
 def _note(result: SendResult) -> str | None:

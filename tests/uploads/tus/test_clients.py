@@ -197,3 +197,16 @@ async def test_tus_js_client_begins_anew_when_its_upload_has_expired(idle_servic
     assert anew["status"] == "created"
     assert anew["url"] != aborted["url"]
     assert (await traces(idle_service))["objects"] == 1
+
+
+@needs_node
+async def test_parallel_uploads_of_tus_js_client_are_refused_with_a_reason(idle_service: Service, picture: str) -> None:
+    link = await idle_service.new_link(max_files=1)
+    step = {"endpoint": f"{idle_service.url}{link['path']}/tus", "headers": {}, "file": picture, "parallelUploads": 2}
+
+    (refused,) = await run_js([step])
+
+    assert (refused["outcome"], refused["code"]) == ("error", 400)
+    assert "parallelUploads: 1" in json.loads(refused["body"])["detail"]
+    invitation = (await idle_service.anyone.get(link["path"])).json()
+    assert invitation["remaining"]["files"] == 1

@@ -335,3 +335,35 @@ async def test_raw_uploads_named_tus_are_still_raw_uploads(idle_service: Service
     answer = await idle_service.anyone.put(f"{link['path']}/tus", content=jpeg(seed=15))
 
     assert answer.json()["results"][0]["filename"] == "tus"
+
+
+@pytest.mark.parametrize(
+    "header", ["Upload-Concat", "Upload-Complete", "Upload-Draft-Interop-Version", "Upload-Incomplete", "Upload-Limit"]
+)
+async def test_an_extension_that_is_not_offered_is_refused_at_creation(idle_service: Service, header: str) -> None:
+    link = await idle_service.new_link(max_files=1)
+
+    refused = await idle_service.anyone.post(
+        f"{link['path']}/tus", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10", header: "partial"}
+    )
+
+    assert refused.status_code == 400
+    assert refused.json()["detail"].startswith(f"{header} belongs to an extension that is not supported")
+    assert (await idle_service.anyone.get(link["path"])).json()["remaining"]["files"] == 1
+
+
+async def test_a_slash_after_the_path_of_all_uploads_is_accepted(idle_service: Service) -> None:
+    link, data = await idle_service.new_link(), jpeg(seed=9)
+    for client, path in ((idle_service.owner, "/v1/tus"), (idle_service.anyone, f"{link['path']}/tus")):
+        head = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(data))}
+
+        capabilities = await client.options(f"{path}/")
+        created = await client.post(f"{path}/", headers=head)
+        sent = await client.patch(
+            created.headers["location"],
+            content=data,
+            headers={"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
+        )
+
+        assert (capabilities.status_code, created.status_code, sent.status_code) == (204, 201, 204)
+        assert created.headers["location"].startswith(f"{path}/")

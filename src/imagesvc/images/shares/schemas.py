@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from imagesvc.http.public_path import public_path
 from imagesvc.images.models import Share
 from imagesvc.processing.contract import FORMATS, LONG_SIDE
 
@@ -73,7 +74,7 @@ class ShareOut(BaseModel):
         what = ORIGINAL if share.preset is None else f"{share.preset}.{share.format}"
         return cls(
             id=share.id,
-            url=f"/s/{token}",
+            url=public_path(f"/s/{token}"),
             what=what,
             state="open" if share.expires_at > dt.datetime.now(dt.UTC) else "expired",
             created_at=share.created_at,

@@ -21,13 +21,13 @@ _BATCH = """
                 'camera_id', u.camera_id, 'barcode', u.barcode,
                 'image', json_build_object(
                     'id', i.id, 'state', i.state, 'problem', i.problem, 'visibility', i.visibility, 'title', i.title,
-                    'description', i.description, 'media_type', i.media_type, 'url', '/v1/images/' || i.id,
-                    'original_url', '/v1/images/' || i.id || '/original',
+                    'description', i.description, 'media_type', i.media_type, 'url', {prefix} || '/v1/images/' || i.id,
+                    'original_url', {prefix} || '/v1/images/' || i.id || '/original',
                     'renditions', coalesce((
                         SELECT json_agg(json_build_object(
                             'preset', r.preset, 'format', r.format, 'width', r.width, 'height', r.height,
                             'bytes', r.bytes,
-                            'url', '/v1/images/' || i.id || '/renditions/' || r.preset || '.' || r.format
+                            'url', {prefix} || '/v1/images/' || i.id || '/renditions/' || r.preset || '.' || r.format
                         ) ORDER BY r.width, r.format)
                         FROM renditions r WHERE r.blob_id = i.blob_id AND i.state <> 'pending'), '[]'::json))
                 ) ORDER BY u.position, u.id)
@@ -42,7 +42,8 @@ for _name, _column in (
     _BATCH = _BATCH.replace(f"{{{_name}}}", _TIMESTAMP.replace("{}", _column))
 
 _PAGE = """
-    -- $1 caller, $2 before this id, $3 offset, $4 limit, $5 uploads of each; newest first: ids sort by time
+    -- $1 caller, $2 before this id, $3 offset, $4 limit, $5 uploads of each, $6 path prefix of URLs
+    -- newest first: ids sort by time
     WITH page AS (
         SELECT b.* FROM batches b
         WHERE {owned} AND b.id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
@@ -50,12 +51,12 @@ _PAGE = """
     ), shown AS MATERIALIZED ({batch} FROM (SELECT * FROM page ORDER BY id DESC LIMIT $4) b)
     SELECT (SELECT count(*) FROM page) > $4 AS has_more, (SELECT id FROM shown ORDER BY id LIMIT 1) AS last_id,
            coalesce((SELECT json_agg(shown ORDER BY id DESC) FROM shown), '[]'::json)::text AS items
-""".replace("{batch}", _BATCH.replace("{max_uploads}", "$5"))
+""".replace("{batch}", _BATCH.replace("{max_uploads}", "$5").replace("{prefix}", "$6::text"))
 
 _ONE = """
-    -- $1 caller, $2 batch, $3 uploads of it
+    -- $1 caller, $2 batch, $3 uploads of it, $4 path prefix of URLs
     SELECT shown::text AS batch FROM ({batch} FROM batches b WHERE b.id = $2 AND {owned}) one
-""".replace("{batch}", _BATCH.replace("{max_uploads}", "$3"))
+""".replace("{batch}", _BATCH.replace("{max_uploads}", "$3").replace("{prefix}", "$4::text"))
 
 _OWNED_BY = {False: "b.owner_id = $1", True: "$1::uuid IS NOT NULL"}
 """The condition by whether the caller is an admin: admins see all batches."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from imagesvc.accounts.service import Caller
 from imagesvc.db import Database, new_id
 from imagesvc.errors import ImagesvcError
+from imagesvc.http.public_path import public_path
 from imagesvc.http.slow_clients import UploadStalled
 from imagesvc.settings import Settings
 from imagesvc.uploads.admission import Admission, Admitted, FileDescription
@@ -109,7 +110,7 @@ class Batches:
         row = await self._database.fetch_one(
             queries.PAGE_OF_BATCHES[caller.is_admin],
             queries.BatchPageRow,
-            *(caller.user_id, before, offset, limit, MAX_UPLOADS_IN_A_LIST),
+            *(caller.user_id, before, offset, limit, MAX_UPLOADS_IN_A_LIST, public_path("")),
         )
         return BatchPage(items=row.items, last_id=row.last_id if row.has_more else None)
 
@@ -117,7 +118,9 @@ class Batches:
         """The JSON text of one batch. Raises BatchNotFound."""
         caller.require("read")
         row = await self._database.fetch_one_or_none(
-            queries.BATCH[caller.is_admin], queries.BatchRow, caller.user_id, batch_id, MAX_UPLOADS
+            queries.BATCH[caller.is_admin],
+            queries.BatchRow,
+            *(caller.user_id, batch_id, MAX_UPLOADS, public_path("")),
         )
         if row is None:
             raise BatchNotFound

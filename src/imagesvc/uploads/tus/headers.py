@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+from collections.abc import Iterable
 from email.utils import format_datetime
 
+from imagesvc.http.public_path import public_path
 from imagesvc.uploads.tus.checksum import ALGORITHMS
 from imagesvc.uploads.tus.errors import TusHeader, TusVersion
 from imagesvc.uploads.tus.queries import ResumableRow
@@ -14,6 +16,10 @@ OFFSET_STREAM = "application/offset+octet-stream"
 MAX_METADATA_BYTES = 48 * 1024
 """Enough for every context field at its maximum length, with four bytes per character, as base64."""
 MAX_DIGITS = 18
+REQUEST_HEADERS = frozenset(
+    {"upload-length", "upload-defer-length", "upload-offset", "upload-metadata", "upload-checksum", "upload-expires"}
+)
+"""All headers of requests that begin with `Upload-` and are read, refused by themselves or without a meaning."""
 
 COMMON_HEADERS = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
 EXPOSED = (
@@ -53,6 +59,18 @@ def require_version(value: str | None) -> None:
         raise TusVersion(
             f"The request has {found}: `Tus-Resumable: {VERSION}` is required.", headers={"Tus-Version": VERSION}
         )
+
+
+def refuse_unknown_extensions(names: Iterable[str]) -> None:
+    """Raises TusHeader for a header of an extension that is not offered, because ignoring it changes the meaning.
+
+    A part of a concatenated upload, for example, would count as a whole file. ``names`` are in lower case.
+    """
+    unknown = sorted(name for name in names if name.startswith("upload-") and name not in REQUEST_HEADERS)
+    if unknown:
+        name = unknown[0].title()
+        hint = " Send the file as one upload (tus-js-client: parallelUploads: 1)." if name == "Upload-Concat" else ""
+        raise TusHeader(f"{name} belongs to an extension that is not supported: see Tus-Extension of OPTIONS.{hint}")
 
 
 def upload_length(value: str | None, *, deferred: str | None) -> int:
@@ -110,5 +128,5 @@ def result(upload: ResumableRow, *, link_path: str | None) -> dict[str, str]:
         return headers | {"Imagesvc-Url": f"{link_path}/uploads/{upload.upload_id}"}
     return headers | {
         "Imagesvc-Image-Id": str(upload.image_id),
-        "Imagesvc-Url": f"/v1/images/{upload.image_id}",
+        "Imagesvc-Url": public_path(f"/v1/images/{upload.image_id}"),
     }

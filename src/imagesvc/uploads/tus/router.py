@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden, ImagesvcError, Unauthenticated
 from imagesvc.http.problems import problems
+from imagesvc.http.public_path import public_path
 from imagesvc.http.request_context import accept_large_body
 from imagesvc.http.slow_clients import TimedBody, declared_bytes
 from imagesvc.http.web_parts import web_part
@@ -39,6 +40,7 @@ class TusRoute(APIRoute):
             try:
                 if request.method != "OPTIONS":
                     headers.require_version(request.headers.get("tus-resumable"))
+                    headers.refuse_unknown_extensions(request.headers.keys())
                 answer = await handle(request)
             except ImagesvcError as error:
                 error.headers = headers.COMMON_HEADERS | error.headers
@@ -62,7 +64,7 @@ class TusEndpoint:
 
 async def user_endpoint(request: Request, caller: CurrentCaller) -> TusEndpoint:
     uploads = web_part(request, Uploads)
-    return TusEndpoint(source=_tus_source(uploads.source_of_user(caller)), path="/v1/tus", link_path=None)
+    return TusEndpoint(source=_tus_source(uploads.source_of_user(caller)), path=public_path("/v1/tus"), link_path=None)
 
 
 async def link_endpoint(request: Request, token: str) -> TusEndpoint:
@@ -76,7 +78,7 @@ async def link_endpoint_to_continue(request: Request, token: str) -> TusEndpoint
 
 def _link_endpoint(request: Request, token: str, link: OpenLink) -> TusEndpoint:
     source = _tus_source(web_part(request, Uploads).source_of_link(link))
-    return TusEndpoint(source=source, path=f"/u/{token}/tus", link_path=f"/u/{token}")
+    return TusEndpoint(source=source, path=public_path(f"/u/{token}/tus"), link_path=public_path(f"/u/{token}"))
 
 
 def _tus_source(source: UploadSource) -> UploadSource:
@@ -110,6 +112,10 @@ def routes(
     async def create_resumable_upload(request: Request, endpoint: Creating) -> Response:
         """Create an upload of a declared length. The request may already contain its first bytes, or all bytes."""
         return await _create(request, endpoint)
+
+    # some clients and proxies add a slash
+    router.add_api_route("/", resumable_capabilities, methods=["OPTIONS"], include_in_schema=False)
+    router.add_api_route("/", create_resumable_upload, methods=["POST"], status_code=201, include_in_schema=False)
 
     @router.head("/{upload_id}", responses=openapi.STATUS | problems(*auth_problems, *openapi.STATUS_PROBLEMS))
     async def resumable_upload_offset(request: Request, upload_id: str, endpoint: Resuming) -> Response:

@@ -20,6 +20,7 @@ function run(step, url) {
       chunkSize: step.chunkSize ?? Infinity,
       uploadDataDuringCreation: step.uploadDataDuringCreation ?? false,
       retryDelays: step.retryDelays ?? null,
+      parallelUploads: step.parallelUploads ?? 1,
       onBeforeRequest(request) {
         if (step.tamper && !tampered && request.getMethod() === 'PATCH') {
           tampered = true
@@ -34,7 +35,11 @@ function run(step, url) {
         if (step.abortAfter && sent >= step.abortAfter) upload.abort().then(() => told('aborted'))
       },
       onSuccess: () => told('success', { uploadId: last?.getHeader('Imagesvc-Upload-Id') }),
-      onError: (error) => told('error', { code: error.originalResponse?.getStatus() ?? null }),
+      onError: (error) =>
+        told('error', {
+          code: error.originalResponse?.getStatus() ?? null,
+          body: error.originalResponse?.getBody() ?? null,
+        }),
     })
     upload.start()
   })
