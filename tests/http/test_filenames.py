@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from imagesvc.http.filenames import MAX_BYTES, clean_filename, content_disposition
+from imagesvc.http.filenames import MAX_BYTES, clean_filename, content_disposition, filename_of
 
 HOSTILE = [
     'a"b.jpg',
@@ -105,3 +105,31 @@ def test_a_non_ascii_name_has_an_ascii_fallback_and_an_extended_parameter() -> N
 
 def test_an_ascii_name_has_no_extended_parameter() -> None:
     assert content_disposition("a b.jpg") == 'attachment; filename="a b.jpg"'
+
+
+@pytest.mark.parametrize(
+    ("disposition", "plain", "filename"),
+    [
+        ('form-data; name="file"; filename="a.jpg"', "a.jpg", "a.jpg"),
+        ("form-data; name=file; filename*=utf-8''%C3%A4.jpg", None, "ä.jpg"),
+        (
+            "form-data; name=file; filename=\"=?utf-8?B?w6QuanBn?=\"; filename*=utf-8''%C3%A4.jpg",
+            "=?utf-8?B?w6QuanBn?=",
+            "ä.jpg",
+        ),
+        ('form-data; name=file; filename="=?utf-8?B?w6QuanBn?="', "=?utf-8?B?w6QuanBn?=", "ä.jpg"),
+        ('form-data; name=file; filename="=?utf-8?Q?=C3=A4_b.jpg?="', "=?utf-8?Q?=C3=A4_b.jpg?=", "ä b.jpg"),
+        ("form-data; name=file; filename=x; filename*=iso-8859-1'en'%A3.jpg", "x", "£.jpg"),
+        ("form-data; name=file; filename=x; filename*=UTF-8''%FF.jpg", "x", "\ufffd.jpg"),
+        ("form-data; name=file; filename=x.jpg; filename*=koi8-r''%C1.jpg", "x.jpg", "x.jpg"),
+        ("form-data; name=file; filename=x.jpg; filename*=broken", "x.jpg", "x.jpg"),
+        ('form-data; name=file; filename="=?nonsense?B?w6Q=?="', "=?nonsense?B?w6Q=?=", "=?nonsense?B?w6Q=?="),
+        ('form-data; name=file; filename="=?utf-8?B?%%%?="', "=?utf-8?B?%%%?=", "=?utf-8?B?%%%?="),
+        ("form-data; name=\"a;filename*=utf-8''b\"", None, "b"),
+        ("form-data; name=text", None, None),
+    ],
+)
+def test_the_filename_of_a_part_is_read_in_all_its_encodings(
+    disposition: str, plain: str | None, filename: str | None
+) -> None:
+    assert filename_of(disposition, plain) == filename

@@ -188,3 +188,23 @@ async def test_a_wrong_field_spoils_only_the_files_that_it_is_about(idle_service
     answer = await source.send(form(wrong, file_part(jpeg(seed=1)), right, file_part(jpeg(seed=2))))
 
     assert [result["status"] for result in answer.json()["results"]] == ["rejected", "created"]
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "form-data; name=file; filename*=utf-8''%C3%A4%20b.jpg",
+        "form-data; name=upload; filename*=utf-8''%C3%A4%20b.jpg",
+        'form-data; name=file; filename="=?utf-8?B?w6QgYi5qcGc=?="',
+        "form-data; name=file; filename=\"=?utf-8?B?w6QgYi5qcGc=?=\"; filename*=utf-8''%C3%A4%20b.jpg",
+    ],
+)
+async def test_filenames_as_dotnet_and_powershell_send_them_are_read(idle_service: Service, disposition: str) -> None:
+    body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + jpeg(seed=1) + b"\r\n--b--\r\n"
+
+    answer = await idle_service.owner.post(
+        "/v1/images", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
+
+    assert answer.status_code == 201
+    assert answer.json()["results"][0]["filename"] == "ä b.jpg"

@@ -1,7 +1,10 @@
-"""Cleans filenames from callers for storage, and writes them to ``Content-Disposition``."""
+"""Reads filenames from ``Content-Disposition``, cleans them for storage, and writes them to that header."""
 
+import re
 import unicodedata
-from urllib.parse import quote
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from urllib.parse import quote, unquote
 
 MAX_BYTES = 255
 UNNAMED = "unnamed"
@@ -14,6 +17,27 @@ _INVISIBLE = frozenset(
 )
 _UNPRINTABLE = ("Cc", "Zl", "Zp")
 _ATTR_CHARS = "!#$&+-.^_`|~"  # RFC 8187, besides letters and digits
+_EXTENDED = re.compile(r";\s*filename\*\s*=\s*([\w-]+)'[^';]*'([^;\s]*)", re.IGNORECASE | re.ASCII)
+_EXTENDED_CHARSETS = frozenset({"utf-8", "iso-8859-1", "us-ascii"})
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+_ENCODED_WORDS = re.compile(r"\s*(?:=\?[\w-]+\?[bq]\?[^?\s]*\?=\s*)+", re.IGNORECASE | re.ASCII)
+
+
+def filename_of(disposition: str, plain: str | None) -> str | None:
+    """The filename of a part: of ``filename*`` (RFC 8187) if it has one, else ``plain``, the value of ``filename``.
+
+    Encoded words (RFC 2047) in ``plain`` are decoded. Neither form belongs in multipart/form-data (RFC 7578), but .NET
+    and PowerShell send both.
+    """
+    extended = _EXTENDED.search(_QUOTED.sub('""', disposition))
+    if extended is not None and extended[1].lower() in _EXTENDED_CHARSETS:
+        return unquote(extended[2], extended[1], "replace")
+    if plain is not None and _ENCODED_WORDS.fullmatch(plain):
+        try:
+            return str(make_header(decode_header(plain))) or plain
+        except (MessageError, LookupError, UnicodeError, ValueError):
+            return plain
+    return plain
 
 
 def clean_filename(raw: str | bytes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, exists, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.accounts.service import Caller
@@ -90,7 +90,7 @@ async def store_time_zones(session: AsyncSession, image_ids: Sequence[UUID]) -> 
     first = (
         zones.where(Upload.image_id.in_(image_ids), Store.time_zone.is_not(None))
         .order_by(Upload.image_id, Upload.id)
-        .distinct(Upload.image_id)
+        .ext(distinct_on(Upload.image_id))
     )
     return {image_id: zone for image_id, zone in await session.execute(first) if zone is not None}
 

@@ -93,7 +93,7 @@ async def _update_images(session: AsyncSession, image_ids: Sequence[UUID]) -> No
         .order_by(Image.id)
         .with_for_update(of=Image)
     )
-    pairs = (await session.execute(locked)).tuples().all()
+    pairs = (await session.execute(locked)).all()
     zones = await queries.store_time_zones(session, [image.id for image, _ in pairs])
     for image, blob in pairs:
         offset = capture_offset(

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
-from imagesvc.http.filenames import clean_filename
+from imagesvc.http.filenames import clean_filename, filename_of
 from imagesvc.settings import Settings
 from imagesvc.uploads.errors import BrokenMultipart, NotMultipart, RequestTooLarge
 from imagesvc.uploads.file_context import FIELDS
@@ -20,8 +20,10 @@ Event: TypeAlias = MultipartSegment | bytes | None
 class FilePart:
     """One file of the body. ``fields`` are the fields that apply to it, including those for the next file only."""
 
-    def __init__(self, segment: MultipartSegment, fields: dict[str, str], events: AsyncIterator[Event]) -> None:
-        self.filename = clean_filename(_text(segment.filename or ""))
+    def __init__(
+        self, segment: MultipartSegment, filename: str, fields: dict[str, str], events: AsyncIterator[Event]
+    ) -> None:
+        self.filename = clean_filename(filename)
         self.repr_digest: str | None = segment.header("Repr-Digest")
         self.fields = fields
         self._events = events
@@ -71,8 +73,9 @@ class MultipartBody:
         async for event in events:
             if not isinstance(event, MultipartSegment):
                 continue
-            if event.filename is not None or event.name in FILE_FIELDS:
-                yield FilePart(event, dict(self.fields), events)
+            filename = _filename(event)
+            if filename is not None or event.name in FILE_FIELDS:
+                yield FilePart(event, filename or "", dict(self.fields), events)
                 self._unused_fields.clear()
                 for name in NEXT_FILE_FIELDS:
                     self.fields.pop(name, None)
@@ -129,6 +132,11 @@ def _parser(settings: Settings, content_type: str | None) -> PushMultipartParser
         )
     except MultipartError as error:
         raise BrokenMultipart(str(error)) from error
+
+
+def _filename(segment: MultipartSegment) -> str | None:
+    plain = None if segment.filename is None else _text(segment.filename)
+    return filename_of(segment.header("Content-Disposition") or "", plain)
 
 
 def _text(latin1: str) -> str:
