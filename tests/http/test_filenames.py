@@ -125,7 +125,7 @@ def test_an_ascii_name_has_no_extended_parameter() -> None:
         ("form-data; name=file; filename=x.jpg; filename*=broken", "x.jpg", "x.jpg"),
         ('form-data; name=file; filename="=?nonsense?B?w6Q=?="', "=?nonsense?B?w6Q=?=", "=?nonsense?B?w6Q=?="),
         ('form-data; name=file; filename="=?utf-8?B?%%%?="', "=?utf-8?B?%%%?=", "=?utf-8?B?%%%?="),
-        ("form-data; name=\"a;filename*=utf-8''b\"", None, "b"),
+        ("form-data; name=\"a;filename*=utf-8''b\"", None, None),
         ("form-data; name=text", None, None),
     ],
 )
