@@ -10,8 +10,11 @@ TESTS  ?= tests
 # processes of `make test`: two per core, because tests that wait for processes use no CPU
 JOBS   ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 
+# generated requests for each operation in `make contract`
+EXAMPLES ?= 1000
+
 .DEFAULT_GOAL := help
-.PHONY: help install up serve worker migrate test check format bench lock clean
+.PHONY: help install up serve worker migrate test check format contract bench lock clean
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -49,6 +52,9 @@ format: install  ## Format the code and fix what can be fixed automatically
 	$(BIN)/ruff format .
 
 ##@ Occasional tasks
+
+contract: install  ## Hold the API against its OpenAPI document with schemathesis: make contract EXAMPLES=1000
+	$(BIN)/python -m tests.contract $(EXAMPLES)
 
 bench: install  ## Measure on this machine and write docs/performance.md
 	$(BIN)/python -m bench

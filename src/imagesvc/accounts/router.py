@@ -86,6 +86,9 @@ CurrentCaller = Annotated[Caller, Depends(current_caller)]
 needs_bearer = Depends(_either)
 """Marks a route as protected in the OpenAPI page. The check itself is ``current_caller``."""
 
+OPTIONAL_BEARER: dict[str, list[dict[str, list[str]]]] = {"security": [{}, {"bearer": []}, {"password": []}]}
+"""For ``openapi_extra=`` of a route with ``OptionalCaller``: it also answers without a credential."""
+
 router = APIRouter(prefix="/v1")
 LoginsPart = Annotated[Logins, Depends(part(Logins))]
 UsersPart = Annotated[Users, Depends(part(Users))]
@@ -161,14 +164,14 @@ async def who_am_i(request: Request, caller: CurrentCaller, users: UsersPart) ->
     return Me(**user.model_dump(), scopes=sorted(caller.scopes))
 
 
-@router.get("/users/{user_id}", tags=["accounts"], responses=problems(UserNotFound), dependencies=[needs_bearer])
+@router.get("/users/{user_id:uuid}", tags=["accounts"], responses=problems(UserNotFound), dependencies=[needs_bearer])
 async def get_user(request: Request, user_id: UUID, caller: CurrentCaller, users: UsersPart) -> UserOut:
     """Get an account: your own, or any for an admin."""
     return UserOut.of(await users.get(caller, user_id))
 
 
 @router.patch(
-    "/users/{user_id}",
+    "/users/{user_id:uuid}",
     tags=["accounts"],
     responses=problems(Forbidden, NotWithAKey, LoginTooOld, BuiltInAccount, UserNotFound, WeakPassword),
     dependencies=[needs_bearer],
@@ -185,7 +188,7 @@ async def change_user(
 
 
 @router.delete(
-    "/users/{user_id}",
+    "/users/{user_id:uuid}",
     tags=["accounts"],
     status_code=204,
     responses=problems(NotWithAKey, LoginTooOld, BuiltInAccount, UserNotFound),

@@ -13,10 +13,12 @@ from pydantic import (
     Field,
     JsonValue,
     SecretStr,
+    StrictBool,
     field_validator,
 )
 
 from imagesvc.accounts.models import ApiKey, User
+from imagesvc.http.validation import WHOLE, without_null
 
 Role = Literal["admin", "member"]
 Scope = Literal["upload", "read", "links", "stats", "admin"]
@@ -36,7 +38,11 @@ def _printable(value: str) -> str:
 AccountName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=2, max_length=64), AfterValidator(_printable)]
 KeyName = Annotated[str, BeforeValidator(_trimmed), Field(min_length=1, max_length=100), AfterValidator(_printable)]
 Password = Annotated[
-    SecretStr, Field(description="at least 10 characters; neither the account's name nor a common password")
+    SecretStr,
+    Field(
+        json_schema_extra={"minLength": 10},
+        description="at least 10 characters; neither the account's name nor a common password",
+    ),
 ]
 
 
@@ -56,9 +62,9 @@ class UserChanges(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"password": "another long sentence"}]})
 
-    password: Password | None = None
-    role: Role | None = None
-    disabled: bool | None = None
+    password: Password | None = Field(None, json_schema_extra=without_null)
+    role: Role | None = Field(None, json_schema_extra=without_null)
+    disabled: StrictBool | None = Field(None, json_schema_extra=without_null)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -145,9 +151,9 @@ class NewKey(BaseModel):
             Field(
                 gt=0,
                 le=100 * 366 * 86_400,
-                strict=True,
                 description="seconds; without it, the key is valid until revoked",
             ),
+            WHOLE,
         ]
         | None
     ) = None

@@ -8,8 +8,21 @@ are not repeated. An invalid id in the path is 404; a body that is not JSON is 4
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import BeforeValidator
+from pydantic.config import JsonDict
 
 from imagesvc.errors import ImagesvcError, Invalid, Malformed, NotFound
+
+
+def _require_whole(value: object) -> object:
+    """A number without a fraction, as JSON Schema defines an integer: 3.0 is one, but neither "3" nor true."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and value % 1 != 0):
+        raise ValueError("Input should be a valid integer")
+    return int(value)
+
+
+WHOLE = BeforeValidator(_require_whole)
+"""For an integer in a JSON body, after its ``Field``: texts are refused."""
 
 MAX_ERRORS = 100
 _MAX_NAME_CHARS = 100
@@ -21,6 +34,16 @@ _OWN_TEXTS = {
     "value_error": "Input is not valid",
 }
 _PREFIXES = ("Value error, ", "Assertion failed, ")
+
+
+def without_null(schema: JsonDict) -> None:
+    """For ``json_schema_extra`` of a member that may be left out, but must not be null."""
+    options = schema.pop("anyOf", [])
+    assert isinstance(options, list)  # noqa: S101 - what pydantic generates for an optional type
+    for option in options:
+        if isinstance(option, dict) and option.get("type") != "null":
+            schema.update(option)
+    schema.pop("default", None)
 
 
 def failure_of(error: RequestValidationError, content_type: str | None) -> ImagesvcError:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from imagesvc.accounts.router import CurrentCaller, OptionalCaller, needs_bearer
+from imagesvc.accounts.router import OPTIONAL_BEARER, CurrentCaller, OptionalCaller, needs_bearer
 from imagesvc.errors import Forbidden, PreconditionFailed
 from imagesvc.http.conditional import is_unchanged, strong_etag
 from imagesvc.http.file_response import OpenBytes, StoredFileResponse
@@ -50,10 +50,10 @@ FORMATS_TEXT = " or ".join((", ".join(f"`{form}`" for form in FORMATS[:-1]), f"`
 
 
 @router.get(
-    "/v1/images/{image_id}",
+    "/v1/images/{image_id:uuid}",
     responses={**UNCHANGED, **problems(ImageNotFound)},
     response_model=ImageOut,
-    dependencies=[needs_bearer],
+    openapi_extra=OPTIONAL_BEARER,
 )
 async def image(
     request: Request, image_id: UUID, caller: OptionalCaller, images: ImagesPart, wait: Wait = 0
@@ -76,7 +76,7 @@ async def upload(
 
 
 @router.patch(
-    "/v1/images/{image_id}",
+    "/v1/images/{image_id:uuid}",
     responses=problems(Forbidden, ImageNotFound, PreconditionFailed),
     response_model=ImageOut,
     dependencies=[needs_bearer],
@@ -89,7 +89,7 @@ async def change_image(
 
 
 @router.delete(
-    "/v1/images/{image_id}",
+    "/v1/images/{image_id:uuid}",
     status_code=204,
     responses=problems(Forbidden, ImageNotFound, PreconditionFailed),
     dependencies=[needs_bearer],
@@ -99,9 +99,9 @@ async def delete_image(request: Request, image_id: UUID, caller: CurrentCaller, 
     await changes.delete(caller, image_id, request.headers)
 
 
-@router.head("/v1/images/{image_id}/original", include_in_schema=False)
+@router.head("/v1/images/{image_id:uuid}/original", include_in_schema=False)
 @router.get(
-    "/v1/images/{image_id}/original",
+    "/v1/images/{image_id:uuid}/original",
     response_class=Response,
     responses={**BINARY, **problems(ImageNotFound, *CONDITIONS, ObjectGone, StorageAway)},
     dependencies=[needs_bearer],
@@ -121,15 +121,15 @@ async def original(request: Request, image_id: UUID, caller: CurrentCaller, imag
     )
 
 
-@router.head("/v1/images/{image_id}/renditions/{preset}.{form}", include_in_schema=False)
+@router.head("/v1/images/{image_id:uuid}/renditions/{preset}.{form}", include_in_schema=False)
 @router.get(
-    "/v1/images/{image_id}/renditions/{preset}.{form}",
+    "/v1/images/{image_id:uuid}/renditions/{preset}.{form}",
     response_class=Response,
     responses={
         **BINARY,
         **problems(ImageNotFound, NoSuchRendition, NoRendition, *CONDITIONS, RenditionNotReady, StorageAway),
     },
-    dependencies=[needs_bearer],
+    openapi_extra=OPTIONAL_BEARER,
 )
 async def rendition(
     request: Request,

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from imagesvc.http.validation import without_null
 from imagesvc.images.models import Visibility
 
 
@@ -14,7 +15,7 @@ class ImageChanges(BaseModel):
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = None
     description: Annotated[str, StringConstraints(strip_whitespace=True, max_length=5000)] | None = None
-    visibility: Visibility | None = None
+    visibility: Visibility | None = Field(None, json_schema_extra=without_null)
 
     @field_validator("title", "visibility", mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from imagesvc.errors import Malformed
 from imagesvc.fetching import MAX_URL_LENGTH, FetchRefused, parse_url
 from imagesvc.http.public_path import public_path
 from imagesvc.http.timestamps import Timestamp
+from imagesvc.http.validation import WHOLE
 from imagesvc.jobs.errors import UNKNOWN_STORE, message_of
 from imagesvc.stores.schemas import Text
 
@@ -72,7 +73,7 @@ class NewJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    count: Annotated[int, Field(gt=0, strict=True)]
+    count: Annotated[int, Field(gt=0), WHOLE]
     visits: Annotated[list[NewVisit], Field(min_length=1)]
 
 

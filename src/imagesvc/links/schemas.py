@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from imagesvc.http.timestamps import Timestamp
+from imagesvc.http.validation import WHOLE
 from imagesvc.links import examples
 from imagesvc.links.models import Link
 
@@ -15,7 +16,7 @@ ShortText = Annotated[
 ]
 Visibility = Literal["private", "public"]
 LinkState = Literal["open", "expired", "revoked", "used-up"]
-Count = Annotated[int, Field(gt=0, le=2**40, strict=True)]
+Count = Annotated[int, Field(gt=0, le=2**40), WHOLE]
 
 
 class NewLink(BaseModel):
@@ -26,7 +27,7 @@ class NewLink(BaseModel):
         json_schema_extra={"examples": [{"expires_in": 3600, "label": "Stocktaking", "max_files": 20}]},
     )
 
-    expires_in: Annotated[int, Field(gt=0, strict=True)] | None = None
+    expires_in: Annotated[int, Field(gt=0), WHOLE] | None = None
     expires_at: Timestamp | None = None
     label: ShortText | None = None
     max_files: Count | None = None
@@ -41,7 +42,7 @@ class LinkChanges(BaseModel):
     """Members that are absent stay as they are. A link can be shortened, not extended."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"expires_at": "2026-11-20T18:00:00+01:00", "max_files": 10}]}
+        extra="forbid", json_schema_extra={"examples": [{"expires_at": "2036-11-20T18:00:00+01:00", "max_files": 10}]}
     )
 
     expires_at: Timestamp | None = None

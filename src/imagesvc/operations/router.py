@@ -52,13 +52,13 @@ async def retry_dead_letters(tasks: TasksPart, body: DeadLetters, caller: Curren
     return await tasks.retry_all(caller, body)
 
 
-@router.post("/{task_id}/retry", responses=problems(TaskNotFound, TaskNotDead))
+@router.post("/{task_id:uuid}/retry", responses=problems(TaskNotFound, TaskNotDead))
 async def retry_dead_letter(tasks: TasksPart, task_id: UUID, caller: CurrentCaller) -> TaskOut:
     """Retry a dead letter, with all its attempts. Its `failed` image becomes `pending`. Admins only."""
     return TaskOut.of(await tasks.retry(caller, task_id))
 
 
-@router.delete("/{task_id}", status_code=204, responses=problems(TaskNotFound, TaskNotDead))
+@router.delete("/{task_id:uuid}", status_code=204, responses=problems(TaskNotFound, TaskNotDead))
 async def drop_dead_letter(tasks: TasksPart, task_id: UUID, caller: CurrentCaller) -> None:
     """Delete a dead letter. Its image stays `failed`. Admins only."""
     await tasks.drop(caller, task_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from imagesvc.http.timestamps import Timestamp
+from imagesvc.http.validation import WHOLE
 from imagesvc.tasks.models import Task
 
 MAX_PER_REQUEST = 1_000
@@ -67,7 +68,7 @@ class DeadLetters(BaseModel):
     died_from: Timestamp | None = None
     died_to: Timestamp | None = None
     after: UUID | None = Field(None, description="only greater ids: `last_id` of the previous response")
-    limit: Annotated[int, Field(ge=1, le=MAX_PER_REQUEST, strict=True)] = MAX_PER_REQUEST
+    limit: Annotated[int, Field(ge=1, le=MAX_PER_REQUEST), WHOLE] = MAX_PER_REQUEST
 
 
 class Retried(BaseModel):

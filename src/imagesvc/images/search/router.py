@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from imagesvc.accounts.router import OptionalCaller, needs_bearer
+from imagesvc.accounts.router import OPTIONAL_BEARER, OptionalCaller
 from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.pagination import Cursors, CursorsPart, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
@@ -27,7 +27,7 @@ PRIVATE = "private, no-cache"
     "/v1/images",
     responses=problems(Forbidden, Malformed),
     response_model=Page[ImageOut],
-    dependencies=[needs_bearer],
+    openapi_extra=OPTIONAL_BEARER,
 )
 async def search_images(
     request: Request,

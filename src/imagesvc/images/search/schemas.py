@@ -90,6 +90,8 @@ def _owner(value: str) -> str:
         raise ValueError("Should be `me` or the id of an account") from None
 
 
+_OWNER_SCHEMA = WithJsonSchema({"type": "string", "anyOf": [{"const": ME}, {"format": "uuid"}]})
+_FORMAT_SCHEMA = WithJsonSchema({"type": "string", "enum": sorted({*MEDIA_TYPE_OF, *MEDIA_TYPE_OF.values()})})
 _TIME = WithJsonSchema({"type": "string", "format": "date-time"})
 From = Annotated[dt.datetime, BeforeValidator(lambda value: _time(value, of_day=dt.time.min)), _TIME]
 To = Annotated[dt.datetime, BeforeValidator(lambda value: _time(value, of_day=dt.time.max)), _TIME]
@@ -108,10 +110,12 @@ class ImageSearch(BaseModel):
     q: Annotated[str, Field(max_length=200), AfterValidator(_no_nul)] | None = Field(
         None, description="part of the title or description, case-insensitive; for your own images also of a filename"
     )
-    owner: Annotated[str, AfterValidator(_owner)] | None = Field(None, description="`me`, or the id of an account")
+    owner: Annotated[str, AfterValidator(_owner), _OWNER_SCHEMA] | None = Field(
+        None, description="`me`, or the id of an account"
+    )
     visibility: Literal["private", "public"] | None = Field(None, description="`private` or `public`")
     state: Literal["pending", "ready", "rejected", "failed"] | None = Field(None, description="state of the processing")
-    format: Annotated[str, AfterValidator(_media_type)] | None = Field(
+    format: Annotated[str, AfterValidator(_media_type), _FORMAT_SCHEMA] | None = Field(
         None, description="of the original: `image/jpeg`, or just `jpeg`"
     )
     min_score: Annotated[int, Field(ge=0, le=100)] | None = Field(None, description="0 to 100")

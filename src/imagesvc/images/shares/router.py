@@ -25,7 +25,7 @@ SharesPart = Annotated[Shares, Depends(part(Shares))]
 
 
 @router.post(
-    "/v1/images/{image_id}/shares",
+    "/v1/images/{image_id:uuid}/shares",
     status_code=201,
     responses=problems(Forbidden, ImageNotFound, ShareLifetime),
     dependencies=[needs_bearer],
@@ -38,7 +38,7 @@ async def share_image(
 
 
 @router.get(
-    "/v1/images/{image_id}/shares",
+    "/v1/images/{image_id:uuid}/shares",
     responses=problems(Forbidden, ImageNotFound, Malformed),
     dependencies=[needs_bearer],
 )
@@ -59,7 +59,7 @@ async def list_shares(image_id: UUID, caller: CurrentCaller, shares: SharesPart,
 
 
 @router.delete(
-    "/v1/images/{image_id}/shares/{share_id}",
+    "/v1/images/{image_id:uuid}/shares/{share_id:uuid}",
     status_code=204,
     responses=problems(Forbidden, ShareNotFound),
     dependencies=[needs_bearer],

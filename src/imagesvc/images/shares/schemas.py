@@ -7,21 +7,24 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from imagesvc.http.public_path import public_path
+from imagesvc.http.validation import WHOLE
 from imagesvc.images.models import Share
 from imagesvc.processing.contract import FORMATS, LONG_SIDE
 
 ORIGINAL = "original"
 DEFAULT_FORMAT = "webp"
+_WHAT_PATTERN = rf"^({ORIGINAL}|({'|'.join(LONG_SIDE)})(\.({'|'.join(FORMATS)}))?)$"
 
 
 class NewShare(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"expires_in": 86400, "what": "large"}]})
 
-    expires_in: Annotated[int, Field(gt=0, strict=True, description="seconds")]
+    expires_in: Annotated[int, Field(gt=0, description="seconds"), WHOLE]
     what: Annotated[
         str,
         Field(
-            description="`thumb`, `medium`, `large` or `full`, by default as WebP (`large.jpg`: as JPEG), or `original`"
+            json_schema_extra={"pattern": _WHAT_PATTERN},
+            description="`thumb`, `medium`, `large` or `full`, by default as WebP (`large.jpg`: JPEG), or `original`",
         ),
     ] = "large"
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from imagesvc.accounts.router import OptionalCaller, needs_bearer
+from imagesvc.accounts.router import OPTIONAL_BEARER, OptionalCaller
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part
 from imagesvc.images.errors import ImageNotFound
@@ -20,10 +20,10 @@ SimilarPart = Annotated[Similar, Depends(part(Similar))]
 
 
 @router.get(
-    "/v1/images/{image_id}/similar",
+    "/v1/images/{image_id:uuid}/similar",
     responses=problems(ImageNotFound),
     response_model=SimilarImages,
-    dependencies=[needs_bearer],
+    openapi_extra=OPTIONAL_BEARER,
 )
 async def similar_images(
     request: Request,

@@ -34,7 +34,7 @@ from imagesvc.uploads.tus.errors import (
     UploadRefused,
     WrongOffset,
 )
-from imagesvc.uploads.tus.headers import OFFSET_STREAM, VERSION
+from imagesvc.uploads.tus.headers import MAX_DIGITS, OFFSET_STREAM, VERSION
 
 BODY_PROBLEMS = (
     *(TusHeader, TusVersion, NotOffsetStream, ChecksumMismatch, NotAnImage, DigestMismatch),
@@ -48,13 +48,13 @@ APPEND_PROBLEMS = (ResumableNotFound, UploadRefused, WrongOffset, TakenOver, Too
 STATUS_PROBLEMS = (ResumableNotFound, UploadRefused, UploadLocked, TusVersion)
 
 
-def _header(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
+def _header(name: str, description: str, *, required: bool = False, **schema: object) -> dict[str, Any]:
     return {
         "name": name,
         "in": "header",
         "required": required,
         "description": description,
-        "schema": {"type": "string"},
+        "schema": {"type": "string", **schema},
     }
 
 
@@ -65,9 +65,12 @@ def _headers(**descriptions: str) -> dict[str, Any]:
     }
 
 
-_VERSION = _header("Tus-Resumable", f"`{VERSION}`", required=True)
+_VERSION = _header("Tus-Resumable", f"`{VERSION}`", required=True, enum=[VERSION])
+_BYTES = {"pattern": rf"^[0-9]{{1,{MAX_DIGITS}}}$"}
 _CHECKSUM = _header(
-    "Upload-Checksum", f"{' or '.join(ALGORITHMS)}, a space, base64; the bytes count only when they match"
+    "Upload-Checksum",
+    f"{' or '.join(ALGORITHMS)}, a space, base64; the bytes count only when they match",
+    pattern=rf"^({'|'.join(ALGORITHMS)}) [A-Za-z0-9+/]+=*$",
 )
 _BODY = {"content": {OFFSET_STREAM: {"schema": {"type": "string", "format": "binary"}}}}
 
@@ -75,18 +78,24 @@ CAPABILITIES: dict[str, Any] = {"description": "Does not require `Tus-Resumable`
 CREATE: dict[str, Any] = {
     "parameters": [
         _VERSION,
-        _header("Upload-Length", "bytes of the whole file", required=True),
+        _header("Upload-Length", "bytes of the whole file", required=True, **_BYTES),
         _header(
             "Upload-Metadata",
             "pairs of a key and base64, separated by commas: `filename` and "
             + ", ".join(f"`{n}`" for n in CONTEXT_FIELDS),
+            pattern=r"^([A-Za-z0-9_-]+( [A-Za-z0-9+/]*=*)?(,[A-Za-z0-9_-]+( [A-Za-z0-9+/]*=*)?)*)?$",
         ),
         _CHECKSUM,
     ],
     "requestBody": {"required": False, "description": "the first bytes, or all bytes", **_BODY},
 }
+VERSION_ONLY: dict[str, Any] = {"parameters": [_VERSION]}
 APPEND: dict[str, Any] = {
-    "parameters": [_VERSION, _header("Upload-Offset", "the current offset of the upload", required=True), _CHECKSUM],
+    "parameters": [
+        _VERSION,
+        _header("Upload-Offset", "the current offset of the upload", required=True, **_BYTES),
+        _CHECKSUM,
+    ],
     "requestBody": {"required": True, **_BODY},
 }
 

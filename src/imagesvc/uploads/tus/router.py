@@ -106,6 +106,7 @@ def routes(
     @router.post(
         "",
         status_code=201,
+        response_class=Response,
         responses=openapi.CREATED | problems(*auth_problems, *openapi.CREATION_PROBLEMS),
         openapi_extra=openapi.CREATE,
     )
@@ -117,7 +118,11 @@ def routes(
     router.add_api_route("/", resumable_capabilities, methods=["OPTIONS"], include_in_schema=False)
     router.add_api_route("/", create_resumable_upload, methods=["POST"], status_code=201, include_in_schema=False)
 
-    @router.head("/{upload_id}", responses=openapi.STATUS | problems(*auth_problems, *openapi.STATUS_PROBLEMS))
+    @router.head(
+        "/{upload_id}",
+        responses=openapi.STATUS | problems(*auth_problems, *openapi.STATUS_PROBLEMS),
+        openapi_extra=openapi.VERSION_ONLY,
+    )
     async def resumable_upload_offset(request: Request, upload_id: str, endpoint: Resuming) -> Response:
         """The offset of an unfinished upload, or the result of a finished one."""
         return await _status(request, endpoint, upload_id)
@@ -132,7 +137,12 @@ def routes(
         """Send bytes from `Upload-Offset` on. Received bytes count after a break, unless they have a checksum."""
         return await _append(request, endpoint, upload_id)
 
-    @router.delete("/{upload_id}", status_code=204, responses=problems(*auth_problems, *openapi.STATUS_PROBLEMS))
+    @router.delete(
+        "/{upload_id}",
+        status_code=204,
+        responses=problems(*auth_problems, *openapi.STATUS_PROBLEMS),
+        openapi_extra=openapi.VERSION_ONLY,
+    )
     async def terminate_resumable_upload(request: Request, upload_id: str, endpoint: Resuming) -> Response:
         """End an upload and release what it holds. The image of a finished upload stays."""
         return await _terminate(request, endpoint, upload_id)
