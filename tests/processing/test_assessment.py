@@ -31,7 +31,7 @@ def bits_of(facts: Facts) -> int:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_box_of_the_upright_picture_is_found_in_the_stored_one(orientation: int) -> None:
+def test_a_box_of_the_upright_image_is_mapped_to_the_stored_one(orientation: int) -> None:
     shown = images.picture(size=(96, 64))
     stored = shown.transpose(turn) if (turn := STORED_AS[orientation]) is not None else shown
     box = Box(8, 16, 40, 56)
@@ -51,14 +51,14 @@ def test_a_turned_file_scores_and_hashes_like_the_upright_one(orientation: int) 
     assert distance(bits_of(found), bits_of(plain)) <= 2
 
 
-def test_another_picture_has_another_hash_and_a_smaller_copy_the_same() -> None:
+def test_a_smaller_copy_has_a_similar_hash_and_another_image_does_not() -> None:
     one, other = (work_on(images.jpeg(seed=seed, size=(800, 600)), JUDGED).facts for seed in (1, 2))
     small = work_on(images.encode(images.picture(seed=1, size=(800, 600)).resize((400, 300)), "JPEG"), JUDGED).facts
     assert distance(bits_of(one), bits_of(small)) <= 6
     assert distance(bits_of(one), bits_of(other)) > 12
 
 
-def test_what_is_transparent_is_judged_as_seen_on_white() -> None:
+def test_transparent_pixels_are_scored_on_white() -> None:
     facts = work_on(images.png(mode="RGBA"), JUDGED).facts
     assert facts.perceptual_hash is not None
     assert value_of(facts) >= 0

@@ -13,7 +13,7 @@ from tests.support import images
 from tests.support.icc_profiles import ADOBE_RGB, DISPLAY_P3, gray_profile, rgb_profile
 
 
-def test_wide_gamut_comes_out_in_srgb() -> None:
+def test_wide_gamut_is_converted_to_srgb() -> None:
     profile = rgb_profile(DISPLAY_P3)
     for format in ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"):
         data = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), format, icc_profile=profile, quality=95)
@@ -30,22 +30,22 @@ def test_an_srgb_profile_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("profile", [b"junk", b"\0" * 128, rgb_profile(ADOBE_RGB)[:200]])
-def test_a_profile_that_cannot_be_read_is_passed_over(profile: bytes) -> None:
+def test_an_unreadable_profile_is_ignored(profile: bytes) -> None:
     data = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), "JPEG", icc_profile=profile, quality=95)
     assert near(colour(work_on(data, FULL).picture()), (200, 100, 60))
 
 
-def test_a_profile_of_another_colour_space_is_passed_over() -> None:
+def test_a_profile_of_another_color_space_is_ignored() -> None:
     data = images.encode(Image.new("L", (64, 64), 100), "JPEG", icc_profile=rgb_profile(ADOBE_RGB), quality=95)
     assert near(colour(work_on(data, FULL).picture().convert("RGB")), (100, 100, 100))
 
 
-def test_grey_with_a_profile_is_brought_to_the_same_lightness() -> None:
+def test_gray_with_a_profile_keeps_its_lightness() -> None:
     data = images.encode(Image.new("L", (64, 64), 100), "PNG", icc_profile=gray_profile(gamma=1.0))
     assert colour(work_on(data, FULL).picture().convert("RGB"))[0] > 160
 
 
-def test_code_points_of_a_png_are_followed_like_a_profile() -> None:
+def test_code_points_of_a_png_are_applied_like_a_profile() -> None:
     plain = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), "PNG")
     display_p3 = plain[:33] + images.png_chunk(b"cICP", bytes((12, 13, 0, 1))) + plain[33:]
     assert near(colour(work_on(display_p3, FULL).picture()), (214, 96, 48), 8)
@@ -141,7 +141,7 @@ SRGB_POINTS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
 P3_POINTS = (31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
 
 
-def test_gamma_and_primaries_that_a_png_states_are_followed_like_a_profile() -> None:
+def test_gamma_and_primaries_of_a_png_are_applied_like_a_profile() -> None:
     wide = colour(work_on(png_stating(COLOUR, gamma=45_455, points=P3_POINTS), FULL).picture())
     dark = colour(work_on(png_stating(COLOUR, gamma=100_000), FULL).picture())
     grey = colour(work_on(png_stating(GREY, gamma=100_000), FULL).picture().convert("RGB"))
@@ -165,13 +165,13 @@ def test_gamma_and_primaries_that_a_png_states_are_followed_like_a_profile() -> 
         (100_000, (31_270, 32_900, 0, 1, 0, 2, 0, 3)),
     ],
 )
-def test_what_a_png_states_is_passed_over_when_it_is_srgb_or_senseless(
+def test_gamma_and_primaries_that_are_srgb_or_invalid_are_ignored(
     gamma: int | None, points: tuple[int, ...] | None
 ) -> None:
     assert near(colour(work_on(png_stating(COLOUR, gamma=gamma, points=points), FULL).picture()), (200, 100, 60))
 
 
-def test_of_several_statements_about_colours_the_stronger_one_counts() -> None:
+def test_srgb_and_code_points_take_precedence_over_gamma() -> None:
     stated = png_stating(COLOUR, gamma=100_000)
     is_srgb = stated[:33] + images.png_chunk(b"sRGB", b"\0") + stated[33:]
     code_points = stated[:33] + images.png_chunk(b"cICP", bytes((12, 13, 0, 1))) + stated[33:]
@@ -180,7 +180,7 @@ def test_of_several_statements_about_colours_the_stronger_one_counts() -> None:
     assert near(colour(work_on(code_points, FULL).picture()), (214, 96, 48), 8)
 
 
-def test_light_beyond_white_is_rolled_off_and_not_cut() -> None:
+def test_light_beyond_white_is_rolled_off_instead_of_clipped() -> None:
     plain = images.encode(images.picture(size=(64, 64)), "PNG")
     for transfer in (16, 18):
         data = plain[:33] + images.png_chunk(b"cICP", bytes((9, transfer, 0, 1))) + plain[33:]
@@ -205,14 +205,14 @@ MODES: dict[str, tuple[Image.Image, str]] = {
 
 
 @pytest.mark.parametrize(("image", "format"), MODES.values(), ids=MODES)
-def test_every_depth_goes_from_black_to_white(image: Image.Image, format: str) -> None:
+def test_every_depth_covers_black_to_white(image: Image.Image, format: str) -> None:
     pixels = np.asarray(work_on(images.encode(image, format), FULL).picture().convert("L"))
     assert pixels[0, 0] < 12
     assert pixels[-1, -1] > 243
     assert abs(int(pixels[32, 0]) - 128) < 14 or image.mode == "1"
 
 
-def test_lab_is_understood() -> None:
+def test_lab_is_converted() -> None:
     lab = ImageCms.profileToProfile(
         Image.new("RGB", (64, 64), (200, 100, 60)),
         ImageCms.createProfile("sRGB"),

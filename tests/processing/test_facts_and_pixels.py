@@ -83,7 +83,7 @@ def test_an_orientation_of_any_integer_type_turns_facts_and_pixels(format: str, 
 
 @pytest.mark.parametrize("kind", INTEGER_TYPES)
 @pytest.mark.parametrize("format", ["HEIF", "AVIF"])
-def test_the_container_decides_the_orientation_whatever_exif_states(format: str, kind: str) -> None:
+def test_the_orientation_of_the_container_overrides_exif(format: str, kind: str) -> None:
     number, letter = INTEGER_TYPES[kind]
     exif = b"Exif\0\0" + block(Tag(0x10E, number, struct.pack(">" + letter, 6), 1))
     data = images.encode(corners(None), format, exif=exif)
@@ -156,7 +156,7 @@ def test_a_heic_of_several_images_is_its_primary_item(primary: int) -> None:
     assert stated_size(done) == shown_size(done) == (small.size, large.size)[primary]
 
 
-def test_a_heic_whose_primary_item_is_a_thumbnail_has_the_facts_of_what_is_shown() -> None:
+def test_a_heic_with_a_thumbnail_as_primary_item_has_facts_of_the_shown_item() -> None:
     """The decoder does not show thumbnails, so it shows another item instead of the primary one."""
     data = images.encode(images.picture(size=(1280, 720)), "HEIF", quality=60, thumbnails=[128])
     at = data.index(b"pitm") + 8

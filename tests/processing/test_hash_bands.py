@@ -30,7 +30,7 @@ def test_the_hardest_spread_of_differences_is_found_and_one_more_is_not() -> Non
     assert any(band in values for band, values in zip(bands(within), neighbours, strict=True))
 
 
-def test_what_is_looked_up_stays_small_and_sorted() -> None:
+def test_the_values_to_look_up_are_few_and_sorted() -> None:
     neighbours = band_neighbours(2**63 + 12345, max_distance=12)
 
     assert [len(values) for values in neighbours] == [137, 137, 137, 697]

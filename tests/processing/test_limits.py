@@ -101,7 +101,7 @@ def test_item_extents_without_bytes_are_refused_quickly() -> None:
 
 
 @pytest.mark.parametrize("media_type", MAKERS)
-def test_a_header_reader_only_ever_refuses_what_it_cannot_read(media_type: str) -> None:
+def test_a_header_reader_raises_only_refusals(media_type: str) -> None:
     """Cut off at every length, and with every byte of the beginning changed: never another exception."""
     data = MAKERS[media_type](size=(16, 16))
     changed = (data[:n] + bytes([data[n] ^ 0xFF]) + data[n + 1 :] for n in range(min(len(data), 600)))

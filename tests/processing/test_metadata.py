@@ -24,7 +24,7 @@ def test_exif_is_read_in_every_format_that_can_carry_it() -> None:
         assert facts.notes == ()
 
 
-def test_a_picture_without_metadata_has_no_metadata_facts() -> None:
+def test_an_image_without_metadata_has_no_metadata_facts() -> None:
     facts = facts_of(PLAIN)
     assert facts.model_dump(exclude_none=True, exclude={"notes"}) == {
         "media_type": "image/jpeg",

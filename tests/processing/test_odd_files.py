@@ -33,7 +33,7 @@ def test_a_jpeg_that_only_lacks_its_last_marker_is_whole(progressive: bool) -> N
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 1000, b"garbage " * 100, images.jpeg(size=(32, 32)), b"\xff\xd8\xff\xe1\0\0"])
-def test_what_follows_the_picture_does_no_harm(tail: bytes) -> None:
+def test_bytes_after_the_image_are_ignored(tail: bytes) -> None:
     whole = images.jpeg()
     assert work_on(whole + tail, FULL).files == work_on(whole, FULL).files
 
@@ -43,7 +43,7 @@ def test_junk_between_the_segments_of_a_jpeg_does_no_harm() -> None:
     assert work_on(whole[:20] + b"\0\0\0" + whole[20:], FULL).files == work_on(whole, FULL).files
 
 
-def test_a_damaged_index_of_a_multi_picture_file_does_no_harm() -> None:
+def test_a_damaged_index_of_a_multi_picture_file_is_ignored() -> None:
     whole = images.encode(corners(None), "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))])
     damaged = whole.replace(b"\x01\xb0\x04\x00\x01\x00\x00\x00\x02", b"\x01\xb0\x04\x00\x01\x00\x00\x00\xff")
     assert damaged != whole

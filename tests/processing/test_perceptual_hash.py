@@ -66,7 +66,7 @@ def test_the_bits_of_many_pictures_are_balanced() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_blank_picture_has_no_hash(level: int) -> None:
+def test_a_blank_image_has_no_hash(level: int) -> None:
     assert perceptual_hash(np.full((480, 640, 3), level, np.uint8)) is None
 
 
@@ -79,7 +79,7 @@ def test_a_blank_page_with_a_stamp_or_grain_on_it_has_no_hash() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (8, 12), (640, 2)])
-def test_a_picture_with_fewer_pixels_than_frequencies_has_no_hash(width: int, height: int) -> None:
+def test_an_image_with_fewer_pixels_than_frequencies_has_no_hash(width: int, height: int) -> None:
     assert perceptual_hash(scene(1)[:height, :width]) is None
 
 

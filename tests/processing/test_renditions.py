@@ -31,22 +31,22 @@ def psnr(one: Image.Image, other: Image.Image) -> float:
 # --- sizes
 
 
-def test_the_eager_ones_come_from_one_decoding_in_their_sizes() -> None:
+def test_the_eager_renditions_have_their_sizes() -> None:
     done = work_on(images.jpeg(size=(2400, 1800)), Work(score=False))
     assert [(output.width, output.height) for output in done.reply.outputs] == [(320, 240), (1024, 768), (2048, 1536)]
     assert [done.picture(n).size for n in range(3)] == [(320, 240), (1024, 768), (2048, 1536)]
 
 
-def test_a_picture_is_never_enlarged() -> None:
+def test_an_image_is_never_enlarged() -> None:
     done = work_on(images.jpeg(size=(400, 300)), Work(score=False))
     assert [done.picture(n).size for n in range(3)] == [(320, 240), (400, 300), (400, 300)]
 
 
-def test_a_very_thin_picture_keeps_a_pixel_of_width() -> None:
+def test_a_very_thin_image_keeps_one_pixel_of_height() -> None:
     assert work_on(images.png(size=(3000, 2)), wanted(("thumb", "webp"))).picture().size == (320, 1)
 
 
-def test_renditions_come_in_the_order_asked_for_and_in_every_format() -> None:
+def test_renditions_are_in_the_requested_order_and_formats() -> None:
     order: tuple[tuple[Preset, Format], ...] = (
         ("thumb", "avif"),
         ("full", "jpg"),
@@ -88,7 +88,7 @@ def _visible(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(ground, image)
 
 
-def test_a_jpeg_decoded_at_a_fraction_of_its_size_is_still_as_good() -> None:
+def test_a_jpeg_decoded_at_a_fraction_of_its_size_has_the_same_quality() -> None:
     data, size = images.jpeg(size=(3000, 2000), quality=90), (3000, 2000)
     opened = open_image(io.BytesIO(data), data, "image/jpeg", Header(width=3000, height=2000))
     picture = decode(opened, orientation=1, reduce_to=renditions.decode_size(size, ["thumb"]))
@@ -103,7 +103,7 @@ def test_a_jpeg_decoded_at_a_fraction_of_its_size_is_still_as_good() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"])
-def test_every_orientation_comes_out_upright(format: str, orientation: int) -> None:
+def test_renditions_of_every_orientation_are_upright(format: str, orientation: int) -> None:
     exif = images.exif(orientation=orientation)
     data = images.encode(corners(STORED_AS[orientation]), format, exif=exif.tobytes() if format == "HEIF" else exif)
     done = work_on(data, wanted(("full", "webp"), ("thumb", "jpg")))
@@ -113,7 +113,7 @@ def test_every_orientation_comes_out_upright(format: str, orientation: int) -> N
     assert (done.facts.width, done.facts.height, done.facts.orientation or 1) == (320, 240, orientation)
 
 
-def test_a_heif_file_that_only_says_so_in_exif_is_not_turned() -> None:
+def test_a_heif_with_an_orientation_only_in_exif_is_not_turned() -> None:
     """The container's rotation decides (ISO/IEC 23008-12); EXIF's is for information and may be left over."""
     heif = images.encode(corners(None), "HEIF")
     tagged = images.encode(corners(None), "HEIF", exif=images.exif(orientation=6).tobytes())
@@ -140,7 +140,7 @@ def test_an_orientation_that_only_xmp_states_is_not_applied() -> None:
 
 
 @pytest.mark.parametrize("format", ["webp", "jpg", "avif"])
-def test_nothing_of_the_metadata_comes_through(format: Format) -> None:
+def test_renditions_have_no_metadata(format: Format) -> None:
     data = jpeg_with(
         images.jpeg(size=(400, 300), icc_profile=rgb_profile(ADOBE_RGB), comment=b"secret"),
         exif=block(short(0x112, 6)),
@@ -157,7 +157,7 @@ def test_nothing_of_the_metadata_comes_through(format: Format) -> None:
 
 
 @pytest.mark.parametrize("data", [images.png(mode="RGBA"), images.png(mode="LA"), images.webp(mode="RGBA")])
-def test_what_is_transparent_stays_so_and_is_white_in_jpeg(data: bytes) -> None:
+def test_transparency_is_kept_and_is_white_in_jpeg(data: bytes) -> None:
     done = work_on(data, wanted(("thumb", "webp"), ("thumb", "avif"), ("thumb", "jpg")))
     for n in (0, 1):
         assert done.picture(n).mode == "RGBA"
@@ -166,7 +166,7 @@ def test_what_is_transparent_stays_so_and_is_white_in_jpeg(data: bytes) -> None:
     assert near(colour(done.picture(2), 0.2, 0.2), (255, 255, 255))
 
 
-def test_one_transparent_colour_is_enough() -> None:
+def test_one_transparent_color_is_kept() -> None:
     palette = Image.new("P", (64, 64), 0)
     palette.putpalette([255, 0, 0, 0, 0, 255])
     palette.paste(1, (32, 0, 64, 64))
@@ -176,7 +176,7 @@ def test_one_transparent_colour_is_enough() -> None:
         assert near(colour(picture, 0.8), (0, 0, 255, 255), 24)
 
 
-def test_a_transparent_level_of_16_bit_grey_is_kept() -> None:
+def test_a_transparent_level_of_16_bit_gray_is_kept() -> None:
     deep = Image.fromarray(np.repeat(np.array([[1000, 40_000]], np.uint16), 32, axis=1).repeat(32, axis=0))
     plain = images.encode(deep, "PNG")
     data = plain[:33] + images.png_chunk(b"tRNS", struct.pack(">H", 1000)) + plain[33:]
@@ -184,7 +184,7 @@ def test_a_transparent_level_of_16_bit_grey_is_kept() -> None:
     assert (colour(picture, 0.2)[3], colour(picture, 0.8)[3]) == (0, 255)
 
 
-def test_an_alpha_channel_that_hides_nothing_is_left_out() -> None:
+def test_an_opaque_alpha_channel_is_removed() -> None:
     opaque = images.picture(size=(64, 64))
     opaque.putalpha(255)
     assert work_on(images.encode(opaque, "PNG"), FULL).picture().mode == "RGB"
@@ -205,5 +205,5 @@ def test_an_alpha_channel_that_hides_nothing_is_left_out() -> None:
     ],
     ids=["gif", "webp", "apng", "tiff", "avif", "mpo"],
 )
-def test_of_several_frames_the_first_is_taken(data: bytes) -> None:
+def test_the_first_of_several_frames_is_used(data: bytes) -> None:
     assert is_upright(work_on(data, FULL).picture())

@@ -33,7 +33,7 @@ def test_a_resize_has_the_size_that_its_fit_gives(request_: Resize, size: tuple[
     assert picture.format == "JPEG"
 
 
-def test_cover_cuts_off_what_stands_over_and_fill_stretches() -> None:
+def test_cover_crops_and_fill_stretches() -> None:
     wide = Image.new("RGB", (400, 100), BLUE)
     wide.paste(RED, (150, 0, 250, 100))
     data = images.encode(wide, "PNG")
@@ -42,7 +42,7 @@ def test_cover_cuts_off_what_stands_over_and_fill_stretches() -> None:
 
 
 @pytest.mark.parametrize(("format", "expected"), [("webp", "WEBP"), ("jpg", "JPEG"), ("avif", "AVIF"), ("png", "PNG")])
-def test_a_resize_comes_in_the_asked_format(format: Any, expected: str) -> None:
+def test_a_resize_has_the_requested_format(format: Any, expected: str) -> None:
     assert work_on(images.jpeg(), Resize(format=format)).picture().format == expected
 
 
@@ -52,6 +52,6 @@ def test_the_quality_of_a_resize_is_heeded() -> None:
     assert sizes[0] < sizes[2] / 3
 
 
-def test_a_resize_of_too_large_a_picture_is_refused_like_any_other_work() -> None:
+def test_a_resize_of_too_large_an_image_is_rejected() -> None:
     assert refusal_of(images.bomb_png(), Resize()).slug == "too-many-pixels"
     assert refusal_of(images.png(), Resize(), Limits(max_side=100)).slug == "too-many-pixels"

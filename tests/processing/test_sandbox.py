@@ -32,7 +32,7 @@ async def hasty(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandb
 # --- honest work
 
 
-async def test_facts_and_files_come_back(sandbox: Sandbox) -> None:
+async def test_facts_and_files_are_returned(sandbox: Sandbox) -> None:
     async with sandbox.scratch() as folder:
         (folder / "original").write_bytes(images.exif_jpeg(size=(1600, 1200), latitude=48.85837, longitude=2.29448))
         outcome = await sandbox.run(Work(renditions=(("medium", "jpg"), ("thumb", "avif"))), folder)
@@ -70,7 +70,7 @@ async def test_a_resize_is_one_file(sandbox: Sandbox) -> None:
         (b"", "unsupported-content"),
     ],
 )
-async def test_the_files_own_fault_is_told_by_slug(sandbox: Sandbox, data: bytes, slug: str) -> None:
+async def test_a_rejection_has_a_slug_and_the_facts_of_the_header(sandbox: Sandbox, data: bytes, slug: str) -> None:
     outcome = await outcome_of(sandbox, data)
     assert isinstance(outcome, Rejected)
     assert outcome.slug == slug
@@ -103,7 +103,7 @@ async def test_many_images_are_worked_on_at_once(sandbox: Sandbox) -> None:
         (hostile.reply_with_a_web_page, "bad-reply"),
     ],
 )
-async def test_whatever_a_decoder_does_fails_that_image_only(
+async def test_a_crash_of_a_decoder_fails_only_its_image(
     sandbox: Sandbox, routine: Callable[[str], None], reason: str
 ) -> None:
     assert (await attack(sandbox, routine)).reason == reason
@@ -158,7 +158,7 @@ async def test_closing_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_scratch_folder_is_private_and_goes_whatever_happens(sandbox: Sandbox) -> None:
+async def test_a_scratch_folder_is_private_and_always_removed(sandbox: Sandbox) -> None:
     kept: list[Path] = []
 
     async def fail() -> None:

@@ -68,7 +68,7 @@ async def test_as_root_a_child_is_another_user_in_no_group(sandbox: Sandbox) -> 
     assert told.strip().endswith("[]")
 
 
-async def test_what_holds_is_reported(sandbox: Sandbox) -> None:
+async def test_the_measures_that_the_kernel_allows_are_reported(sandbox: Sandbox) -> None:
     assert set(sandbox.confinement) == {"other_user", "no_network", "file_system", "system_calls"}
 
 

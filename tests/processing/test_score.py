@@ -38,7 +38,7 @@ def assessed(pixels: Pixels) -> Score:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_clean_picture_scores_well_and_has_no_defect(seed: int) -> None:
+def test_a_clean_image_scores_well_and_has_no_defect(seed: int) -> None:
     clean = assessed(scene(seed))
 
     assert clean.value >= 75
@@ -74,7 +74,7 @@ TURNS = [
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("quality", [60, 100])
 @pytest.mark.parametrize(("width", "height"), [(637, 475), (1501, 1109)], ids=["small", "with tiles"])
-def test_a_turned_picture_scores_the_same(
+def test_a_turned_image_has_the_same_score(
     turn: Callable[[Pixels], Pixels], quality: int, width: int, height: int
 ) -> None:
     # neither side is a multiple of 8: once the picture is turned, JPEG's grid starts elsewhere
@@ -93,7 +93,7 @@ def test_shaking_along_one_axis_blurs_although_the_edges_along_it_stay_sharp() -
 
 
 @pytest.mark.parametrize(("damage", "step", "component"), [(noisy, 12, "noise"), (jpeg, 30, "compression")])
-def test_damage_that_the_reduction_hides_is_seen_in_the_native_tiles(
+def test_damage_that_the_reduction_hides_is_measured_in_the_native_tiles(
     damage: Damage, step: float, component: str
 ) -> None:
     large = scene(6, width=2400, height=1800)
@@ -104,7 +104,7 @@ def test_damage_that_the_reduction_hides_is_seen_in_the_native_tiles(
     assert damaged.value < clean.value - 5
 
 
-def test_the_same_picture_at_two_sizes_scores_about_the_same() -> None:
+def test_an_image_at_two_sizes_has_similar_scores() -> None:
     large = scene(6, width=1600, height=1200)
 
     assert abs(assessed(large).value - assessed(resized(large, 800, 600)).value) <= 6
@@ -114,7 +114,7 @@ def test_a_thumbnail_is_low_in_resolution() -> None:
     assert assessed(resized(scene(1), 120, 90)).defects == ("low_resolution",)
 
 
-def test_blur_is_measured_in_pixels_whatever_the_contrast_and_the_noise() -> None:
+def test_blur_in_pixels_is_independent_of_contrast_and_noise() -> None:
     soft = blurred(scene(2), 2)
 
     plain, _ = edge_variances(luma(soft), noise=0)
@@ -129,7 +129,7 @@ def test_blur_is_measured_in_pixels_whatever_the_contrast_and_the_noise() -> Non
     assert (corrected > 1.05 * sharpened).all()
 
 
-def test_a_clear_sky_has_no_edge_to_be_blurred() -> None:
+def test_a_clear_sky_is_not_called_blurred() -> None:
     glow = np.hypot(*np.mgrid[-240:240, -320:320]) / 400 * 90
     sky = np.rint(glow + 120)[:, :, np.newaxis].repeat(3, axis=2).astype(np.uint8)
 
@@ -137,12 +137,12 @@ def test_a_clear_sky_has_no_edge_to_be_blurred() -> None:
 
 
 @pytest.mark.parametrize("deviation", [2, 5, 10, 20])
-def test_noise_is_measured_in_grey_levels(deviation: float) -> None:
+def test_noise_is_measured_in_gray_levels(deviation: float) -> None:
     # three independent channels average to 0.67 of their deviation in luma
     assert noise_level(luma(noisy(scene(3), deviation))) == pytest.approx(0.67 * deviation, rel=0.25)
 
 
-def test_texture_is_not_taken_for_noise() -> None:
+def test_texture_does_not_count_as_noise() -> None:
     random = np.random.default_rng(5)
     spectrum = np.fft.rfft2(random.normal(size=(480, 640)))
     frequency = np.hypot(np.fft.fftfreq(480)[:, np.newaxis], np.fft.rfftfreq(640))
@@ -156,7 +156,7 @@ def test_texture_is_not_taken_for_noise() -> None:
 
 
 @pytest.mark.parametrize(("quality", "step"), [(80, 0.41), (65, 0.69), (50, 1.0), (30, 1.67), (15, 3.33), (10, 5.0)])
-def test_the_step_of_jpeg_is_read_off_the_pixels_also_when_the_grid_was_cropped(quality: int, step: float) -> None:
+def test_the_quantization_step_is_measured_also_after_a_crop(quality: int, step: float) -> None:
     decoded = jpeg(scene(3), quality)
     cropped = decoded[3:, 5:]
 
@@ -167,21 +167,21 @@ def test_the_step_of_jpeg_is_read_off_the_pixels_also_when_the_grid_was_cropped(
     assert part.step == pytest.approx(step, rel=0.05)
 
 
-def test_what_was_never_compressed_has_no_step() -> None:
+def test_an_uncompressed_image_has_no_step() -> None:
     never = jpeg_artifacts(luma(noisy(scene(3), 3)), width=640, height=480)
 
     assert never.step == 0
     assert never.jump < 0.05
 
 
-def test_stripes_as_wide_as_a_block_are_not_compression() -> None:
+def test_stripes_as_wide_as_a_block_do_not_count_as_compression() -> None:
     stripes = np.where(np.arange(640) // 8 % 2, 170, 90).astype(np.uint8)
     pixels = np.broadcast_to(stripes[np.newaxis, :, np.newaxis], (480, 640, 3))
 
     assert assessed(np.ascontiguousarray(pixels)).components["compression"] > 0.95
 
 
-def test_highlights_that_were_clipped_and_then_darkened_stay_lost() -> None:
+def test_clipped_highlights_still_count_after_darkening() -> None:
     clipped = exposed(scene(2), 2.5)
 
     assert assessed(exposed(clipped, 0.8)).components["exposure"] <= assessed(clipped).components["exposure"]
@@ -189,7 +189,7 @@ def test_highlights_that_were_clipped_and_then_darkened_stay_lost() -> None:
 
 @pytest.mark.parametrize("level", [0, 90, 255])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 1), (640, 2), (400, 300)])
-def test_a_blank_picture_of_any_size_is_worth_nothing_and_says_why(level: int, width: int, height: int) -> None:
+def test_a_blank_image_of_any_size_has_score_0_and_a_defect(level: int, width: int, height: int) -> None:
     blank = assessed(np.full((height, width, 3), level, np.uint8))
 
     assert blank.value == 0
@@ -197,7 +197,7 @@ def test_a_blank_picture_of_any_size_is_worth_nothing_and_says_why(level: int, w
     assert "blurred" not in blank.defects
 
 
-def test_a_panorama_whose_proxy_is_a_line_is_judged_without_tiles_outside_it() -> None:
+def test_the_tiles_of_a_very_thin_panorama_lie_inside_it() -> None:
     boxes = tile_boxes(np.full((2, 640, 3), 128, np.uint8), width=50_000, height=160)
 
     assert len(boxes) == 8
@@ -214,7 +214,7 @@ def test_tiles_are_whole_different_and_on_the_grid_of_jpeg() -> None:
     assert all(box.right <= 1501 and box.bottom <= 1109 for box in boxes)
 
 
-def test_a_picture_that_is_its_own_proxy_needs_no_tiles() -> None:
+def test_an_image_that_is_its_own_proxy_needs_no_tiles() -> None:
     assert tile_boxes(scene(1), width=640, height=480) == ()
 
 

@@ -75,12 +75,12 @@ def test_anything_else_has_no_type(data: bytes) -> None:
         (b"mp42", b"isommp42", None),
     ],
 )
-def test_brands_tell_heif_files_apart(major: bytes, compatible: bytes, media_type: str | None) -> None:
+def test_brands_distinguish_heif_files(major: bytes, compatible: bytes, media_type: str | None) -> None:
     box = b"ftyp" + major + b"\0\0\0\0" + compatible
     assert sniff((len(box) + 4).to_bytes(4, "big") + box + b"\0\0\0\x08meta") == media_type
 
 
-def test_fill_bytes_may_come_before_the_first_marker_of_a_jpeg() -> None:
+def test_fill_bytes_before_the_first_marker_of_a_jpeg_are_accepted() -> None:
     assert sniff(b"\xff\xd8\xff\xff\xff\xe0\0\x10JFIF\0") == "image/jpeg"
 
 

@@ -59,7 +59,7 @@ NOT_IMAGES = {
 
 
 @pytest.mark.parametrize("kind", ["link", "user"])
-async def test_what_is_no_multipart_form_is_refused_and_nothing_is_kept(idle_service: Service, kind: str) -> None:
+async def test_an_invalid_multipart_form_is_refused_and_nothing_is_kept(idle_service: Service, kind: str) -> None:
     source = await multipart_door(idle_service, kind)
 
     answers = {name: await source.send(body, headers) for name, (headers, body, _) in NOT_FORMS.items()}
@@ -114,7 +114,7 @@ async def test_files_that_are_complete_are_taken_from_a_body_that_was_cut_short(
     assert (await traces(idle_service))["uploads"] == 2
 
 
-async def test_a_bad_file_harms_neither_its_neighbours_nor_what_follows(idle_service: Service) -> None:
+async def test_a_bad_file_does_not_affect_the_other_files(idle_service: Service) -> None:
     source = await multipart_door(idle_service, "link", max_files=2)
     files = [PICTURE, b"", SVG, truncated_jpeg(seed=4), b"text"]
 

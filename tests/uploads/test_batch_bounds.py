@@ -7,7 +7,7 @@ from tests.support.service import Service
 JSON = {"Content-Type": "application/json"}
 
 
-async def test_of_an_item_with_many_mistakes_the_first_ones_are_told(idle_service: Service) -> None:
+async def test_the_first_errors_of_an_item_are_reported(idle_service: Service) -> None:
     twice = ",".join(['"barcode": 1'] * 100)
     body = f'[{{{twice}}}, {{"file": "aaaa"}}]'
 
@@ -18,7 +18,7 @@ async def test_of_an_item_with_many_mistakes_the_first_ones_are_told(idle_servic
     assert second["problem"]["status"] == 415
 
 
-async def test_of_many_members_that_nobody_knows_some_are_named(idle_service: Service) -> None:
+async def test_some_of_many_unknown_members_are_named(idle_service: Service) -> None:
     items = [{f"member {item}.{number}": 0 for number in range(90)} for item in range(20)]
 
     answer = await idle_service.owner.post("/v1/batches", content=json.dumps(items), headers=JSON)

@@ -74,7 +74,7 @@ CONTEXT = {
 }
 
 
-async def test_the_context_may_come_before_and_behind_the_file(idle_service: Service) -> None:
+async def test_the_context_may_precede_or_follow_the_file(idle_service: Service) -> None:
     before = {**CONTEXT, "file": base64_of(jpeg(seed=1))}
     behind = {"file": base64_of(jpeg(seed=2)), **CONTEXT}
     del behind["captured_at"]
@@ -182,14 +182,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("body", REFUSED, ids=lambda body: repr(body[:12]))
-async def test_what_is_no_batch_is_refused_and_nothing_is_kept(idle_service: Service, body: bytes) -> None:
+async def test_an_invalid_batch_is_refused_and_nothing_is_kept(idle_service: Service, body: bytes) -> None:
     answer = await send(idle_service, body)
 
     assert verdict(answer) == REFUSED[body]
     assert await traces(idle_service) == NOTHING
 
 
-async def test_broken_json_keeps_what_was_complete_and_says_so(idle_service: Service) -> None:
+async def test_complete_items_before_broken_json_are_kept(idle_service: Service) -> None:
     whole = json.dumps([item(1), item(2)]).encode()
     cut_in_the_file, cut_behind_it = whole[: -len(whole) // 4], whole[:-2]
 
@@ -265,7 +265,7 @@ async def test_a_batch_shows_its_images_and_where_they_and_their_renditions_are(
     assert {(await service.owner.get(url)).status_code for url in urls} == {200}
 
 
-async def test_requests_of_all_ways_are_batches_and_the_newest_comes_first(idle_service: Service) -> None:
+async def test_requests_of_all_ways_are_batches_newest_first(idle_service: Service) -> None:
     link = await idle_service.new_link()
     files = [("file", ("a.jpg", jpeg(seed=1))), ("file", ("b.txt", b"no picture")), ("file", ("c.jpg", jpeg(seed=2)))]
     sent = [
@@ -286,7 +286,7 @@ async def test_requests_of_all_ways_are_batches_and_the_newest_comes_first(idle_
     assert page["next_cursor"] is None
 
 
-async def test_batches_come_in_pages_by_cursor_and_by_number(idle_service: Service) -> None:
+async def test_batches_are_paged_by_cursor_and_by_number(idle_service: Service) -> None:
     sent = [(await send(idle_service, [item(n)])).json()["batch_id"] for n in range(5)]
     newest_first = list(reversed(sent))
     owner = idle_service.owner
@@ -333,7 +333,7 @@ async def test_pages_that_there_cannot_be_are_422(idle_service: Service, params:
     assert (await idle_service.owner.get("/v1/batches", params=params)).status_code == 422
 
 
-async def test_a_cursor_of_somebody_else_or_nobody_is_400(idle_service: Service) -> None:
+async def test_a_foreign_or_invalid_cursor_is_400(idle_service: Service) -> None:
     assert (await idle_service.owner.get("/v1/batches", params={"cursor": "abc"})).status_code == 400
 
 

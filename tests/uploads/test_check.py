@@ -29,7 +29,7 @@ async def asked(client: httpx.AsyncClient, path: str, hashes: list[str]) -> Any:
     return answer.json()["have"]
 
 
-async def test_a_user_is_told_of_their_own_images_and_a_link_of_what_came_through_it(idle_service: Service) -> None:
+async def test_a_check_shows_own_images_or_those_of_the_link(idle_service: Service) -> None:
     async with People(idle_service) as people:
         ann = await people.new("ann")
         first, second = await idle_service.new_link(), await idle_service.new_link()
@@ -62,7 +62,7 @@ async def test_a_user_is_told_of_their_own_images_and_a_link_of_what_came_throug
         "UPDATE blobs SET object_lost = true",
     ],
 )
-async def test_what_failed_or_was_lost_has_to_be_sent_again(idle_service: Service, harm: str) -> None:
+async def test_failed_and_lost_content_must_be_sent_again(idle_service: Service, harm: str) -> None:
     await send(idle_service.owner, OF_OWNER)
     async with idle_service.background.servers.database.sessions.begin() as session:
         await session.execute(text(harm))
@@ -70,7 +70,7 @@ async def test_what_failed_or_was_lost_has_to_be_sent_again(idle_service: Servic
     assert await asked(idle_service.owner, "/v1/images", ALL) == {}
 
 
-async def test_a_link_asks_again_for_a_file_whose_receipt_says_that_it_failed(idle_service: Service) -> None:
+async def test_a_link_requests_a_failed_file_again(idle_service: Service) -> None:
     link = await idle_service.new_link()
     await idle_service.anyone.put(f"{link['path']}/a.jpg", content=OF_LINK)
     before = await asked(idle_service.anyone, link["path"], ALL)
@@ -89,7 +89,7 @@ async def test_a_deleted_image_has_to_be_sent_again(idle_service: Service) -> No
     assert await asked(idle_service.owner, "/v1/images", ALL) == {}
 
 
-async def test_a_thousand_hashes_may_be_asked_for_and_not_one_more(idle_service: Service) -> None:
+async def test_a_check_of_1000_hashes_is_accepted_and_of_1001_refused(idle_service: Service) -> None:
     link = await idle_service.new_link()
     hashes = [sha256(str(number).encode()).hexdigest() for number in range(1001)]
     doors = ((idle_service.owner, "/v1/images"), (idle_service.anyone, link["path"]))
@@ -102,14 +102,14 @@ async def test_a_thousand_hashes_may_be_asked_for_and_not_one_more(idle_service:
 
 
 @pytest.mark.parametrize("wrong", ["", "zz" * 32, "a" * 63, "a" * 65, "a" * 63 + "\x00", 5])
-async def test_what_is_no_hash_is_422(idle_service: Service, wrong: object) -> None:
+async def test_an_invalid_hash_is_422(idle_service: Service, wrong: object) -> None:
     answer = await idle_service.owner.post("/v1/images/check", json={"sha256": [ALL[0], wrong]})
 
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"].endswith("/sha256/1")
 
 
-async def test_who_may_not_send_may_not_ask(idle_service: Service) -> None:
+async def test_a_check_requires_the_scope_to_upload(idle_service: Service) -> None:
     expired, revoked = await idle_service.new_link(), await idle_service.new_link()
     await expire(idle_service, expired)
     await idle_service.owner.delete(f"/v1/links/{revoked['id']}")

@@ -97,7 +97,7 @@ async def test_an_account_has_its_bound_over_all_ways_in(narrow: Service) -> Non
     assert through_link.status_code == 201
 
 
-async def test_without_memory_an_upload_waits_a_moment_and_is_then_told_503(small: Service) -> None:
+async def test_without_memory_an_upload_waits_and_is_then_503(small: Service) -> None:
     link = await small.new_link()
 
     async with under_way(small, f"{link['path']}/a.jpg", 20 * MIB) as first:
@@ -113,7 +113,7 @@ async def test_without_memory_an_upload_waits_a_moment_and_is_then_told_503(smal
     assert [answer.status_code for answer in after] == [201, 202, 201]
 
 
-async def test_an_upload_that_waits_for_memory_goes_on_when_there_is_some(
+async def test_an_upload_that_waits_for_memory_continues_when_it_is_free(
     settings_with: Callable[..., Settings], sandbox: Sandbox
 ) -> None:
     settings = settings_with(upload_memory_bytes=16 * MIB, upload_memory_wait_seconds=30.0)
@@ -144,9 +144,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("request_line", REFUSED)
-async def test_a_refused_upload_is_answered_before_its_body_is_asked_for(
-    idle_service: Service, request_line: str
-) -> None:
+async def test_an_upload_is_refused_before_its_body_is_requested(idle_service: Service, request_line: str) -> None:
     method, path = request_line.split()
     async with connected(idle_service.url) as connection:
         said = REFUSED[request_line]
@@ -156,7 +154,7 @@ async def test_a_refused_upload_is_answered_before_its_body_is_asked_for(
     assert (answer.status, answer.headers["content-type"]) == (401, "application/problem+json")
 
 
-async def test_limits_are_told_through_the_link_and_on_the_page_of_the_api(narrow: Service) -> None:
+async def test_limits_are_shown_through_the_link_and_on_the_api_page(narrow: Service) -> None:
     link = await narrow.new_link(max_file_bytes=5000)
 
     told: dict[str, Any] = (await narrow.anyone.get(link["path"])).json()["limits"]
@@ -188,7 +186,7 @@ async def test_memory_is_given_out_in_the_order_of_asking() -> None:
     assert budget.taken_bytes == 0
 
 
-async def test_who_gives_up_waiting_lets_the_next_one_pass() -> None:
+async def test_a_cancelled_wait_lets_the_next_upload_pass() -> None:
     budget = MemoryBudget(10, wait_seconds=30, max_waiting=2)
 
     async def want(amount: int) -> None:
@@ -208,7 +206,7 @@ async def test_who_gives_up_waiting_lets_the_next_one_pass() -> None:
     assert budget.taken_bytes == 0
 
 
-async def test_nothing_is_lost_when_a_turn_comes_in_the_moment_of_giving_up() -> None:
+async def test_memory_granted_at_the_moment_of_cancellation_is_released() -> None:
     budget = MemoryBudget(10, wait_seconds=30, max_waiting=2)
 
     async def want() -> None:

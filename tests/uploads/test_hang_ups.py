@@ -70,7 +70,7 @@ async def test_half_a_large_file_leaves_a_loose_row_which_the_reaper_frees(idle_
     assert after.status_code == 201
 
 
-async def test_files_that_were_whole_before_the_client_went_are_kept(idle_service: Service) -> None:
+async def test_complete_files_are_kept_when_the_client_disconnects(idle_service: Service) -> None:
     link = await idle_service.new_link()
 
     async def is_there() -> bool:
@@ -86,7 +86,7 @@ async def test_files_that_were_whole_before_the_client_went_are_kept(idle_servic
     assert (await traces(idle_service))["uploads"] == 2
 
 
-async def test_memory_taken_by_clients_that_went_is_given_back(idle_service: Service) -> None:
+async def test_memory_of_disconnected_clients_is_released(idle_service: Service) -> None:
     link = await idle_service.new_link()
 
     async def half() -> None:

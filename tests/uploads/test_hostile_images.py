@@ -31,7 +31,7 @@ async def test_hostile_files_end_as_rejected_and_the_next_image_is_processed(ser
     assert [image["renditions"] for image in images] == [[]] * len(HOSTILE)
 
 
-async def test_whoever_sent_a_rejected_file_hears_why(service: Service) -> None:
+async def test_the_receipt_of_a_rejected_file_has_the_reason(service: Service) -> None:
     link = await service.new_link()
 
     sent = (await service.anyone.put(f"{link['path']}/a.jpg", content=truncated_jpeg(seed=1))).json()["results"][0]
@@ -43,7 +43,7 @@ async def test_whoever_sent_a_rejected_file_hears_why(service: Service) -> None:
     assert (await service.anyone.get(f"{sent['url']}/thumb.webp")).status_code == 404
 
 
-async def test_what_was_rejected_once_is_rejected_again_and_counts_nowhere(service: Service) -> None:
+async def test_rejected_content_is_rejected_again_and_not_counted(service: Service) -> None:
     first, second = await service.new_link(), await service.new_link()
     data = truncated_jpeg(seed=1)
 
@@ -71,7 +71,7 @@ async def test_the_original_of_a_rejected_image_can_still_be_fetched(service: Se
     assert (answer.status_code, answer.content) == (200, data)
 
 
-async def test_what_a_problem_of_an_image_means_can_be_looked_up(service: Service) -> None:
+async def test_the_problems_of_images_have_explanations(service: Service) -> None:
     link = await service.new_link()
 
     sent = (await service.anyone.put(f"{link['path']}/a.jpg", content=truncated_jpeg(seed=1))).json()["results"][0]

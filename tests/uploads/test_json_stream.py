@@ -101,7 +101,7 @@ async def test_any_json_text_is_read_as_the_standard_library_reads_it_however_it
 
 
 @pytest.mark.parametrize("seed", range(200))
-async def test_a_text_that_is_broken_anywhere_is_refused_or_shows_what_it_shows(settings: Settings, seed: int) -> None:
+async def test_truncated_json_is_refused_or_yields_the_same_items(settings: Settings, seed: int) -> None:
     chance = random.Random(seed)
     data = bytearray(random_batch(chance)[0].encode())
     place = chance.randrange(len(data))
@@ -149,7 +149,7 @@ BAD_BASE64 = {
 
 @pytest.mark.parametrize("what", BAD_BASE64)
 @pytest.mark.parametrize("size", PIECES)
-async def test_what_is_no_base64_harms_its_own_item_only(items_of: Read, what: str, size: int) -> None:
+async def test_invalid_base64_affects_only_its_item(items_of: Read, what: str, size: int) -> None:
     text = f'[{{"file": "{BAD_BASE64[what]}", "title": "a"}}, {{"file": "QUJD"}}]'
 
     bad, good = await items_of(text, size)
@@ -188,7 +188,7 @@ async def test_a_letter_that_is_no_utf8_harms_its_own_item_only(items_of: Read) 
     assert good[2] == []
 
 
-async def test_what_is_no_object_is_an_item_with_nothing_in_it(items_of: Read) -> None:
+async def test_a_value_that_is_no_object_is_an_empty_item(items_of: Read) -> None:
     found = await items_of('{"images": [5, "x", [{"file": "QUJD"}], null, {"file": "QUJD"}]}')
 
     assert [[wrong["pointer"] for wrong in item[2]] for item in found] == [[f"/images/{n}"] for n in range(4)] + [[]]
@@ -241,7 +241,7 @@ NO_BATCH = {
 
 
 @pytest.mark.parametrize("text", NO_BATCH, ids=lambda text: text[:20])
-async def test_what_is_no_batch_is_refused(items_of: Read, text: str) -> None:
+async def test_an_invalid_batch_is_refused(items_of: Read, text: str) -> None:
     with pytest.raises(NO_BATCH[text]):
         await items_of(text)
 
@@ -251,19 +251,19 @@ ENCODINGS = {"utf-16": '[{"file": "QUJD"}]'.encode("utf-16"), "utf-8-sig": b'\xe
 
 @pytest.mark.parametrize("data", [*ENCODINGS.values(), b"\xff\xfe", b"[\xff]", b'[{"\xff": 1}]', b"\x1f\x8b\x08"])
 @pytest.mark.parametrize("size", PIECES)
-async def test_what_is_not_utf8_is_refused(items_of: Read, data: bytes, size: int) -> None:
+async def test_invalid_utf_8_is_refused(items_of: Read, data: bytes, size: int) -> None:
     with pytest.raises(BrokenJson):
         await items_of(data, size)
 
 
-async def test_the_place_of_a_mistake_is_told(items_of: Read) -> None:
+async def test_the_position_of_an_error_is_reported(items_of: Read) -> None:
     with pytest.raises(BrokenJson) as told:
         await items_of('[{"file": "QUJD"} {}]', 3)
 
     assert (told.value.detail or "").startswith("At byte 18:")
 
 
-async def test_unknown_members_are_told_once_and_not_without_end(settings: Settings) -> None:
+async def test_unknown_members_are_reported_once_and_up_to_a_limit(settings: Settings) -> None:
     names = ",".join(f'"x{n:02}": 1' for n in range(30))
     text = f'{{"note": 1, "images": [{{"file": "QUJD", {names}}}, {{"file": "QUJD", {names}}}]}}'
 

@@ -9,7 +9,7 @@ from tests.support.images import exif_jpeg, heic, jpeg, png
 from tests.support.service import Service
 
 
-async def test_a_link_takes_several_files_and_tells_each_ones_fate(service: Service) -> None:
+async def test_a_link_accepts_several_files_with_a_result_for_each(service: Service) -> None:
     link = await service.new_link(max_files=20)
     first, second = jpeg(seed=1), heic(seed=2)
     files = [
@@ -33,7 +33,7 @@ async def test_a_link_takes_several_files_and_tells_each_ones_fate(service: Serv
     assert (await service.image_of(results[2]))["id"] == image["id"]
 
 
-async def test_an_image_tells_its_size_camera_time_and_place(service: Service) -> None:
+async def test_an_image_has_size_camera_time_and_location(service: Service) -> None:
     link = await service.new_link()
     data = exif_jpeg(seed=3, size=(400, 300), latitude=48.85837, longitude=2.29448)
 
@@ -48,7 +48,7 @@ async def test_an_image_tells_its_size_camera_time_and_place(service: Service) -
     assert image["title"] == "c"
 
 
-async def test_a_receipt_tells_how_a_file_fared_and_never_where_it_was_taken(service: Service) -> None:
+async def test_a_receipt_shows_the_state_and_never_the_location(service: Service) -> None:
     link, other = await service.new_link(), await service.new_link()
     sent = (await service.anyone.put(f"{link['path']}/c.jpg", content=exif_jpeg(seed=4))).json()["results"][0]
     await service.image_of(sent)
@@ -61,7 +61,7 @@ async def test_a_receipt_tells_how_a_file_fared_and_never_where_it_was_taken(ser
     assert (await service.anyone.get(f"{other['path']}/uploads/{sent['upload_id']}")).status_code == 404
 
 
-async def test_a_link_does_not_learn_what_its_owner_already_has(service: Service) -> None:
+async def test_a_link_does_not_reveal_the_contents_of_its_owner(service: Service) -> None:
     data = jpeg(seed=5)
     theirs = (await service.owner.post("/v1/images", files=[("file", ("x.jpg", data))])).json()["results"][0]
     await service.image_of(theirs)
@@ -189,7 +189,7 @@ async def test_a_link_for_ten_files_admits_ten_of_fifty_racing_uploads(idle_serv
     assert (used["used_files"], used["state"]) == (10, "used-up")
 
 
-async def test_a_used_up_link_still_knows_what_was_sent_through_it(idle_service: Service) -> None:
+async def test_a_used_up_link_still_shows_its_receipts(idle_service: Service) -> None:
     data = jpeg(seed=13)
     link = await idle_service.new_link(max_files=1)
     await idle_service.anyone.put(f"{link['path']}/a.jpg", content=data)
@@ -201,7 +201,7 @@ async def test_a_used_up_link_still_knows_what_was_sent_through_it(idle_service:
     assert (other.status_code, other.json()["type"]) == (410, "/problems/link-used-up")
 
 
-async def test_a_file_larger_than_what_the_link_still_takes_is_413(idle_service: Service) -> None:
+async def test_a_file_larger_than_the_remaining_limit_of_a_link_is_413(idle_service: Service) -> None:
     small, large = jpeg(seed=15, size=(32, 32)), jpeg(seed=16, size=(1200, 900))
     link = await idle_service.new_link(max_bytes=len(large) - 1)
 

@@ -102,7 +102,7 @@ async def test_a_terrible_name_in_the_path_is_made_clean_too(idle_service: Servi
     assert [upload["filename"] for upload in uploads] == list(RAW_NAMES.values())
 
 
-async def test_context_comes_by_query_in_the_raw_way(idle_service: Service) -> None:
+async def test_a_raw_upload_has_its_context_in_the_query(idle_service: Service) -> None:
     link = await idle_service.new_link(visibility="private")
 
     answer = await idle_service.anyone.put(f"{link['path']}/a.jpg", content=jpeg(seed=1), params=RIGHT)
@@ -116,7 +116,7 @@ async def test_context_comes_by_query_in_the_raw_way(idle_service: Service) -> N
     assert upload["image"]["visibility"] == "private"
 
 
-async def test_a_user_decides_what_is_public_and_a_link_decides_for_its_uploaders(idle_service: Service) -> None:
+async def test_users_set_the_visibility_themselves_and_links_set_it_for_uploaders(idle_service: Service) -> None:
     public = field_part("visibility", b"public")
     user = await multipart_door(idle_service, "user")
     link = await multipart_door(idle_service, "link")
@@ -133,7 +133,7 @@ async def test_a_user_decides_what_is_public_and_a_link_decides_for_its_uploader
     assert [upload["image"]["visibility"] for upload in uploads] == ["public", "private", "public"]
 
 
-async def test_a_link_fills_in_its_store_and_camera_whatever_is_sent(idle_service: Service) -> None:
+async def test_the_store_and_camera_of_a_link_override_sent_fields(idle_service: Service) -> None:
     source = await multipart_door(idle_service, "link", store_id="S9", camera_id="c9")
 
     answer = await source.send(form(field_part("store_id", b"S1"), file_part(jpeg(seed=1))))
@@ -181,7 +181,7 @@ async def test_a_wrong_field_is_refused_by_its_name_in_a_form_and_in_a_query(idl
     assert (await traces(idle_service))["uploads"] == 1
 
 
-async def test_a_wrong_field_spoils_only_the_files_that_it_is_about(idle_service: Service) -> None:
+async def test_an_invalid_field_affects_only_its_files(idle_service: Service) -> None:
     source = await multipart_door(idle_service, "user")
     wrong, right = field_part("captured_at", b"soon"), field_part("captured_at", b"")
 

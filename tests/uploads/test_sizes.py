@@ -83,7 +83,7 @@ async def test_a_link_has_a_limit_of_its_own_which_never_exceeds_the_services(st
     assert shown == [5000, MAX_BYTES]
 
 
-async def test_a_declared_length_over_the_limit_is_refused_before_the_body_comes(strict: Service) -> None:
+async def test_a_declared_length_over_the_limit_is_refused_before_the_body(strict: Service) -> None:
     link = await strict.new_link()
 
     async with connected(strict.url) as connection:
@@ -184,7 +184,7 @@ async def test_a_form_out_of_all_proportion_is_refused_and_nothing_is_kept(idle_
     assert await traces(idle_service) == NOTHING
 
 
-async def test_a_form_is_given_up_when_what_nobody_wants_is_too_long_to_skip(idle_service: Service) -> None:
+async def test_a_form_with_a_refused_file_too_long_to_skip_is_aborted(idle_service: Service) -> None:
     source = await multipart_door(idle_service, "user")
     unwanted = b"no picture" + bytes(17 * MIB)
 

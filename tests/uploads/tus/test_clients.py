@@ -54,7 +54,9 @@ async def expire_all(service: Service) -> None:
 # ---- tuspy
 
 
-async def test_tuspy_aborts_and_goes_on_through_another_api(idle_service: Service, replica: str, picture: str) -> None:
+async def test_tuspy_aborts_and_continues_through_another_api(
+    idle_service: Service, replica: str, picture: str
+) -> None:
     def abort() -> str:
         client = TusClient(f"{idle_service.url}/v1/tus", headers=bearer(idle_service))
         uploader: Any = client.uploader(picture, chunk_size=3 * MIB, metadata={"filename": "a.jpg", "store_id": "S9"})
@@ -96,7 +98,7 @@ async def test_tuspy_sends_checksums_which_are_checked(idle_service: Service, pi
     assert refused.value.status_code == 460
 
 
-async def test_tuspy_hears_of_an_upload_that_has_expired_or_is_too_large(idle_service: Service, picture: str) -> None:
+async def test_tuspy_reports_an_expired_and_a_too_large_upload(idle_service: Service, picture: str) -> None:
     link = await idle_service.new_link(max_file_bytes=len(DATA) - 1)
 
     def begin() -> str:
@@ -136,7 +138,7 @@ async def run_js(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @needs_node
-async def test_tus_js_client_aborts_and_goes_on_through_another_api(
+async def test_tus_js_client_aborts_and_continues_through_another_api(
     idle_service: Service, replica: str, picture: str
 ) -> None:
     step = {"endpoint": f"{idle_service.url}/v1/tus", "headers": bearer(idle_service), "file": picture}

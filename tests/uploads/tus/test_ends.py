@@ -140,7 +140,7 @@ async def test_termination_expiry_and_the_last_bytes_race_to_one_end(idle_servic
 # ---- termination and refusal
 
 
-async def test_a_terminated_upload_frees_what_it_has_also_under_a_request(idle_service: Service) -> None:
+async def test_a_terminated_upload_releases_its_reservation_and_objects(idle_service: Service) -> None:
     tus, link = await of_link(idle_service, max_files=1)
     upload = await tus.new(12 * MIB)
 
@@ -169,7 +169,7 @@ async def test_terminating_a_finished_upload_leaves_its_image(idle_service: Serv
     assert (await idle_service.owner.get(done.headers["imagesvc-url"])).status_code == 200
 
 
-async def test_what_is_no_image_is_refused_and_frees_its_place(idle_service: Service) -> None:
+async def test_a_file_that_is_no_image_is_refused_and_releases_its_slot(idle_service: Service) -> None:
     tus, _ = await of_link(idle_service, max_files=1)
 
     refused = [await tus.create(1000, b"x" * 1000), await tus.create(3, b"abc")]
@@ -207,7 +207,7 @@ async def test_an_upload_has_no_more_room_than_its_link(idle_service: Service) -
     assert [answer.status_code for answer in answers] == [413, 201, 503]
 
 
-async def test_a_link_that_expired_lets_begun_uploads_end_and_a_revoked_one_does_not(idle_service: Service) -> None:
+async def test_uploads_in_progress_may_end_after_expiry_but_not_after_revocation(idle_service: Service) -> None:
     (tus, expired), (other_tus, revoked) = await of_link(idle_service), await of_link(idle_service)
     begun, stopped, last_bytes = (
         await tus.new(len(DATA[0])),
@@ -236,7 +236,7 @@ async def test_a_link_that_expired_lets_begun_uploads_end_and_a_revoked_one_does
 # ---- time and number
 
 
-async def test_an_upload_that_nobody_goes_on_with_expires_and_frees_what_it_has(idle_service: Service) -> None:
+async def test_an_abandoned_upload_expires_and_releases_its_resources(idle_service: Service) -> None:
     tus, link = await of_link(idle_service, max_files=2)
     small, large = await tus.new(len(DATA[0]), DATA[0][:100]), await tus.new(12 * MIB, DATA[1] + bytes(9 * MIB))
     await let_expire(idle_service)
@@ -271,7 +271,7 @@ async def _hours_left(service: Service) -> float:
         return float((await connection.execute(text(left))).scalar_one())
 
 
-async def test_results_are_told_for_a_while_and_then_forgotten(idle_service: Service) -> None:
+async def test_results_are_kept_for_a_limited_time(idle_service: Service) -> None:
     tus = of_user(idle_service)
     done = await tus.create(len(DATA[0]), DATA[0])
     await change(idle_service, "UPDATE resumable_uploads SET expires_at = now()")

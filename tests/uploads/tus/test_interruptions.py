@@ -134,7 +134,7 @@ async def test_bytes_that_were_to_be_verified_do_not_count_when_they_are_cut_sho
 
 
 @pytest.mark.parametrize("where", ["here", "replica"])
-async def test_a_newer_request_makes_a_stalled_one_store_what_it_has(
+async def test_a_newer_request_makes_a_stalled_one_store_its_bytes(
     idle_service: Service, replica: str, where: str
 ) -> None:
     tus = of_user(idle_service)
@@ -151,7 +151,7 @@ async def test_a_newer_request_makes_a_stalled_one_store_what_it_has(
     await ends_as(idle_service, tus, upload, LARGE)
 
 
-async def test_an_upload_goes_on_through_two_replicas_in_turn(idle_service: Service, replica: str) -> None:
+async def test_an_upload_continues_through_two_replicas_in_turn(idle_service: Service, replica: str) -> None:
     tus = of_user(idle_service)
     upload = await tus.new(len(LARGE))
     async with httpx.AsyncClient(base_url=replica, headers=idle_service.owner.headers, verify=False) as client:
@@ -194,7 +194,7 @@ async def test_a_request_of_a_stranger_does_not_disturb_the_one_under_way(idle_s
     assert last == b"HTTP/1.1 204 No Content"
 
 
-async def test_a_request_that_an_orderly_stop_cancels_stores_what_had_arrived(idle_service: Service) -> None:
+async def test_a_request_cancelled_by_a_shutdown_stores_its_bytes(idle_service: Service) -> None:
     tus, arrived = of_user(idle_service), asyncio.Event()
     upload = await tus.new(len(SMALL))
     async with idle_service.background.servers.database.engine.connect() as connection:
@@ -216,7 +216,7 @@ async def test_a_request_that_an_orderly_stop_cancels_stores_what_had_arrived(id
     assert await tus.offset(upload) == 1000
 
 
-async def test_a_refusal_tells_the_verdict_of_the_first_bytes_at_once(idle_service: Service) -> None:
+async def test_a_file_of_another_type_is_refused_at_its_first_bytes(idle_service: Service) -> None:
     tus = of_user(idle_service)
     upload = await tus.new(50 * MIB)
 

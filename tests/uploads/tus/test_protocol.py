@@ -54,7 +54,7 @@ async def test_a_large_file_in_odd_pieces_arrives_whole(service: Service) -> Non
     assert (await service.owner.get(image["original_url"])).content == data
 
 
-async def test_what_is_known_already_is_a_duplicate(idle_service: Service) -> None:
+async def test_known_content_is_a_duplicate(idle_service: Service) -> None:
     tus, data = of_user(idle_service), jpeg(seed=3)
     known = (await idle_service.owner.post("/v1/images", files=[("file", ("a.jpg", data))])).json()["results"][0]
 
@@ -65,7 +65,7 @@ async def test_what_is_known_already_is_a_duplicate(idle_service: Service) -> No
     assert answer.headers["imagesvc-image-id"] == known["image_id"]
 
 
-async def test_a_finished_upload_tells_its_result_to_every_later_head(idle_service: Service) -> None:
+async def test_every_head_of_a_finished_upload_has_its_result(idle_service: Service) -> None:
     tus, data = of_user(idle_service), jpeg(seed=4)
     sent = metadata(filename="a.jpg")
     upload = await tus.new(len(data), Upload_Metadata=sent)
@@ -83,7 +83,7 @@ async def test_a_finished_upload_tells_its_result_to_every_later_head(idle_servi
     assert (again.status_code, again.headers["imagesvc-upload-id"]) == (204, last.headers["imagesvc-upload-id"])
 
 
-async def test_through_a_link_the_receipt_is_told_and_no_image(service: Service) -> None:
+async def test_through_a_link_the_result_has_a_receipt_and_no_image(service: Service) -> None:
     tus, link = await of_link(service, max_files=2)
     data = jpeg(seed=5)
 
@@ -100,7 +100,7 @@ async def test_through_a_link_the_receipt_is_told_and_no_image(service: Service)
     assert (after["reserved_files"], after["reserved_bytes"]) == (0, 0)
 
 
-async def test_the_token_may_come_in_the_header(idle_service: Service) -> None:
+async def test_the_token_is_accepted_in_the_header(idle_service: Service) -> None:
     link, data = await idle_service.new_link(), jpeg(seed=6)
     said = {"Tus-Resumable": "1.0.0", "Authorization": f"Bearer {link['token']}"}
     tus = Tus(client=idle_service.anyone, path="/u/-/tus", said=said)
@@ -113,7 +113,7 @@ async def test_the_token_may_come_in_the_header(idle_service: Service) -> None:
     assert link["token"] not in str(last.headers)
 
 
-async def test_options_tells_what_is_spoken_without_a_version_in_the_request(idle_service: Service) -> None:
+async def test_options_lists_the_capabilities_without_a_version_header(idle_service: Service) -> None:
     _, link = await of_link(idle_service, max_file_bytes=5000)
 
     for_user = await idle_service.owner.options("/v1/tus")
@@ -127,7 +127,7 @@ async def test_options_tells_what_is_spoken_without_a_version_in_the_request(idl
     assert for_link.headers["tus-max-size"] == "5000"
 
 
-async def test_another_version_is_412_and_told_which_one_is_spoken(idle_service: Service) -> None:
+async def test_another_version_is_412_with_the_supported_version(idle_service: Service) -> None:
     said: list[dict[str, str]] = [{}, {"Tus-Resumable": "0.2.2"}, {"Tus-Resumable": "1.0"}]
 
     answers = [await Tus(client=idle_service.owner, path="/v1/tus", said=version).create(100) for version in said]
@@ -178,7 +178,7 @@ async def test_an_upload_that_cannot_be_is_not_created(idle_service: Service) ->
     assert [verdict(answer) for answer in answers] == [expected for _, expected in REFUSED_CREATIONS]
 
 
-async def test_metadata_may_have_keys_without_values_and_keys_nobody_knows(idle_service: Service) -> None:
+async def test_metadata_may_have_keys_without_values_and_unknown_keys(idle_service: Service) -> None:
     tus, data = of_user(idle_service), jpeg(seed=7)
     sent = f"is_private,filetype aW1hZ2UvanBlZw==,store_id ,{metadata(name='ähm.jpg')}"
 
@@ -199,7 +199,7 @@ async def test_a_patch_of_another_content_type_is_415(idle_service: Service) -> 
     assert await tus.offset(upload) == 0
 
 
-async def test_a_wrong_offset_is_409_and_told_the_right_one(idle_service: Service) -> None:
+async def test_a_wrong_offset_is_409_with_the_current_offset(idle_service: Service) -> None:
     tus, data = of_user(idle_service), jpeg(seed=8)
     upload = await tus.new(len(data), data[:500])
 
@@ -268,7 +268,7 @@ async def test_a_checksum_that_cannot_be_checked_is_400(idle_service: Service) -
     assert await tus.offset(upload) == 0
 
 
-async def test_creation_with_a_wrong_checksum_still_tells_where_the_upload_is(idle_service: Service) -> None:
+async def test_a_creation_with_a_wrong_checksum_has_a_location(idle_service: Service) -> None:
     tus, data = of_user(idle_service), jpeg(seed=12)
 
     wrong = await tus.create(len(data), data, **checksum(b"other"))
