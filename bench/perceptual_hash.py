@@ -33,10 +33,10 @@ PUBLIC_SHARE, OWNERS = 0.1, 1000
 
 
 def usual_hash(photo: Pixels) -> int:
-    grey = np.asarray(Image.fromarray(photo).convert("L").resize((32, 32), Image.Resampling.LANCZOS), dtype=np.float32)
+    gray = np.asarray(Image.fromarray(photo).convert("L").resize((32, 32), Image.Resampling.LANCZOS), dtype=np.float32)
     place = (np.arange(32) + 0.5) / 32
     waves = np.cos(np.pi * np.outer(np.arange(8), place))
-    low = (waves @ grey @ waves.T).ravel()
+    low = (waves @ gray @ waves.T).ravel()
     return int.from_bytes(np.packbits(low > np.median(low[1:])).tobytes(), "big")
 
 

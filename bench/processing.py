@@ -46,9 +46,9 @@ def photo(size: tuple[int, int], *, icc_profile: bytes | None = None) -> bytes:
         layer = [
             Image.fromarray(coarse[..., n].astype(np.float32)).resize(size, Image.Resampling.BICUBIC) for n in range(3)
         ]
-        grey = np.asarray(layer[0])
+        gray = np.asarray(layer[0])
         for n in range(3):
-            picture[..., n] += 0.8 * grey + 0.2 * np.asarray(layer[n])
+            picture[..., n] += 0.8 * gray + 0.2 * np.asarray(layer[n])
         cell *= 2
     exif = Image.Exif()
     exif[0x010F], exif[0x0110], exif[0x0112] = "Acme", "Acme Cam 9", 6

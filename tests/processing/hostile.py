@@ -1,4 +1,4 @@
-"""What a file could make a decoder do: loaded by the sandbox's children in tests, chosen by the file's first bytes."""
+"""What a hostile file could make a decoder do. The sandbox's children load this in tests."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Pictures whose corners and colours tell what happened to them."""
+"""Images whose corners and colors show how they were turned, cropped and converted."""
 
 from PIL import Image
 
@@ -32,11 +32,11 @@ STORED_AS = {
 
 def is_upright(image: Image.Image) -> bool:
     image = image.convert("RGB")
-    found = [colour(image, x, y) for y in (0.25, 0.75) for x in (0.25, 0.75)]
+    found = [color(image, x, y) for y in (0.25, 0.75) for x in (0.25, 0.75)]
     return all(near(one, other, 24) for one, other in zip(found, (RED, GREEN, BLUE, WHITE), strict=True))
 
 
-def colour(image: Image.Image, x: float = 0.5, y: float = 0.5) -> tuple[int, ...]:
+def color(image: Image.Image, x: float = 0.5, y: float = 0.5) -> tuple[int, ...]:
     pixel = image.getpixel((int(image.width * x), int(image.height * y)))
     assert isinstance(pixel, tuple)
     return pixel

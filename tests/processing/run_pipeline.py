@@ -1,4 +1,4 @@
-"""Run the processing of one image without the sandbox, which only confines it."""
+"""Runs the processing of one image without the sandbox, which only confines it."""
 
 import io
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Put files into a sandbox, and look at the processes below it."""
+"""Runs files in a sandbox, and finds its processes."""
 
 import asyncio
 import time

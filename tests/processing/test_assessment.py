@@ -1,4 +1,4 @@
-"""Score and hash see the picture as it is shown, whatever way it is stored."""
+"""Score and hash are measured on the displayed image, independently of how it is stored."""
 
 import numpy as np
 import pytest

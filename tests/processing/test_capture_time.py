@@ -1,4 +1,4 @@
-"""When a picture was taken by the camera's clock, and the offset of that clock from UTC."""
+"""Capture time by the camera's clock, and the offset of that clock from UTC."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Every depth and colour space comes out as 8-bit sRGB."""
+"""Every depth and color space is converted to 8-bit sRGB."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from imagesvc.processing.headers.header import KNOWN_PRIMARIES, KNOWN_TRANSFERS
-from tests.processing.pictures import FULL, colour, near
+from tests.processing.pictures import FULL, color, near
 from tests.processing.run_pipeline import work_on
 from tests.support import images
 from tests.support.icc_profiles import ADOBE_RGB, DISPLAY_P3, gray_profile, rgb_profile
@@ -19,7 +19,7 @@ def test_wide_gamut_is_converted_to_srgb() -> None:
         data = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), format, icc_profile=profile, quality=95)
         done = work_on(data, FULL)
         assert done.facts.has_icc_profile
-        assert near(colour(done.picture()), (214, 96, 48), 8), format
+        assert near(color(done.picture()), (214, 96, 48), 8), format
 
 
 def test_an_srgb_profile_changes_nothing() -> None:
@@ -32,23 +32,23 @@ def test_an_srgb_profile_changes_nothing() -> None:
 @pytest.mark.parametrize("profile", [b"junk", b"\0" * 128, rgb_profile(ADOBE_RGB)[:200]])
 def test_an_unreadable_profile_is_ignored(profile: bytes) -> None:
     data = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), "JPEG", icc_profile=profile, quality=95)
-    assert near(colour(work_on(data, FULL).picture()), (200, 100, 60))
+    assert near(color(work_on(data, FULL).picture()), (200, 100, 60))
 
 
 def test_a_profile_of_another_color_space_is_ignored() -> None:
     data = images.encode(Image.new("L", (64, 64), 100), "JPEG", icc_profile=rgb_profile(ADOBE_RGB), quality=95)
-    assert near(colour(work_on(data, FULL).picture().convert("RGB")), (100, 100, 100))
+    assert near(color(work_on(data, FULL).picture().convert("RGB")), (100, 100, 100))
 
 
 def test_gray_with_a_profile_keeps_its_lightness() -> None:
     data = images.encode(Image.new("L", (64, 64), 100), "PNG", icc_profile=gray_profile(gamma=1.0))
-    assert colour(work_on(data, FULL).picture().convert("RGB"))[0] > 160
+    assert color(work_on(data, FULL).picture().convert("RGB"))[0] > 160
 
 
 def test_code_points_of_a_png_are_applied_like_a_profile() -> None:
     plain = images.encode(Image.new("RGB", (64, 64), (200, 100, 60)), "PNG")
     display_p3 = plain[:33] + images.png_chunk(b"cICP", bytes((12, 13, 0, 1))) + plain[33:]
-    assert near(colour(work_on(display_p3, FULL).picture()), (214, 96, 48), 8)
+    assert near(color(work_on(display_p3, FULL).picture()), (214, 96, 48), 8)
 
 
 def srgb_level(light: float) -> int:
@@ -70,7 +70,7 @@ def test_linear_light_and_gamma_of_a_png_are_converted(level: int, transfer: int
     image = Image.new("L", (64, 64), level).convert(mode)
     shown = work_on(png_with_code_points(image, 1, transfer), FULL).picture().convert("RGB")
     expected = srgb_level((level / 255) ** exponent)
-    assert near(colour(shown), (expected,) * 3, 4)
+    assert near(color(shown), (expected,) * 3, 4)
 
 
 @pytest.mark.parametrize("transfer", [16, 18])
@@ -79,7 +79,7 @@ def test_hdr_white_is_bright_and_black_is_black(transfer: int) -> None:
     white = {16: 148, 18: 191}[transfer]
     for level, low, high in ((0, 0, 2), (white, 225, 255), (255, 250, 255), (white // 2, 30, 190)):
         data = png_with_code_points(Image.new("RGB", (64, 64), (level,) * 3), 9, transfer)
-        assert low <= colour(work_on(data, FULL).picture())[0] <= high
+        assert low <= color(work_on(data, FULL).picture())[0] <= high
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_hdr_white_is_bright_and_black_is_black(transfer: int) -> None:
     ],
 )
 def test_unknown_code_points_are_ignored_and_noted(code_points: tuple[int, ...]) -> None:
-    done = work_on(png_with_code_points(COLOUR, *code_points), FULL)
-    assert near(colour(done.picture()), (200, 100, 60))
+    done = work_on(png_with_code_points(COLOR, *code_points), FULL)
+    assert near(color(done.picture()), (200, 100, 60))
     assert done.facts.notes == ("color-code-points-ignored",)
 
 
@@ -108,14 +108,14 @@ def test_unknown_code_points_are_ignored_and_noted(code_points: tuple[int, ...])
 @pytest.mark.parametrize("transfer", sorted(KNOWN_TRANSFERS - {16, 18}))
 def test_white_stays_white_in_every_known_color_space(primaries: int, transfer: int) -> None:
     done = work_on(png_with_code_points(Image.new("RGB", (16, 16), "white"), primaries, transfer), FULL)
-    assert near(colour(done.picture()), (255, 255, 255), 2)
+    assert near(color(done.picture()), (255, 255, 255), 2)
     assert done.facts.notes == ()
 
 
 def test_code_points_of_a_png_take_precedence_over_its_profile() -> None:
-    tagged = images.encode(COLOUR, "PNG", icc_profile=rgb_profile(ADOBE_RGB))
+    tagged = images.encode(COLOR, "PNG", icc_profile=rgb_profile(ADOBE_RGB))
     data = tagged[:33] + images.png_chunk(b"cICP", bytes((1, 13, 0, 1))) + tagged[33:]
-    assert near(colour(work_on(data, FULL).picture()), (200, 100, 60))
+    assert near(color(work_on(data, FULL).picture()), (200, 100, 60))
 
 
 def test_a_linear_png_is_not_shown_too_dark(cases: Path) -> None:
@@ -136,19 +136,19 @@ def png_stating(image: Image.Image, *, gamma: int | None = None, points: tuple[i
     return plain[:33] + stated + plain[33:]
 
 
-COLOUR, GREY = Image.new("RGB", (64, 64), (200, 100, 60)), Image.new("L", (64, 64), 100)
+COLOR, GRAY = Image.new("RGB", (64, 64), (200, 100, 60)), Image.new("L", (64, 64), 100)
 SRGB_POINTS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
 P3_POINTS = (31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
 
 
 def test_gamma_and_primaries_of_a_png_are_applied_like_a_profile() -> None:
-    wide = colour(work_on(png_stating(COLOUR, gamma=45_455, points=P3_POINTS), FULL).picture())
-    dark = colour(work_on(png_stating(COLOUR, gamma=100_000), FULL).picture())
-    grey = colour(work_on(png_stating(GREY, gamma=100_000), FULL).picture().convert("RGB"))
+    wide = color(work_on(png_stating(COLOR, gamma=45_455, points=P3_POINTS), FULL).picture())
+    dark = color(work_on(png_stating(COLOR, gamma=100_000), FULL).picture())
+    gray = color(work_on(png_stating(GRAY, gamma=100_000), FULL).picture().convert("RGB"))
 
     assert near(wide, (214, 96, 48), 8)
     assert near(dark, (229, 168, 133), 8)
-    assert near(grey, (168, 168, 168), 8)
+    assert near(gray, (168, 168, 168), 8)
 
 
 @pytest.mark.parametrize(
@@ -168,16 +168,16 @@ def test_gamma_and_primaries_of_a_png_are_applied_like_a_profile() -> None:
 def test_gamma_and_primaries_that_are_srgb_or_invalid_are_ignored(
     gamma: int | None, points: tuple[int, ...] | None
 ) -> None:
-    assert near(colour(work_on(png_stating(COLOUR, gamma=gamma, points=points), FULL).picture()), (200, 100, 60))
+    assert near(color(work_on(png_stating(COLOR, gamma=gamma, points=points), FULL).picture()), (200, 100, 60))
 
 
 def test_srgb_and_code_points_take_precedence_over_gamma() -> None:
-    stated = png_stating(COLOUR, gamma=100_000)
+    stated = png_stating(COLOR, gamma=100_000)
     is_srgb = stated[:33] + images.png_chunk(b"sRGB", b"\0") + stated[33:]
     code_points = stated[:33] + images.png_chunk(b"cICP", bytes((12, 13, 0, 1))) + stated[33:]
 
-    assert near(colour(work_on(is_srgb, FULL).picture()), (200, 100, 60))
-    assert near(colour(work_on(code_points, FULL).picture()), (214, 96, 48), 8)
+    assert near(color(work_on(is_srgb, FULL).picture()), (200, 100, 60))
+    assert near(color(work_on(code_points, FULL).picture()), (214, 96, 48), 8)
 
 
 def test_light_beyond_white_is_rolled_off_instead_of_clipped() -> None:
@@ -191,10 +191,10 @@ def test_light_beyond_white_is_rolled_off_instead_of_clipped() -> None:
 DEEP = np.linspace(0, 65_535, 64 * 64).reshape(64, 64)
 MODES: dict[str, tuple[Image.Image, str]] = {
     "1 bit": (Image.fromarray(DEEP > 32_768), "PNG"),
-    "8 bit grey": (Image.fromarray((DEEP / 257).astype(np.uint8)), "PNG"),
-    "16 bit grey": (Image.fromarray(DEEP.astype(np.uint16)), "PNG"),
-    "16 bit grey TIFF": (Image.fromarray(DEEP.astype(np.uint16)), "TIFF"),
-    "32 bit grey TIFF": (Image.fromarray((DEEP * 30_000).astype(np.int32)), "TIFF"),
+    "8 bit gray": (Image.fromarray((DEEP / 257).astype(np.uint8)), "PNG"),
+    "16 bit gray": (Image.fromarray(DEEP.astype(np.uint16)), "PNG"),
+    "16 bit gray TIFF": (Image.fromarray(DEEP.astype(np.uint16)), "TIFF"),
+    "32 bit gray TIFF": (Image.fromarray((DEEP * 30_000).astype(np.int32)), "TIFF"),
     "float from 0 to 1": (Image.fromarray((DEEP / 65_535).astype(np.float32)), "TIFF"),
     "float from 0 to 255": (Image.fromarray((DEEP / 257).astype(np.float32)), "TIFF"),
     "palette": (Image.fromarray((DEEP / 257).astype(np.uint8)).convert("P"), "PNG"),
@@ -220,4 +220,4 @@ def test_lab_is_converted() -> None:
         outputMode="LAB",
     )
     assert lab is not None
-    assert near(colour(work_on(images.encode(lab, "TIFF"), FULL).picture()), (200, 100, 60), 8)
+    assert near(color(work_on(images.encode(lab, "TIFF"), FULL).picture()), (200, 100, 60), 8)

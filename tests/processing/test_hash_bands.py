@@ -1,4 +1,4 @@
-"""No near-duplicate slips through the bands, and no more is looked up than that takes."""
+"""The bands find every near-duplicate, and look up no more values than that needs."""
 
 import random
 

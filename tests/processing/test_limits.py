@@ -1,4 +1,4 @@
-"""What is too much is refused from the header, before anything is decoded."""
+"""Images over a limit are rejected by their header, before anything is decoded."""
 
 import resource
 import struct
@@ -31,7 +31,7 @@ BOMBS = {
     "a PNG without height": (images.bomb_png(10, 0), "broken-image"),
     "a GIF of 10 000 frames": (images.gif_of_frames(10_000), "too-many-frames"),
     "a compressed text of 200 MB": (images.text_bomb_png(), "too-large-metadata"),
-    "a colour profile of 200 MB": (images.profile_bomb_png(), "too-large-metadata"),
+    "a color profile of 200 MB": (images.profile_bomb_png(), "too-large-metadata"),
     "a BMP of 30 000 x 30 000": (
         images.bmp(size=(8, 8))[:18] + struct.pack("<ii", 30_000, -30_000) + images.bmp(size=(8, 8))[26:],
         "too-many-pixels",

@@ -1,4 +1,4 @@
-"""Where a picture was taken: both coordinates, or none."""
+"""Location: both coordinates, or none."""
 
 from pathlib import Path
 from typing import Any

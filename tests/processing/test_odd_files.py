@@ -1,4 +1,4 @@
-"""Broken files are refused; odd ones, as cameras make them, are not."""
+"""Broken files are rejected; unusual ones, as cameras write them, are not."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Near-duplicates are near, different pictures are far, and what shows nothing has no hash."""
+"""Near-duplicates have near hashes, different images distant ones, and blank images none."""
 
 from collections.abc import Callable
 from itertools import combinations

@@ -11,7 +11,7 @@ from imagesvc.processing import renditions
 from imagesvc.processing.contract import Format, Preset, Work
 from imagesvc.processing.decode import DecodedImage, decode, open_image
 from imagesvc.processing.headers import Header
-from tests.processing.pictures import FULL, STORED_AS, colour, corners, is_upright, near
+from tests.processing.pictures import FULL, STORED_AS, color, corners, is_upright, near
 from tests.processing.run_pipeline import work_on
 from tests.support import images
 from tests.support.exif_blocks import block, jpeg_with, packet, short
@@ -81,10 +81,10 @@ def test_resizing_is_as_good_as_pillows_lanczos(size: tuple[int, int], mode: str
 
 
 def _visible(image: Image.Image) -> Image.Image:
-    """What a viewer sees: colours under full transparency are nobody's."""
+    """What a viewer sees: colors under full transparency are nobody's."""
     if image.mode != "RGBA":
         return image
-    ground = Image.new("RGBA", image.size, "grey")
+    ground = Image.new("RGBA", image.size, "gray")
     return Image.alpha_composite(ground, image)
 
 
@@ -161,9 +161,9 @@ def test_transparency_is_kept_and_is_white_in_jpeg(data: bytes) -> None:
     done = work_on(data, wanted(("thumb", "webp"), ("thumb", "avif"), ("thumb", "jpg")))
     for n in (0, 1):
         assert done.picture(n).mode == "RGBA"
-        assert colour(done.picture(n), 0.2, 0.2)[3] == 0
-        assert colour(done.picture(n), 0.8, 0.8)[3] == 255
-    assert near(colour(done.picture(2), 0.2, 0.2), (255, 255, 255))
+        assert color(done.picture(n), 0.2, 0.2)[3] == 0
+        assert color(done.picture(n), 0.8, 0.8)[3] == 255
+    assert near(color(done.picture(2), 0.2, 0.2), (255, 255, 255))
 
 
 def test_one_transparent_color_is_kept() -> None:
@@ -172,8 +172,8 @@ def test_one_transparent_color_is_kept() -> None:
     palette.paste(1, (32, 0, 64, 64))
     for data in (images.encode(palette, "PNG", transparency=0), images.encode(palette, "GIF", transparency=0)):
         picture = work_on(data, FULL).picture()
-        assert colour(picture, 0.2)[3] == 0
-        assert near(colour(picture, 0.8), (0, 0, 255, 255), 24)
+        assert color(picture, 0.2)[3] == 0
+        assert near(color(picture, 0.8), (0, 0, 255, 255), 24)
 
 
 def test_a_transparent_level_of_16_bit_gray_is_kept() -> None:
@@ -181,7 +181,7 @@ def test_a_transparent_level_of_16_bit_gray_is_kept() -> None:
     plain = images.encode(deep, "PNG")
     data = plain[:33] + images.png_chunk(b"tRNS", struct.pack(">H", 1000)) + plain[33:]
     picture = work_on(data, FULL).picture()
-    assert (colour(picture, 0.2)[3], colour(picture, 0.8)[3]) == (0, 255)
+    assert (color(picture, 0.2)[3], color(picture, 0.8)[3]) == (0, 255)
 
 
 def test_an_opaque_alpha_channel_is_removed() -> None:

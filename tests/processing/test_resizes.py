@@ -1,4 +1,4 @@
-"""A one-off size on request: what its fit, format and quality mean."""
+"""Resizes on request: fit, format and quality."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 from imagesvc.processing.contract import Resize
 from imagesvc.processing.limits import Limits
-from tests.processing.pictures import BLUE, RED, STORED_AS, colour, corners, near
+from tests.processing.pictures import BLUE, RED, STORED_AS, color, corners, near
 from tests.processing.run_pipeline import refusal_of, work_on
 from tests.support import images
 
@@ -37,8 +37,8 @@ def test_cover_crops_and_fill_stretches() -> None:
     wide = Image.new("RGB", (400, 100), BLUE)
     wide.paste(RED, (150, 0, 250, 100))
     data = images.encode(wide, "PNG")
-    assert near(colour(work_on(data, Resize(fit="cover", format="png")).picture(), 0.05), RED, 12)
-    assert near(colour(work_on(data, Resize(fit="fill", format="png")).picture(), 0.05), BLUE, 12)
+    assert near(color(work_on(data, Resize(fit="cover", format="png")).picture(), 0.05), RED, 12)
+    assert near(color(work_on(data, Resize(fit="fill", format="png")).picture(), 0.05), BLUE, 12)
 
 
 @pytest.mark.parametrize(("format", "expected"), [("webp", "WEBP"), ("jpg", "JPEG"), ("avif", "AVIF"), ("png", "PNG")])

@@ -1,4 +1,4 @@
-"""A hostile file harms only itself: real crashes, loops and escapes, and the next image is processed at once."""
+"""A hostile file affects only its own processing: real crashes, loops and escapes."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A decoder that is taken over finds no process, file, network or secret to reach for."""
+"""A decoder under attack has no access to processes, files, networks or secrets."""
 
 import os
 import socket
@@ -52,20 +52,20 @@ async def test_neither_environment_nor_descriptors_are_inherited(
     inheritable = os.open("/dev/zero", os.O_RDONLY)
     os.set_inheritable(inheritable, True)
     async with Sandbox(LIMITS, parent=tmp_path, hooks=HOOKS) as sandbox:
-        told = (await attack(sandbox, hostile.tell_environment)).detail
-        assert "environment: ['LC_CTYPE', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS']" in told
+        reported = (await attack(sandbox, hostile.tell_environment)).detail
+        assert "environment: ['LC_CTYPE', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS']" in reported
         # silence, the original, the reply, the one file that may come out, and the original once more as it is mapped
-        told = (await attack(sandbox, hostile.tell_descriptors)).detail
-        assert "descriptors: [0, 1, 2, 3, 4, 5, 6]" in told
+        reported = (await attack(sandbox, hostile.tell_descriptors)).detail
+        assert "descriptors: [0, 1, 2, 3, 4, 5, 6]" in reported
     os.close(inheritable)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the user")
 async def test_as_root_a_child_is_another_user_in_no_group(sandbox: Sandbox) -> None:
-    told = (await attack(sandbox, hostile.tell_user)).detail
+    reported = (await attack(sandbox, hostile.tell_user)).detail
     assert sandbox.confinement["other_user"]
-    assert "user: (0" not in told
-    assert told.strip().endswith("[]")
+    assert "user: (0" not in reported
+    assert reported.strip().endswith("[]")
 
 
 async def test_the_measures_that_the_kernel_allows_are_reported(sandbox: Sandbox) -> None:

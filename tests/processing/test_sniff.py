@@ -1,4 +1,4 @@
-"""The type is judged by content, and only the accepted ones have a name."""
+"""The media type is detected by content; formats that are not accepted have none."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Which files are rejected as the sender's fault, with which reason, and what stays known about them."""
+"""Which files are rejected as the sender's fault, with which reason, and which facts are kept."""
 
 import io
 import struct

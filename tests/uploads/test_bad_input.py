@@ -1,4 +1,4 @@
-"""Bodies that are no uploads, and files that are no images: each refused with its own problem, and nothing is kept."""
+"""Invalid bodies and files that are no images: each is refused with its own problem, and nothing is kept."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a JSON batch can make the service remember and say is bounded, however much of it is wrong."""
+"""The memory and the answer of a JSON batch are bounded, however many errors it has."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""JSON batches over HTTP: each item for itself, with pointers; and batches as they came in."""
+"""JSON batches over HTTP: independent items, errors with pointers, and lists of batches."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Ask before sending: what need not be sent again, and that nobody learns what others have (invariant 5)."""
+"""Checks before sending: which contents are known, without revealing those of others (invariant 5)."""
 
 from hashlib import sha256
 from typing import Any
@@ -39,14 +39,14 @@ async def test_a_check_shows_own_images_or_those_of_the_link(idle_service: Servi
         await idle_service.anyone.put(f"{first['path']}/b.jpg", content=OF_OWNER)
         through_link = (await idle_service.owner.get(f"/v1/uploads/{sent.json()['results'][0]['upload_id']}")).json()
 
-        told = {
+        reported = {
             "owner": await asked(idle_service.owner, "/v1/images", [hash.upper() for hash in ALL]),
             "ann": await asked(ann.client, "/v1/images", ALL),
             "first": sorted(await asked(idle_service.anyone, first["path"], ALL)),
             "second": await asked(idle_service.anyone, second["path"], ALL),
         }
 
-    assert told == {
+    assert reported == {
         "owner": {ALL[0]: own["image_id"], ALL[2]: through_link["image"]["id"]},
         "ann": {ALL[1]: of_ann["image_id"]},
         "first": sorted([ALL[0], ALL[2]]),

@@ -1,4 +1,4 @@
-"""Who may come in: so many uploads at once, so much memory, a bounded wait; and a refusal comes before the body."""
+"""Limits on concurrent uploads and their memory, with a bounded wait; refusals precede the body."""
 
 import asyncio
 import contextlib
@@ -42,11 +42,11 @@ async def small(settings_with: Callable[..., Settings], sandbox: Sandbox) -> Asy
 
 
 @contextlib.asynccontextmanager
-async def under_way(service: Service, path: str, length: int, *said: str) -> AsyncIterator[Connection]:
+async def under_way(service: Service, path: str, length: int, *headers: str) -> AsyncIterator[Connection]:
     """An upload that was let in and whose body has not come yet."""
     async with connected(service.url) as connection:
         method = "PUT" if path.startswith("/u/") else "POST"
-        await connection.begin(method, path, f"Content-Length: {length}", "Expect: 100-continue", *said)
+        await connection.begin(method, path, f"Content-Length: {length}", "Expect: 100-continue", *headers)
         await connection.continued()
         yield connection
 
@@ -81,11 +81,11 @@ async def test_so_many_uploads_may_be_under_way_through_a_link_and_not_one_more(
 
 
 async def test_an_account_has_its_bound_over_all_ways_in(narrow: Service) -> None:
-    said = (bearer(narrow), "Content-Type: application/json")
+    headers = (bearer(narrow), "Content-Type: application/json")
 
-    async with under_way(narrow, "/v1/batches", 100, *said) as first:
+    async with under_way(narrow, "/v1/batches", 100, *headers) as first:
         with_one = await one_of_each_way(narrow)
-        async with under_way(narrow, "/v1/batches", 100, *said) as second:
+        async with under_way(narrow, "/v1/batches", 100, *headers) as second:
             with_two = await one_of_each_way(narrow)
             second.hang_up()
         first.hang_up()
@@ -120,8 +120,8 @@ async def test_an_upload_that_waits_for_memory_continues_when_it_is_free(
     async with running_service(settings, sandbox, with_worker=False) as service:
         path = (await service.new_link())["path"]
         async with under_way(service, f"{path}/a.jpg", 20 * MIB) as first, connected(service.url) as second:
-            said = (f"Content-Length: {len(PICTURE)}", "Expect: 100-continue")
-            await second.begin("PUT", f"{path}/b.jpg", *said)
+            headers = (f"Content-Length: {len(PICTURE)}", "Expect: 100-continue")
+            await second.begin("PUT", f"{path}/b.jpg", *headers)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await second.continued()
@@ -147,8 +147,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
 async def test_an_upload_is_refused_before_its_body_is_requested(idle_service: Service, request_line: str) -> None:
     method, path = request_line.split()
     async with connected(idle_service.url) as connection:
-        said = REFUSED[request_line]
-        await connection.begin(method, path, "Content-Length: 50000000", "Expect: 100-continue", *said)
+        headers = REFUSED[request_line]
+        await connection.begin(method, path, "Content-Length: 50000000", "Expect: 100-continue", *headers)
         answer = await connection.answer()
 
     assert (answer.status, answer.headers["content-type"]) == (401, "application/problem+json")
@@ -157,13 +157,13 @@ async def test_an_upload_is_refused_before_its_body_is_requested(idle_service: S
 async def test_limits_are_shown_through_the_link_and_on_the_api_page(narrow: Service) -> None:
     link = await narrow.new_link(max_file_bytes=5000)
 
-    told: dict[str, Any] = (await narrow.anyone.get(link["path"])).json()["limits"]
+    limits: dict[str, Any] = (await narrow.anyone.get(link["path"])).json()["limits"]
     description: str = openapi_document()["info"]["description"]
 
-    assert (told["max_uploads_at_once"], told["max_file_bytes"]) == (1, 5000)
-    assert told["min_bytes_per_second"] == narrow.settings.upload_min_bytes_per_second
-    assert told["max_file_seconds"] == narrow.settings.upload_max_seconds
-    assert all(f"`{name}`" in description for name in told)
+    assert (limits["max_uploads_at_once"], limits["max_file_bytes"]) == (1, 5000)
+    assert limits["min_bytes_per_second"] == narrow.settings.upload_min_bytes_per_second
+    assert limits["max_file_seconds"] == narrow.settings.upload_max_seconds
+    assert all(f"`{name}`" in description for name in limits)
     assert "| `max_uploads_at_once` | 2 |" in limits_table(narrow.settings)
 
 

@@ -1,4 +1,4 @@
-"""The records that database functions are called with have the fields that the functions have parameters."""
+"""Records for calls of database functions have the parameters of the functions as fields."""
 
 import dataclasses
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Clients that go away in the middle: at most a loose row is left, and the reaper frees it (invariant 3)."""
+"""Clients that disconnect during an upload: at most a loose object is left, and the reaper deletes it (invariant 3)."""
 
 import asyncio
 

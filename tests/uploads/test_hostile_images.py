@@ -1,4 +1,4 @@
-"""What only decoding can tell: the image ends as `rejected` with a reason for machines, and the next one is fine."""
+"""Faults that only decoding finds: the image becomes `rejected` with a reason, and the next one is processed."""
 
 from tests.support.images import gif_of_frames, jpeg, png, png_of_chunks, truncated_jpeg
 from tests.support.service import Service

@@ -1,4 +1,4 @@
-"""The items of a JSON text, cut into chunks anywhere: what is read, what is refused, and that nothing is held back."""
+"""Items of a JSON text in chunks of any size: what is read, what is refused, and that nothing is buffered."""
 
 import base64
 import json
@@ -257,10 +257,10 @@ async def test_invalid_utf_8_is_refused(items_of: Read, data: bytes, size: int) 
 
 
 async def test_the_position_of_an_error_is_reported(items_of: Read) -> None:
-    with pytest.raises(BrokenJson) as told:
+    with pytest.raises(BrokenJson) as reported:
         await items_of('[{"file": "QUJD"} {}]', 3)
 
-    assert (told.value.detail or "").startswith("At byte 18:")
+    assert (reported.value.detail or "").startswith("At byte 18:")
 
 
 async def test_unknown_members_are_reported_once_and_up_to_a_limit(settings: Settings) -> None:

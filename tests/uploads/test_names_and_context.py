@@ -1,4 +1,4 @@
-"""What comes beside the bytes: names that are made fit to store, and fields that are checked one by one."""
+"""Filenames, which are cleaned, and context fields, which are validated one by one."""
 
 from typing import Any
 from urllib.parse import quote
@@ -173,11 +173,11 @@ async def test_a_wrong_field_is_refused_by_its_name_in_a_form_and_in_a_query(idl
         for wrong in WRONG
     }
 
-    told = {wrong: ((422, "invalid-context"), [f"/{wrong[0]}"]) for wrong in WRONG}
-    assert {wrong: (verdict(answer), pointers(answer)) for wrong, answer in by_field.items()} == told
-    del told["visibility", "secret"]
+    reported = {wrong: ((422, "invalid-context"), [f"/{wrong[0]}"]) for wrong in WRONG}
+    assert {wrong: (verdict(answer), pointers(answer)) for wrong, answer in by_field.items()} == reported
+    del reported["visibility", "secret"]
     assert by_query.pop(("visibility", "secret")).status_code == 201
-    assert {wrong: (verdict(answer), pointers(answer)) for wrong, answer in by_query.items()} == told
+    assert {wrong: (verdict(answer), pointers(answer)) for wrong, answer in by_query.items()} == reported
     assert (await traces(idle_service))["uploads"] == 1
 
 

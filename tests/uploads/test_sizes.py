@@ -1,4 +1,4 @@
-"""Limits on what one request may carry, each tested on both sides, whether the size is declared or found out."""
+"""Limits on the size of a request, tested on both sides, for declared and undeclared sizes."""
 
 from collections.abc import AsyncIterator, Callable
 

@@ -1,4 +1,4 @@
-"""The doors of the upload routes, so that a test can say the same to each."""
+"""The upload routes behind one interface, so that a test can send the same request to each."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Resumable uploads with the clients that people use: tuspy, and tus-js-client where Node.js is at hand (as in CI)."""
+"""Resumable uploads with real clients: tuspy, and tus-js-client where Node.js is installed (as in CI)."""
 
 import asyncio
 import json

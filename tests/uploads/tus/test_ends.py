@@ -1,4 +1,4 @@
-"""How resumable uploads end: by races, expiry, termination, refusal; all that they held is free afterwards."""
+"""Ends of resumable uploads: races, expiry, termination and refusal; all release what they held."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -56,8 +56,8 @@ async def what_is_left(service: Service) -> dict[str, int]:
 
 
 async def reserved(service: Service, link: dict[str, Any]) -> tuple[int, int]:
-    told = (await service.owner.get(f"/v1/links/{link['id']}")).json()
-    return told["reserved_files"], told["reserved_bytes"]
+    reported = (await service.owner.get(f"/v1/links/{link['id']}")).json()
+    return reported["reserved_files"], reported["reserved_bytes"]
 
 
 # ---- races
@@ -73,11 +73,11 @@ async def test_of_two_requests_at_one_offset_one_counts(idle_service: Service, o
             for upload, data in zip(uploads, DATA, strict=True)
         )
     )
-    told = [await tus.head(upload) for upload in uploads]
+    reported = [await tus.head(upload) for upload in uploads]
 
     assert {answer.status_code for pair in pairs for answer in pair} <= {204, 409}
     assert all(any(answer.status_code == 204 for answer in pair) for pair in pairs)
-    assert [answer.headers["imagesvc-status"] for answer in told] == ["created"] * len(DATA)
+    assert [answer.headers["imagesvc-status"] for answer in reported] == ["created"] * len(DATA)
     shas = {image["sha256"] for image in (await idle_service.owner.get("/v1/images?owner=me")).json()["items"]}
     assert shas == {sha256(data).hexdigest() for data in DATA}
     assert (await what_is_left(idle_service))["uploads"] == len(DATA)
@@ -94,10 +94,10 @@ async def test_an_upload_that_many_finish_at_once_is_admitted_once(idle_service:
 
     await asyncio.gather(*(finish(upload, data) for upload, data in zip(uploads, DATA, strict=True)))
     again = [await tus.patch(upload, len(data) - 1, data[-1:]) for upload, data in zip(uploads, DATA, strict=True)]
-    told = [await there.head(upload) for upload in uploads]
+    reported = [await there.head(upload) for upload in uploads]
 
     assert {answer.status_code for answer in again} <= {204, 409}
-    assert {answer.headers["imagesvc-status"] for answer in told} == {"created"}
+    assert {answer.headers["imagesvc-status"] for answer in reported} == {"created"}
     assert await reserved(idle_service, link) == (0, 0)
     left = await what_is_left(idle_service)
     assert (left["uploads"], left["charged"], left["objects"]) == (len(DATA),) * 3
@@ -119,18 +119,18 @@ async def test_termination_expiry_and_the_last_bytes_race_to_one_end(idle_servic
     expiring = asyncio.create_task(expire())
     ends = await asyncio.gather(*(end(upload, data) for upload, data in zip(uploads, DATA, strict=True)))
     await expiring
-    told = [await tus.head(upload) for upload in uploads]
+    reported = [await tus.head(upload) for upload in uploads]
 
     patched = [answers[0] for answers in ends]
     assert {answer.status_code for answer in patched} <= {204, 409, 410}
-    # an upload stays only where both terminations came while it was finishing
+    # an upload stays only if both terminations arrived while it was finishing
     kept = {
         (patch.status_code, *(deletion.status_code for deletion in deletions))
-        for (patch, *deletions), head in zip(ends, told, strict=True)
+        for (patch, *deletions), head in zip(ends, reported, strict=True)
         if head.status_code == 200
     }
     assert kept <= {(204, 404, 409), (204, 409, 409)}
-    assert {answer.status_code for answer in told} <= {200, 410}
+    assert {answer.status_code for answer in reported} <= {200, 410}
     assert await reserved(idle_service, link) == (0, 0)
     left = await what_is_left(idle_service)
     taken = [answer for answer in patched if answer.status_code == 204]
@@ -324,6 +324,6 @@ async def test_a_complete_upload_whose_api_died_is_admitted_by_a_worker(idle_ser
 
     await run_task({"runner": idle_service.background.runner}, str(task_id))
 
-    told = await tus.head(upload)
-    assert told.headers["imagesvc-status"] == "created"
+    reported = await tus.head(upload)
+    assert reported.headers["imagesvc-status"] == "created"
     assert (await what_is_left(idle_service))["objects"] == 1

@@ -1,4 +1,4 @@
-"""Connections that break, stall or are overtaken: what had arrived counts, and any replica goes on from there."""
+"""Connections that break, stall or are replaced: received bytes count, and any replica continues from there."""
 
 import asyncio
 import contextlib
@@ -30,9 +30,9 @@ SMALL = jpeg(seed=2)
 
 
 @contextlib.asynccontextmanager
-async def patching(url: str, tus: Tus, upload: str, offset: int, length: int, *said: str) -> AsyncIterator[Connection]:
+async def patching(url: str, tus: Tus, upload: str, offset: int, length: int, *more: str) -> AsyncIterator[Connection]:
     """A PATCH whose turn it is, and whose body has not come yet."""
-    headers = (f"Upload-Offset: {offset}", f"Content-Type: {OFFSET_STREAM}", "Tus-Resumable: 1.0.0", *said)
+    headers = (f"Upload-Offset: {offset}", f"Content-Type: {OFFSET_STREAM}", "Tus-Resumable: 1.0.0", *more)
     if bearer := tus.client.headers.get("authorization"):
         headers += (f"Authorization: {bearer}",)
     async with connected(url) as connection:
@@ -122,9 +122,9 @@ async def test_a_stalled_connection_is_408_and_keeps_every_byte_that_arrived(imp
 async def test_bytes_that_were_to_be_verified_do_not_count_when_they_are_cut_short(idle_service: Service) -> None:
     tus = of_user(idle_service)
     upload = await tus.new(len(LARGE), LARGE[:100])
-    (said,) = (f"{name}: {value}" for name, value in checksum(LARGE[100:]).items())
+    (checksum_header,) = (f"{name}: {value}" for name, value in checksum(LARGE[100:]).items())
 
-    async with patching(idle_service.url, tus, upload, 100, len(LARGE) - 100, said) as connection:
+    async with patching(idle_service.url, tus, upload, 100, len(LARGE) - 100, checksum_header) as connection:
         await connection.send(LARGE[100 : 10 * MIB])
     await until(lambda: is_free(idle_service))
 
@@ -184,7 +184,7 @@ async def test_a_request_of_a_stranger_does_not_disturb_the_one_under_way(idle_s
                 await ann.head(upload),
                 await of_other_link.patch(f"{of_other_link.path}/{upload_id}", 0, b"x"),
             ]
-            with pytest.raises(TimeoutError):  # longer than a request lingers that was asked to stop
+            with pytest.raises(TimeoutError):  # longer than a stopped request takes to end
                 async with asyncio.timeout(2 * LINGER_SECONDS):
                     await connection.answer()
             await connection.send(SMALL[1000:])

@@ -1,5 +1,6 @@
-"""What docs/resumable.md says of requests, finishing and ends, as a small model: walked through in every order of its
-steps, nothing goes wrong, and without any one of its rules some order shows what the rule is there for.
+"""A small model of docs/resumable.md: requests, finishing and ends, in every order of their steps.
+
+With all rules no order violates an invariant. Without any one of them some order does.
 """
 
 import dataclasses
@@ -81,7 +82,7 @@ def steps_of_request(world: World, place: int, request: Request, rules: frozense
     if request.at == "begin" and world.state == "receiving":
         epoch = world.epoch + 1
         yield become("choose", {"epoch": epoch}, epoch=epoch, offset=world.offset)
-        if "a turn tells its offset" not in rules:  # the client asked before, when there was nothing
+        if "a turn tells its offset" not in rules:  # the client read the offset before, when it was 0
             yield become("choose", {"epoch": epoch}, epoch=epoch, offset=0)
     elif request.at == "choose" and may_write:
         for size in range(1, len(FILE) - request.offset + 1):
@@ -112,7 +113,7 @@ def trouble_of(world: World) -> str | None:
 
 
 def walk(rules: frozenset[str]) -> str | None:
-    """What goes wrong in some order of steps; None when nothing does in any."""
+    """The first violation in any order of steps, None without one."""
     seen, waiting = {World()}, [World()]
     while waiting:
         for world in following(waiting.pop(), rules):

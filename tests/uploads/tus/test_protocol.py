@@ -1,4 +1,4 @@
-"""tus 1.0 as its clients see it: versions, headers, refusals."""
+"""tus 1.0 as clients see it: versions, headers, refusals."""
 
 import itertools
 from hashlib import sha256
@@ -71,15 +71,15 @@ async def test_every_head_of_a_finished_upload_has_its_result(idle_service: Serv
     upload = await tus.new(len(data), Upload_Metadata=sent)
     last = await tus.patch(upload, 0, data)
 
-    told = await tus.head(upload)
+    reported = await tus.head(upload)
     again = await tus.patch(upload, len(data), b"")
 
-    assert told.status_code == 200
-    assert (told.headers["upload-offset"], told.headers["upload-length"]) == (str(len(data)), str(len(data)))
-    assert told.headers["upload-metadata"] == sent
-    assert told.headers["cache-control"] == "no-store"
+    assert reported.status_code == 200
+    assert (reported.headers["upload-offset"], reported.headers["upload-length"]) == (str(len(data)), str(len(data)))
+    assert reported.headers["upload-metadata"] == sent
+    assert reported.headers["cache-control"] == "no-store"
     results = ("imagesvc-status", "imagesvc-upload-id", "imagesvc-image-id", "imagesvc-url")
-    assert [told.headers[name] for name in results] == [last.headers[name] for name in results]
+    assert [reported.headers[name] for name in results] == [last.headers[name] for name in results]
     assert (again.status_code, again.headers["imagesvc-upload-id"]) == (204, last.headers["imagesvc-upload-id"])
 
 
@@ -102,8 +102,8 @@ async def test_through_a_link_the_result_has_a_receipt_and_no_image(service: Ser
 
 async def test_the_token_is_accepted_in_the_header(idle_service: Service) -> None:
     link, data = await idle_service.new_link(), jpeg(seed=6)
-    said = {"Tus-Resumable": "1.0.0", "Authorization": f"Bearer {link['token']}"}
-    tus = Tus(client=idle_service.anyone, path="/u/-/tus", said=said)
+    headers = {"Tus-Resumable": "1.0.0", "Authorization": f"Bearer {link['token']}"}
+    tus = Tus(client=idle_service.anyone, path="/u/-/tus", sent_headers=headers)
 
     upload = await tus.new(len(data))
     last = await tus.patch(upload, 0, data)
@@ -128,9 +128,11 @@ async def test_options_lists_the_capabilities_without_a_version_header(idle_serv
 
 
 async def test_another_version_is_412_with_the_supported_version(idle_service: Service) -> None:
-    said: list[dict[str, str]] = [{}, {"Tus-Resumable": "0.2.2"}, {"Tus-Resumable": "1.0"}]
+    headers: list[dict[str, str]] = [{}, {"Tus-Resumable": "0.2.2"}, {"Tus-Resumable": "1.0"}]
 
-    answers = [await Tus(client=idle_service.owner, path="/v1/tus", said=version).create(100) for version in said]
+    answers = [
+        await Tus(client=idle_service.owner, path="/v1/tus", sent_headers=version).create(100) for version in headers
+    ]
 
     assert [verdict(answer) for answer in answers] == [(412, "tus-version")] * 3
     assert {answer.headers["tus-version"] for answer in answers} == {"1.0.0"}
@@ -173,7 +175,7 @@ REFUSED_CREATIONS: list[tuple[dict[str, str], tuple[int, str]]] = [
 async def test_an_upload_that_cannot_be_is_not_created(idle_service: Service) -> None:
     version = {"Tus-Resumable": "1.0.0"}
 
-    answers = [await idle_service.owner.post("/v1/tus", headers=version | said) for said, _ in REFUSED_CREATIONS]
+    answers = [await idle_service.owner.post("/v1/tus", headers=version | headers) for headers, _ in REFUSED_CREATIONS]
 
     assert [verdict(answer) for answer in answers] == [expected for _, expected in REFUSED_CREATIONS]
 
@@ -205,7 +207,9 @@ async def test_a_wrong_offset_is_409_with_the_current_offset(idle_service: Servi
 
     behind = await tus.patch(upload, 0, data)
     ahead = await tus.patch(upload, 501, data[501:])
-    none = await idle_service.owner.patch(upload, content=b"", headers={**tus.said, "Content-Type": OFFSET_STREAM})
+    none = await idle_service.owner.patch(
+        upload, content=b"", headers={**tus.sent_headers, "Content-Type": OFFSET_STREAM}
+    )
 
     assert verdict(behind) == verdict(ahead) == (409, "wrong-offset")
     assert behind.headers["upload-offset"] == "500"
@@ -260,9 +264,9 @@ async def test_a_wrong_checksum_over_many_parts_leaves_nothing_that_counts(servi
 async def test_a_checksum_that_cannot_be_checked_is_400(idle_service: Service) -> None:
     tus = of_user(idle_service)
     upload = await tus.new(10)
-    said = ["md5 1B2M2Y8AsgTpgAmY7PhCfg==", "sha1 !!!", "sha1", "sha256 aGVsbG8="]
+    headers = ["md5 1B2M2Y8AsgTpgAmY7PhCfg==", "sha1 !!!", "sha1", "sha256 aGVsbG8="]
 
-    answers = [await tus.patch(upload, 0, b"x" * 10, {"Upload-Checksum": value}) for value in said]
+    answers = [await tus.patch(upload, 0, b"x" * 10, {"Upload-Checksum": value}) for value in headers]
 
     assert [verdict(answer) for answer in answers] == [(400, "tus-header")] * 4
     assert await tus.offset(upload) == 0
@@ -293,11 +297,15 @@ async def test_the_digest_in_the_metadata_is_that_of_the_whole_file(idle_service
 async def test_methods_can_be_overridden_by_those_who_cannot_send_them(idle_service: Service) -> None:
     tus, data = of_user(idle_service), jpeg(seed=14)
     upload = await tus.new(len(data))
-    said = tus.said | {"X-HTTP-Method-Override": "PATCH", "Upload-Offset": "0", "Content-Type": OFFSET_STREAM}
+    headers = tus.sent_headers | {
+        "X-HTTP-Method-Override": "PATCH",
+        "Upload-Offset": "0",
+        "Content-Type": OFFSET_STREAM,
+    }
 
-    patched = await idle_service.owner.post(upload, content=data[:100], headers=said)
-    deleted = await idle_service.owner.post(upload, headers=tus.said | {"X-HTTP-Method-Override": "DELETE"})
-    plain = await idle_service.owner.post(upload, headers=tus.said)
+    patched = await idle_service.owner.post(upload, content=data[:100], headers=headers)
+    deleted = await idle_service.owner.post(upload, headers=tus.sent_headers | {"X-HTTP-Method-Override": "DELETE"})
+    plain = await idle_service.owner.post(upload, headers=tus.sent_headers)
 
     assert (patched.status_code, patched.headers["upload-offset"]) == (204, "100")
     assert deleted.status_code == 204

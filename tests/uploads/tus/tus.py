@@ -1,4 +1,4 @@
-"""A tus client that does as it is told, for users and for links, and an upload as a test wants to see it."""
+"""A tus client for users and for links, and the state of an upload as tests compare it."""
 
 import base64
 import hashlib
@@ -24,17 +24,17 @@ def checksum(data: bytes, algorithm: str = "sha1") -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tus:
-    """The uploads of one user or link. ``said`` are headers that every request carries."""
+    """The uploads of one user or link. ``sent_headers`` are headers that every request carries."""
 
     client: httpx.AsyncClient
     path: str
-    said: dict[str, str] = field(default_factory=lambda: {"Tus-Resumable": "1.0.0"})
+    sent_headers: dict[str, str] = field(default_factory=lambda: {"Tus-Resumable": "1.0.0"})
 
     async def create(self, length: int, body: bytes | None = None, **headers: str) -> httpx.Response:
         given = {"Upload-Length": str(length)}
         if body is not None:
             given["Content-Type"] = OFFSET_STREAM
-        return await self.client.post(self.path, content=body, headers=self.said | given | _named(headers))
+        return await self.client.post(self.path, content=body, headers=self.sent_headers | given | _named(headers))
 
     async def new(self, length: int, body: bytes | None = None, **headers: str) -> str:
         """The path of a new upload."""
@@ -44,10 +44,10 @@ class Tus:
 
     async def patch(self, upload: str, offset: int, body: Any, headers: dict[str, str] | None = None) -> httpx.Response:
         given = {"Upload-Offset": str(offset), "Content-Type": OFFSET_STREAM}
-        return await self.client.patch(upload, content=body, headers=self.said | given | (headers or {}))
+        return await self.client.patch(upload, content=body, headers=self.sent_headers | given | (headers or {}))
 
     async def head(self, upload: str) -> httpx.Response:
-        return await self.client.head(upload, headers=self.said)
+        return await self.client.head(upload, headers=self.sent_headers)
 
     async def offset(self, upload: str) -> int:
         answer = await self.head(upload)
@@ -55,7 +55,7 @@ class Tus:
         return int(answer.headers["upload-offset"])
 
     async def delete(self, upload: str) -> httpx.Response:
-        return await self.client.delete(upload, headers=self.said)
+        return await self.client.delete(upload, headers=self.sent_headers)
 
 
 def _named(headers: dict[str, str]) -> dict[str, str]:
