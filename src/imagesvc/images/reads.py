@@ -108,10 +108,10 @@ def image_row(record: asyncpg.Record) -> ImageRow:
     return ImageRow._make(_image_columns(record))
 
 
-IS_THERE = "NOT EXISTS (SELECT FROM users o WHERE o.id = i.owner_id AND o.deleted_at IS NOT NULL)"
+OWNER_EXISTS = "NOT EXISTS (SELECT FROM users o WHERE o.id = i.owner_id AND o.deleted_at IS NOT NULL)"
 """False for the images of an account that is being removed: they are hidden at once and deleted in the background."""
 
-IMAGE_FOR_READER = IMAGE + f"WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {IS_THERE}"
+IMAGE_FOR_READER = IMAGE + f"WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {OWNER_EXISTS}"
 """$1 the caller's id or NULL, $2 whether an admin, $3 the image."""
 
 UPLOAD_OF = f"""
@@ -133,7 +133,7 @@ ORIGINAL_OF = f"""
     -- $1 caller, $2 admin, $3 image
     SELECT b.key, b.sha256, b.bytes, b.media_type, b.object_lost, i.title,
            (SELECT u.filename FROM uploads u WHERE u.image_id = i.id ORDER BY u.id LIMIT 1) AS filename
-    FROM images i JOIN blobs b ON b.id = i.blob_id WHERE i.id = $3 AND ($2 OR i.owner_id = $1) AND {IS_THERE}
+    FROM images i JOIN blobs b ON b.id = i.blob_id WHERE i.id = $3 AND ($2 OR i.owner_id = $1) AND {OWNER_EXISTS}
 """
 
 
@@ -156,7 +156,7 @@ RENDITION_FOR_READER = f"""
     SELECT i.id AS image_id, i.state, i.visibility, i.blob_id, r.key, r.sha256, r.bytes
     FROM images i
     LEFT JOIN renditions r ON r.blob_id = i.blob_id AND r.preset = $4 AND r.format = $5 AND i.state <> 'pending'
-    WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {IS_THERE}
+    WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {OWNER_EXISTS}
 """
 
 

@@ -120,7 +120,7 @@ def open_image(file: IO[bytes], source: Source, media_type: str, header: Header)
 
 
 def _open(file: IO[bytes], source: Source, media_type: str) -> ImageFile:
-    """Raises Refusal, and whatever Pillow raises."""
+    """Raises Refusal, and the errors of Pillow."""
     with warnings.catch_warnings(action="ignore"):
         try:
             image = _PLUGINS[media_type](file)

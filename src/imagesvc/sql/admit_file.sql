@@ -23,7 +23,7 @@
 -- Parameters, in order
 --   f_upload       id for the new upload; a caller that repeats the call with the same id is admitted once
 --   f_image        id for the image, used when the owner does not have this content yet
---   f_blob         id for the blob, used when nobody in the scope has this content yet
+--   f_blob         id for the blob, used when the scope does not have this content yet
 --   f_task         id for the processing task, used when there is something to process
 --   f_batch        id of the request's batch, which is inserted with its first admitted file; NULL: no batch
 --   f_position     index of the file in its request, from 0

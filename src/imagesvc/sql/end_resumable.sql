@@ -16,8 +16,8 @@
 --   f_task, f_lease   task to delete in the same transaction, and the token of its lease; both NULL: none
 --
 -- Locks, in this order: the link's row (FOR NO KEY UPDATE), the upload's row (FOR NO KEY UPDATE), the task; then it
--- inserts the loose objects. The loose objects are inserted before the task is deleted. That is safe: nobody else
--- inserts these keys, and a transaction that holds the task's lock waits for nothing.
+-- inserts the loose objects. The loose objects are inserted before the task is deleted. That is safe: no other
+-- transaction inserts these keys, and a transaction that holds the task's lock waits for nothing.
 --
 -- Returns true when the upload was ended, false when it did not meet the conditions (the task is deleted in both
 -- cases).

@@ -91,7 +91,7 @@ class Shares:
         async def read_again() -> SharedRow:
             return await self._read(share_id)
 
-        found = await self._images.made(read_again, row.preset, row.format)
+        found = await self._images.ensure_rendition(read_again, row.preset, row.format)
         media_type = MEDIA_TYPE_OF_FORMAT[row.format]
         return SharedFile(key=found.key, sha256=found.sha256, bytes=found.bytes, media_type=media_type, filename=None)
 

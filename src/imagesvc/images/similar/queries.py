@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from imagesvc.images.reads import IMAGE, IS_THERE, ImageRow, image_row
+from imagesvc.images.reads import IMAGE, OWNER_EXISTS, ImageRow, image_row
 from imagesvc.processing.hash_bands import BAND_BITS, BANDS
 
 MAX_SIMILAR = 12
@@ -15,7 +15,7 @@ HASH_FOR_READER = f"""
     -- $1 caller or NULL, $2 whether an admin, $3 the image. A pending image has no hash yet, even if another account
     -- has the same content.
     SELECT CASE WHEN i.state = 'ready' THEN b.perceptual_hash END AS hash FROM images i JOIN blobs b ON b.id = i.blob_id
-    WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {IS_THERE}
+    WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {OWNER_EXISTS}
 """
 
 _NEAR = """
@@ -36,7 +36,7 @@ SIMILAR = f"""
         CROSS JOIN LATERAL (
             SELECT i.id FROM images i
             WHERE i.blob_id = near.blob_id AND i.id <> $3 AND i.state = 'ready'
-              AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {IS_THERE}
+              AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {OWNER_EXISTS}
             OFFSET 0) AS seen
         ORDER BY near.distance, seen.id LIMIT {MAX_SIMILAR}
     )

@@ -55,7 +55,7 @@ class TusRoute(APIRoute):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TusEndpoint:
-    """Where a request came in. ``path`` is the path of all uploads, ``link_path`` that of the link."""
+    """The endpoint of a request. ``path`` is the path of all uploads, ``link_path`` that of the link."""
 
     source: UploadSource
     path: str
