@@ -114,7 +114,9 @@ class Images:
 
         return await self.ensure_rendition(look, preset, form)
 
-    async def ensure_rendition(self, look: Callable[[], Awaitable[RenditionState]], preset: str, form: str) -> StoredRendition:
+    async def ensure_rendition(
+        self, look: Callable[[], Awaitable[RenditionState]], preset: str, form: str
+    ) -> StoredRendition:
         """Return the rendition that ``look`` finds. If it does not exist yet, have it made and look once more.
 
         ``look`` checks that the caller may see the image. Raises what ``look`` raises, NoRendition and
