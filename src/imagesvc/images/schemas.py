@@ -13,7 +13,9 @@ class ImageChanges(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"visibility": "public"}]})
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = None
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = Field(
+        None, json_schema_extra=without_null
+    )
     description: Annotated[str, StringConstraints(strip_whitespace=True, max_length=5000)] | None = None
     visibility: Visibility | None = Field(None, json_schema_extra=without_null)
 
