@@ -1,27 +1,28 @@
-"""Pure: bytes in, facts and pictures out. No database, storage, queue or settings; limits are passed in.
+"""Processes one image: bytes in, facts and files out. No database, storage, queue or settings; limits are passed in.
 
-    sniff.py            the media type from the first bytes; also for the web process, so without an imaging library
-    headers/            size, frames and metadata blocks of a file; bounded, nothing decoded
-    limits.py           what one image may ask for, checked against the header
-    metadata/           camera, exposure, time and place from EXIF and XMP; bad metadata is absent and noted
-    facts.py            the result, validated again when it is read back from the sandbox
-    png_color.py        a color profile from what a PNG states in its chunks
-    decode.py           pixels, by Pillow; a broken file is refused here at the latest
-    rasters/            plain pixel layouts that Pillow does not know
+    sniff.py            detects the media type; needs no imaging library, because the web process uses it
+    headers/            read size, frames and metadata blocks; bounded, decode nothing
+    limits.py           limits of one image, checked against its header
+    metadata/           camera, exposure, time and location from EXIF and XMP; bad metadata is a note
+    facts.py            the facts about an image, validated when they leave the sandbox
+    png_color.py        color profile from the gAMA and cHRM chunks of a PNG
+    decode.py           decodes the first frame with Pillow; raises Refusal for a broken file
+    pixel_modes.py      converts decoded pixels to the modes that renditions are made from
+    rasters/            decode plain pixel layouts that Pillow declines or misreads
     color.py            conversion to sRGB, by profile or by code points
-    renditions.py       sizes and formats, from one decoding
-    assessment.py       score and perceptual hash of the pixels
+    renditions.py       resize and encode, from one decoding
+    assessment.py       measures score and perceptual hash of the pixels
     score.py            the score and its defects
     quality/            the measurements behind the score
     perceptual_hash.py  the hash for near-duplicates
     hash_bands.py       bands of the hash, for an exact search
-    pipeline.py         the whole work on one image, in that order
-    contract.py         what can be asked for, and the outcomes
-    sandbox/            runs pipeline.py where a hostile file harms only itself
+    pipeline.py         all steps for one image, in this order
+    contract.py         the requests, and their outcomes
+    sandbox/            runs pipeline.py in a confined process
 
 The rest of the service uses ``sniff``, ``limits``, ``facts``, ``contract`` and ``sandbox``.
 
-An outcome is Processed, Rejected (the file's fault, final: the same bytes are rejected again) or Failed (our fault or
-the decoder's: a retry may help). Nothing keeps state between images, so a crash leaves only a scratch folder, which
+An outcome is Processed, Rejected (the file is at fault: the same bytes are always rejected) or Failed (the service
+or the decoder is at fault: a retry may help). Nothing keeps state between images, so a crash leaves only a scratch folder, which
 the next start of a worker removes.
 """

@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms
+from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -25,9 +25,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from imagesvc.processing.headers import BrokenImage, Header, Refusal, Source
 from imagesvc.processing.headers.png import png_without_metadata
+from imagesvc.processing.pixel_modes import in_simple_mode
 from imagesvc.processing.png_color import stated_profile
 from imagesvc.processing.rasters import is_misread_by_pillow, raster
-from imagesvc.processing.rasters.samples import eight_bits, eight_bits_of_floats
 
 _PLUGINS: dict[str, Callable[[IO[bytes]], ImageFile]] = {
     "image/jpeg": JpegImageFile,
@@ -169,7 +169,7 @@ def decode(opened: OpenedImage, *, orientation: int, reduce_to: tuple[int, int] 
     else:
         _load(image)
     is_oriented = opened.media_type in _ORIENTED_BY_DECODER
-    pixels = _in_simple_mode(image)
+    pixels = in_simple_mode(image)
     if header.crop is not None and not is_oriented:
         pixels = pixels.crop(header.crop)
     profile = image.info.get("icc_profile") or stated_profile(header, is_gray=pixels.mode == "L")
@@ -268,47 +268,3 @@ def _load_with_end_marker(data: bytes, reduce_to: tuple[int, int] | None) -> Ima
 def _draft(image: ImageFile, reduce_to: tuple[int, int] | None) -> None:
     if reduce_to is not None:
         image.draft(None, reduce_to)
-
-
-def _in_simple_mode(image: Image.Image) -> Image.Image:
-    """Convert to L, RGB, RGBA or CMYK of 8 bits."""
-    mode = image.mode
-    if mode == "RGBA" or (mode in ("RGB", "L", "CMYK") and not image.has_transparency_data):
-        pixels = image
-    elif mode.startswith("I") or mode == "F":
-        pixels = _to_eight_bits(image)
-    elif image.has_transparency_data:
-        pixels = image.convert("RGBA")
-    elif mode == "1":
-        pixels = image.convert("L")
-    elif mode == "LAB":
-        pixels = _from_lab(image)
-    else:
-        pixels = image.convert("RGB")
-    return pixels
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Convert deep gray to L, or to RGBA if one level is transparent.
-
-    Integers are scaled from 16 bits, or from their actual range if it is larger. Floats are scaled from 0 to 1, or from
-    the larger range that ``eight_bits_of_floats`` finds.
-    """
-    values = np.asarray(image)
-    if values.dtype.kind == "f":
-        levels = eight_bits_of_floats(values)
-    else:
-        lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
-        levels = eight_bits(values - lowest, max(65_535, highest - lowest))
-    gray = Image.fromarray(levels)
-    transparent = image.info.get("transparency")
-    if not isinstance(transparent, int):
-        return gray
-    pixels = gray.convert("RGBA")
-    pixels.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
-    return pixels
-
-
-def _from_lab(image: Image.Image) -> Image.Image:
-    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    return ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB")) or image.convert("RGB")
