@@ -23,6 +23,6 @@
 The rest of the service uses ``sniff``, ``limits``, ``facts``, ``contract`` and ``sandbox``.
 
 An outcome is Processed, Rejected (the file is at fault: the same bytes are always rejected) or Failed (the service
-or the decoder is at fault: a retry may help). Nothing keeps state between images, so a crash leaves only a scratch folder, which
-the next start of a worker removes.
+or the decoder is at fault: a retry may help). Nothing keeps state between images, so a crash leaves only a scratch
+folder, which the next start of a worker removes.
 """
