@@ -18,6 +18,7 @@ from tests.processing.run_pipeline import facts_of, work_on
 from tests.processing.sandboxes import outcome_of
 from tests.support import images
 from tests.support.exif_blocks import Tag, block, fractions, jpeg_with, packet, short, text
+from tests.support.icc_profiles import ADOBE_RGB, rgb_profile
 
 MAX_SECONDS = 0.05
 """Of process time, for one file's metadata."""
@@ -185,3 +186,23 @@ async def test_a_packet_that_is_not_xml_is_a_note(sandbox: Sandbox, cases: Path)
     facts = await facts_in(sandbox, (cases / "xmp_not_xml.jpg").read_bytes())
 
     assert facts.notes == ("xmp-unreadable",)
+
+
+# --- color profiles
+
+
+@FUZZ
+@given(st.integers(0, 2**32), st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]), st.sampled_from(["RGB", "L"]))
+def test_a_picture_with_a_mutated_profile_is_processed(seed: int, format: str, mode: str) -> None:
+    profile = mutated(rgb_profile(ADOBE_RGB), seed, 1 + seed % 8)
+    data = images.encode(images.picture(size=(16, 12), mode=mode), format, icc_profile=profile)
+
+    assert work_on(data, FULL).picture().size == (16, 12)
+
+
+@FUZZ
+@given(st.binary(min_size=1, max_size=400), st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]))
+def test_a_picture_with_arbitrary_bytes_as_profile_is_processed(profile: bytes, format: str) -> None:
+    data = images.encode(images.picture(size=(16, 12)), format, icc_profile=profile)
+
+    assert work_on(data, FULL).picture().size == (16, 12)
