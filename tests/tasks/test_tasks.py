@@ -235,23 +235,46 @@ async def test_the_sweep_sends_due_tasks_and_no_others(bench: TaskBench) -> None
     async with Queue(bench.settings, bench.database) as queue:
         sent = await queue.sweep()
 
+    assert sent == 2
+    assert await jobs_in(bench) == {f"{lost}:0", f"{expired}:1"}
+
+
+async def jobs_in(bench: TaskBench) -> set[str]:
     pool = await create_pool(redis_settings(bench.settings))
     jobs = {name.decode() for name in await pool.zrange(pool.default_queue_name, 0, -1)}
     await pool.aclose()
-    assert sent == 2
-    assert jobs == {f"{lost}:0", f"{expired}:1"}
+    return jobs
 
 
-async def test_a_task_lost_by_the_queue_is_sent_again_under_another_job_id(bench: TaskBench) -> None:
+async def test_the_sweep_does_not_send_tasks_that_wait_in_the_queue(bench: TaskBench) -> None:
+    tasks = [await bench.add() for _ in range(20)]
+    for task_id in tasks:
+        await bench.change(task_id, "due_at = now() - interval '95 seconds'")
+
+    async with Queue(bench.settings, bench.database) as queue:
+        first, again = await queue.sweep(), await queue.sweep()
+        await bench.change(tasks[0], "attempts = 1")
+        after_an_attempt = await queue.sweep()
+
+    assert (first, again, after_an_attempt) == (20, 0, 1)
+    assert await jobs_in(bench) == {f"{task_id}:0" for task_id in tasks} | {f"{tasks[0]}:1"}
+
+
+async def test_a_task_whose_job_was_lost_in_a_killed_worker_is_sent_under_another_id(bench: TaskBench) -> None:
+    """A worker that is killed before it claims the task leaves a mark, and arq starts no job with a mark."""
     task_id = await bench.add()
     await bench.change(task_id, "due_at = now() - interval '95 seconds'")
+    pool = await create_pool(redis_settings(bench.settings))
 
     async with Queue(bench.settings, bench.database) as queue:
         await queue.wake(task_id)
-        await queue.sweep()
-        length = await queue.length()
+        waiting = await queue.sweep()
+        await pool.set(f"arq:in-progress:{task_id}:0", b"1")
+        marked = await queue.sweep()
+    await pool.aclose()
 
-    assert length == 2
+    assert (waiting, marked) == (0, 1)
+    assert await jobs_in(bench) == {f"{task_id}:0", f"{task_id}:0.3"}
 
 
 async def test_wakes_of_the_same_moment_reach_the_queue_as_one_batch(bench: TaskBench) -> None:

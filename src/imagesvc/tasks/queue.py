@@ -7,12 +7,19 @@ import asyncio
 import datetime as dt
 import json
 import time
+from collections.abc import Mapping, Sequence
 from typing import Self
 from uuid import UUID
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
-from arq.constants import default_queue_name, expires_extra_ms, health_check_key_suffix, job_key_prefix
+from arq.constants import (
+    default_queue_name,
+    expires_extra_ms,
+    health_check_key_suffix,
+    in_progress_key_prefix,
+    job_key_prefix,
+)
 from arq.jobs import serialize_job
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -24,9 +31,13 @@ log = structlog.get_logger(__name__)
 
 RUN_TASK = "run_task"
 RESEND_SECONDS = 30
-"""The sweep sends an attempt again after this time, under another job id: arq refuses an id that it still knows."""
+"""The sweep sends a job under another id if it is marked as running for this time and its task was not claimed.
+
+A worker that is killed after it took a job and before it claimed the task leaves such a mark, and arq does not start a
+job with a mark.
+"""
 LONG_QUEUE = 500
-"""A queue longer than this most likely still contains what is due: the sweep sends nothing."""
+"""A queue longer than this most likely contains everything that is due: the sweep does nothing."""
 MAX_SWEPT = 500
 BATCH_SECONDS = 0.003
 """``wake_soon`` collects wakes for this long and sends them together."""
@@ -81,18 +92,16 @@ class Queue:
                     self.redis = await create_pool(redis_settings(self._settings), job_serializer=encode)
         return self.redis
 
-    async def wake(self, task_id: UUID, *, attempts: int = 0, again: int = 0, is_urgent: bool = False) -> bool:
+    async def wake(self, task_id: UUID, *, is_urgent: bool = False) -> bool:
         """Have a worker run a committed task. An urgent task, which a request waits for, is ahead of all others.
 
         Returns False when Valkey is unavailable; the sweep sends the task later.
         """
-        suffix = f".{again}" if again else ""
         # arq orders jobs by the time they are due: a job that was due an hour ago is first
         due = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1) if is_urgent else None
         try:
             redis = await self._pool()
-            job_id = f"{task_id}:{attempts}{suffix}"
-            await redis.enqueue_job(RUN_TASK, str(task_id), _job_id=job_id, _defer_until=due)
+            await redis.enqueue_job(RUN_TASK, str(task_id), _job_id=f"{task_id}:0", _defer_until=due)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("queue unavailable", error=type(error).__name__)
             return False
@@ -113,16 +122,20 @@ class Queue:
             await asyncio.sleep(BATCH_SECONDS)
             task_ids, self._batch = self._batch, []
             try:
-                redis = await self._pool()
-                pipeline, now = redis.pipeline(transaction=False), int(time.time() * 1000)
-                for task_id in task_ids:
-                    job = serialize_job(RUN_TASK, (task_id,), {}, None, now, serializer=encode)
-                    pipeline.psetex(f"{job_key_prefix}{task_id}:0", expires_extra_ms, job)
-                pipeline.zadd(redis.default_queue_name, {f"{task_id}:0": now for task_id in task_ids})
-                await pipeline.execute()
+                await self._send({f"{task_id}:0": task_id for task_id in task_ids})
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("queue unavailable", error=type(error).__name__)
             await asyncio.sleep(BATCH_PAUSE_SECONDS)
+
+    async def _send(self, jobs: Mapping[str, str]) -> None:
+        """Queue jobs, task ids by job id, in one round trip. A job that is already queued keeps its place."""
+        redis = await self._pool()
+        pipeline, now = redis.pipeline(transaction=False), int(time.time() * 1000)
+        for job_id, task_id in jobs.items():
+            job = serialize_job(RUN_TASK, (task_id,), {}, None, now, serializer=encode)
+            pipeline.psetex(f"{job_key_prefix}{job_id}", expires_extra_ms, job)
+        pipeline.zadd(redis.default_queue_name, dict.fromkeys(jobs, now), nx=True)
+        await pipeline.execute()
 
     async def flush(self) -> None:
         """Wait until all requested wakes are sent. Called during an orderly shutdown."""
@@ -130,18 +143,41 @@ class Queue:
             await self._sending
 
     async def sweep(self) -> int:
-        """Send what is due and was not claimed: a lost wake, a retry, a killed worker. Returns how many were sent."""
+        """Send what is due, not claimed and not queued: a lost wake, a retry, a killed worker. Returns how many.
+
+        Two round trips to Valkey, however many tasks wait in the queue.
+        """
+        if await self.length() > LONG_QUEUE:
+            return 0
         grace = min(self._settings.sweep_seconds, 2.0)
         async with self._database.engine.connect() as connection:
             due = (
                 await connection.execute(DUE, {"grace": grace, "resend_seconds": RESEND_SECONDS, "max": MAX_SWEPT})
             ).all()
-        if not due or await self.length() > LONG_QUEUE:
+        if not due:
             return 0
-        for task in due:
-            if not await self.wake(task.id, attempts=task.attempts, again=task.round):
-                return 0
-        return len(due)
+        try:
+            missing = await self._not_queued([(str(task.id), f"{task.id}:{task.attempts}", task.round) for task in due])
+            if missing:
+                await self._send(missing)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("queue unavailable", error=type(error).__name__)
+            return 0
+        return len(missing)
+
+    async def _not_queued(self, due: Sequence[tuple[str, str, int]]) -> dict[str, str]:
+        """Of (task id, job id, round), the jobs that no worker will start otherwise: task ids by job id."""
+        redis = await self._pool()
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.zmscore(redis.default_queue_name, [job_id for _, job_id, _ in due])
+        late = [job_id for _, job_id, round_number in due if round_number]
+        for job_id in late:
+            pipeline.exists(f"{in_progress_key_prefix}{job_id}")
+        scores, *marks = await pipeline.execute()
+        marked = {job_id for job_id, mark in zip(late, marks, strict=True) if mark}
+        missing = {job_id: task_id for (task_id, job_id, _), score in zip(due, scores, strict=True) if score is None}
+        stuck = {f"{job_id}.{number}": task_id for task_id, job_id, number in due if job_id in marked}
+        return missing | stuck
 
     async def length(self) -> int:
         """The number of queued jobs, 0 when Valkey is unavailable."""
