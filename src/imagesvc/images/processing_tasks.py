@@ -10,13 +10,14 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import Database
 from imagesvc.images import processing_problems, queries
 from imagesvc.images.derive import Derived, Deriver, SourceMissing, StoredFile
 from imagesvc.images.models import Blob, Image, Rendition
+from imagesvc.images.queries import SourceBlob
 from imagesvc.images.retry import retry_processing
 from imagesvc.images.store_time_zone import capture_offset
 from imagesvc.processing.contract import EAGER_RENDITIONS, Rejected, Work
@@ -45,6 +46,7 @@ class ReprocessPayload(BaseModel):
 
 class ImageProcessor:
     def __init__(self, settings: Settings, database: Database, storage: Storage, sandbox: Sandbox) -> None:
+        self._database = database
         self._sessions = database.sessions
         self._deriver = Deriver(settings, database, storage, sandbox, key_prefix="r")
 
@@ -52,7 +54,7 @@ class ImageProcessor:
         """Process the blob unless another image's task has done so, and end the image's `pending` state."""
         blob = await self._blob(lease)
         result: Derived | Rejected | None = None
-        if blob.state == "pending" and await self._image_exists(lease):
+        if blob.state == "pending" and blob.has_image:  # otherwise decoding would be wasted
             result = await self._derive(blob, Work())
         async with self._sessions.begin() as session:
             current = await _lock_blob(session, lease)
@@ -115,16 +117,10 @@ class ImageProcessor:
             image.state, image.problem, image.updated_at = "failed", problem, func.now()
         await _settle_uploads(session, lease.image_id)
 
-    async def _image_exists(self, lease: Lease) -> bool:
-        """False when the image was deleted in the meantime: decoding would be wasted."""
-        async with self._sessions() as session:
-            return await session.get(Image, lease.image_id) is not None
+    async def _blob(self, lease: Lease) -> SourceBlob:
+        return await self._database.fetch_one(queries.SOURCE_BLOB, SourceBlob, _blob_id(lease), lease.image_id)
 
-    async def _blob(self, lease: Lease) -> Blob:
-        async with self._sessions() as session:
-            return (await session.execute(select(Blob).where(Blob.id == _blob_id(lease)))).scalar_one()
-
-    async def _derive(self, blob: Blob, work: Work) -> Derived | Rejected:
+    async def _derive(self, blob: SourceBlob, work: Work) -> Derived | Rejected:
         """Raises RetryTask."""
         try:
             return await self._deriver.derive(blob.key, work, log_fields={"blob_id": str(blob.id)})
@@ -132,7 +128,7 @@ class ImageProcessor:
             await self._mark_object_lost(blob)
             raise
 
-    async def _derive_again(self, blob: Blob, parts: Collection[str]) -> Derived:
+    async def _derive_again(self, blob: SourceBlob, parts: Collection[str]) -> Derived:
         renditions = EAGER_RENDITIONS if "renditions" in parts else ()
         work = Work(facts="metadata" in parts, score="score" in parts, renditions=renditions)
         result = await self._derive(blob, work)
@@ -141,7 +137,7 @@ class ImageProcessor:
             raise RetryTask(result.slug, at_most=1)
         return result
 
-    async def _mark_object_lost(self, blob: Blob) -> None:
+    async def _mark_object_lost(self, blob: SourceBlob) -> None:
         """Lets the next upload of this content store a new object."""
         async with self._sessions.begin() as session:
             await session.execute(update(Blob).where(Blob.id == blob.id, Blob.key == blob.key).values(object_lost=True))

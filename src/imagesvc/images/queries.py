@@ -77,6 +77,22 @@ async def save_perceptual_hash(session: AsyncSession, blob: Blob) -> None:
     await session.execute(row.on_conflict_do_update(index_elements=["blob_id"], set_={"hash": row.excluded.hash}))
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SourceBlob:
+    """The blob of a task, before its work. ``has_image`` is False when the image of the task was deleted."""
+
+    id: UUID
+    key: str
+    state: str
+    has_image: bool
+
+
+SOURCE_BLOB = """
+    -- $1 blob, $2 image
+    SELECT id, key, state, EXISTS (SELECT FROM images WHERE id = $2) AS has_image FROM blobs WHERE id = $1
+"""
+
+
 async def store_time_zone(session: AsyncSession, image_id: UUID) -> str | None:
     """Return the time zone of the store of the image's first upload whose store has one."""
     zones = select(Store.time_zone).join(Upload, Upload.store_id == Store.id)

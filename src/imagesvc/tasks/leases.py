@@ -1,4 +1,6 @@
-"""Leases: statements that claim, renew, finish, fail and give back a task, each conditional on its lease (ORM).
+"""Leases: statements that claim, renew, finish, fail and give back a task, each conditional on its lease.
+
+The claim uses asyncpg; the others are ORM statements in the transactions that write results.
 
 Every transaction that writes a result ends with one of these statements. When it changes no row, it raises LeaseLost,
 which rolls the transaction back: two workers with the same task leave one result.
@@ -9,11 +11,19 @@ import datetime as dt
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, update
+from sqlalchemy import delete, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from imagesvc.db import new_id
+from imagesvc.db import Database, new_id
 from imagesvc.tasks.models import Payload, Task
+
+CLAIM = """
+    -- $1 task, $2 lease token, $3 lease in seconds
+    UPDATE tasks SET state = 'running', lease_token = $2, lease_until = now() + make_interval(secs => $3),
+        attempts = attempts + 1
+    WHERE id = $1 AND (state = 'pending' AND due_at <= now() OR state = 'running' AND lease_until < now())
+    RETURNING id AS task_id, lease_token AS token, kind, blob_id, image_id, payload, attempts AS attempt, turn_of
+"""
 
 
 class LeaseLost(Exception):
@@ -51,40 +61,12 @@ def new_task(
     )
 
 
-async def claim(session: AsyncSession, task_id: UUID, *, seconds: float) -> Lease | None:
-    """Claim a task that is due or whose lease has expired. Returns None when it cannot be claimed."""
-    token = new_id()
-    row = (
-        await session.execute(
-            update(Task)
-            .where(
-                Task.id == task_id,
-                or_(
-                    (Task.state == "pending") & (Task.due_at <= func.now()),
-                    (Task.state == "running") & (Task.lease_until < func.now()),
-                ),
-            )
-            .values(
-                state="running",
-                lease_token=token,
-                lease_until=func.now() + dt.timedelta(seconds=seconds),
-                attempts=Task.attempts + 1,
-            )
-            .returning(Task.kind, Task.blob_id, Task.image_id, Task.payload, Task.attempts, Task.turn_of)
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    return Lease(
-        task_id=task_id,
-        token=token,
-        kind=row.kind,
-        blob_id=row.blob_id,
-        image_id=row.image_id,
-        payload=row.payload,
-        attempt=row.attempts,
-        turn_of=row.turn_of,
-    )
+async def claim(database: Database, task_id: UUID, *, seconds: float) -> Lease | None:
+    """Claim a task that is due or whose lease has expired. Returns None when it cannot be claimed.
+
+    One statement in a transaction of its own (asyncpg), because every task starts with it.
+    """
+    return await database.fetch_one_or_none(CLAIM, Lease, task_id, new_id(), seconds)
 
 
 async def renew(session: AsyncSession, lease: Lease, *, seconds: float) -> None:

@@ -63,6 +63,7 @@ class Runner:
 
     def __init__(self, settings: Settings, database: Database, kinds: Mapping[str, Kind]) -> None:
         self._settings = settings
+        self._database = database
         self._sessions = database.sessions
         self._kinds = kinds
 
@@ -110,8 +111,7 @@ class Runner:
         return True
 
     async def _claim(self, task_id: UUID) -> Lease | None:
-        async with self._sessions.begin() as session:
-            return await leases.claim(session, task_id, seconds=self._settings.task_lease_seconds)
+        return await leases.claim(self._database, task_id, seconds=self._settings.task_lease_seconds)
 
     async def _give_back_on_shutdown(self, lease: Lease) -> None:
         """Give the attempt back. Called during shutdown; must not raise. After an error the lease simply expires."""
