@@ -126,7 +126,7 @@ async def test_log_lines_have_the_request_id_of_the_response(
 ) -> None:
     settings = settings_with()
     async with api_process(settings) as (api, owner):
-        answer = await owner.get("/v1/images/nonsense")
+        answer = await owner.get(f"/v1/images/{uuid4()}")
         await api.end(signal.SIGTERM)  # the API writes the line after the response; SIGKILL could prevent it
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
 

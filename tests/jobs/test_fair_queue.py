@@ -92,7 +92,8 @@ async def test_groups_get_equally_many_slots_however_many_tasks_they_have(idle_s
     await asyncio.gather(*running, return_exceptions=True)
 
     assert taken[0] == 3
-    assert taken[2] - taken[1] <= 2
+    # two processes may claim at the same moment, each before it sees the claim of the other
+    assert taken[2] - taken[1] <= 4
     assert sorted(started.count(group) for group in groups) == [3, 30, 30]
 
 
