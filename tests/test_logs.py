@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Callable
+from uuid import uuid4
 
 import httpx
 import pytest
