@@ -134,4 +134,4 @@ async def test_log_lines_have_the_request_id_of_the_response(
     (line,) = [line for line in lines if line.get("request_id") == answer.headers["x-request-id"]]
     assert answer.json()["instance"] == line["request_id"]
     assert (line["method"], line["route"], line["status"]) == ("GET", "/v1/images/{image_id}", 404)
-    assert line["problem"] == "not-found"
+    assert line["problem"] == "image-not-found"
