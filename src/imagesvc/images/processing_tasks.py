@@ -67,7 +67,7 @@ class ImageProcessor:
             await session.flush()
             if image is not None:
                 await _end_processing(session, image, current)
-            await _end_task(session, lease, current, result, is_used=is_used)
+            await _end_task(session, lease, current, result, is_used=is_used, is_referenced=image is not None)
 
     async def make_rendition(self, lease: Lease) -> None:
         """Make the one rendition that a request asked for."""
@@ -182,14 +182,22 @@ async def _replace_parts(session: AsyncSession, blob: Blob, derived: Derived, pa
 
 
 async def _end_task(
-    session: AsyncSession, lease: Lease, blob: Blob, result: Derived | Rejected | None, *, is_used: bool
+    session: AsyncSession,
+    lease: Lease,
+    blob: Blob,
+    result: Derived | Rejected | None,
+    *,
+    is_used: bool,
+    is_referenced: bool = False,
 ) -> None:
     """End the task, delete the blob if the task was its last reference, and take the new keys over or give them up.
 
+    With ``is_referenced`` the caller holds the lock of an image of the blob, so the blob stays and is not checked.
     The loose objects are last in the lock order.
     """
     await leases.finish(session, lease)
-    await loose_objects.disown(session, await queries.delete_unreferenced_blobs(session, [blob.id]))
+    if not is_referenced:
+        await loose_objects.disown(session, await queries.delete_unreferenced_blobs(session, [blob.id]))
     if isinstance(result, Derived) and result.files:
         await (loose_objects.take if is_used else loose_objects.release)(session, result.keys)
 
