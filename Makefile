@@ -13,8 +13,10 @@ JOBS   ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 # generated requests for each operation in `make contract`
 EXAMPLES ?= 1000
 
+LOCALE := src/imagesvc/web/locale
+
 .DEFAULT_GOAL := help
-.PHONY: help install up serve worker migrate test check format contract bench lock clean
+.PHONY: help install up serve worker migrate test check format contract bench messages lock clean
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -58,6 +60,12 @@ contract: install  ## Hold the API against its OpenAPI document with schemathesi
 
 bench: install  ## Measure on this machine and write docs/performance.md
 	$(BIN)/python -m bench
+
+messages: install  ## Add new messages of the pages to the catalogues of all languages
+	$(BIN)/pybabel -q extract -F $(LOCALE)/babel.cfg --no-location --sort-output --project imagesvc -o $(LOCALE)/messages.pot src/imagesvc/web
+	for catalogue in $(LOCALE)/*.po; do $(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete --no-wrap \
+	  -i $(LOCALE)/messages.pot -o $$catalogue -l $$(basename $$catalogue .po); done
+	rm $(LOCALE)/messages.pot
 
 lock: install  ## Resolve the dependencies again into requirements/*.lock
 	$(BIN)/pip install --quiet uv

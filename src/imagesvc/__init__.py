@@ -2,8 +2,8 @@
 
 The packages and modules, and the direction of imports between them (import-linter checks it)::
 
-    main | worker | cli  >  wiring  >  operations > resizes > jobs > images > uploads > webhooks | stats > stores
-        > links > accounts  >  http | processing  >  tasks | fetching  >  storage  >  schema_version  >  db
+    main | worker | cli  >  wiring  >  web  >  operations > resizes > jobs > images > uploads > webhooks | stats
+        > stores > links > accounts  >  http | processing  >  tasks | fetching  >  storage  >  schema_version  >  db
         >  errors | settings
 
 Processes and what they are built from:
@@ -27,6 +27,7 @@ Features, each with its router, service, queries and models:
     jobs/                downloads images by URL, and reports visits by store and day
     resizes/             resizes one image on request
     operations/          dead letters, reprocessing, audits, removal of accounts
+    web/                 pages for people: the upload page of a link
 
 Shared modules:
 

@@ -23,6 +23,8 @@ import imagesvc.uploads.batches.router
 import imagesvc.uploads.check.router
 import imagesvc.uploads.router
 import imagesvc.uploads.tus.router
+import imagesvc.web.assets
+import imagesvc.web.upload_page.router
 import imagesvc.webhooks.router
 from imagesvc import observability
 from imagesvc.http import docs, graceful_shutdown, health, problems, request_context
@@ -38,7 +40,11 @@ EXPOSED_HEADERS = ("ETag", "Link", "Repr-Digest", "Retry-After", "X-Request-Id")
 """Response headers that pages of other origins may read, besides those of resumable uploads."""
 
 ROUTERS = (
-    # FastAPI uses the first route that matches: specific paths are before paths with parameters
+    # FastAPI uses the first route that matches: specific paths are before paths with parameters, and pages for browsers
+    # before answers in JSON
+    imagesvc.web.upload_page.router.browser_router,
+    imagesvc.web.upload_page.router.router,
+    imagesvc.web.assets.router,
     imagesvc.accounts.router.router,
     imagesvc.images.shares.router.router,
     imagesvc.images.router.router,

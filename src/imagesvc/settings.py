@@ -12,7 +12,9 @@ from pydantic import AnyHttpUrl, Field, IPvAnyNetwork, SecretStr, field_validato
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
-ROUTE_SEGMENTS = frozenset({"docs", "livez", "metrics", "openapi.json", "problems", "readyz", "s", "u", "v1"})
+ROUTE_SEGMENTS = frozenset(
+    {"admin", "assets", "docs", "livez", "metrics", "openapi.json", "problems", "readyz", "s", "u", "v1"}
+)
 """First segments of the paths of all routes."""
 
 

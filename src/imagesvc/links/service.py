@@ -30,7 +30,10 @@ IN_THE_PAST = "The time is in the past."
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLink:
-    """A link that was valid when the request began. ``max_file_bytes`` never exceeds the service's own limit."""
+    """A link that was valid when the request began. ``max_file_bytes`` never exceeds the service's own limit.
+
+    ``is_used_up``: the link takes no more files, even if all uploads in progress fail.
+    """
 
     id: UUID
     owner_id: UUID
@@ -38,6 +41,7 @@ class OpenLink:
     expires_at: dt.datetime
     max_file_bytes: int
     remaining: RemainingLimit
+    is_used_up: bool
     visibility: str
     store_id: str | None
     camera_id: str | None
@@ -142,6 +146,7 @@ class Links:
                 files=_remaining(row.max_files, row.used_files + row.reserved_files),
                 bytes=_remaining(row.max_bytes, row.used_bytes + row.reserved_bytes),
             ),
+            is_used_up=_remaining(row.max_files, row.used_files) == 0 or _remaining(row.max_bytes, row.used_bytes) == 0,
             visibility=row.visibility,
             store_id=row.store_id,
             camera_id=row.camera_id,

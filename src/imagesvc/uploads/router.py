@@ -66,8 +66,12 @@ ANSWERS: Responses = {
     response_model=LinkInvitation,
     responses=problems(BadLinkToken, LinkExpired, LinkRevoked),
 )
-async def invitation(request: Request, link: CurrentLink, settings: SettingsPart) -> LinkInvitation:
-    """For the holder of the link: its label, its remaining room, the limits, and the accepted formats."""
+async def invitation(response: Response, link: CurrentLink, settings: SettingsPart) -> LinkInvitation:
+    """For the holder of the link: its label, its remaining room, the limits, and the accepted formats.
+
+    A browser, whose `Accept` names `text/html`, gets the upload page instead.
+    """
+    response.headers["Vary"] = "Accept"
     return LinkInvitation(
         label=link.label,
         expires_at=link.expires_at,
