@@ -27,7 +27,7 @@ Features, each with its router, service, queries and models:
     jobs/                downloads images by URL, and reports visits by store and day
     resizes/             resizes one image on request
     operations/          dead letters, reprocessing, audits, removal of accounts
-    web/                 pages for people: the upload page of a link
+    web/                 pages for people: the upload page of a link, and the dashboard
 
 Shared modules:
 

@@ -24,6 +24,11 @@ import imagesvc.uploads.check.router
 import imagesvc.uploads.router
 import imagesvc.uploads.tus.router
 import imagesvc.web.assets
+import imagesvc.web.dashboard.images
+import imagesvc.web.dashboard.links
+import imagesvc.web.dashboard.operations
+import imagesvc.web.dashboard.router
+import imagesvc.web.dashboard.visits
 import imagesvc.web.upload_page.router
 import imagesvc.webhooks.router
 from imagesvc import observability
@@ -45,6 +50,11 @@ ROUTERS = (
     imagesvc.web.upload_page.router.browser_router,
     imagesvc.web.upload_page.router.router,
     imagesvc.web.assets.router,
+    imagesvc.web.dashboard.router.router,
+    imagesvc.web.dashboard.images.router,
+    imagesvc.web.dashboard.links.router,
+    imagesvc.web.dashboard.visits.router,
+    imagesvc.web.dashboard.operations.router,
     imagesvc.accounts.router.router,
     imagesvc.images.shares.router.router,
     imagesvc.images.router.router,

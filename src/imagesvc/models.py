@@ -1,6 +1,6 @@
 """All tables of the service, in one module so that a test can compare the migrations with them."""
 
-from imagesvc.accounts.models import ApiKey, LoginFailure, User
+from imagesvc.accounts.models import ApiKey, LoginFailure, User, WebSession
 from imagesvc.db import Base
 from imagesvc.http.models import IdempotencyKey
 from imagesvc.images.models import Blob, Image, PerceptualHash, Rendition, Share
@@ -44,6 +44,7 @@ __all__ = [
     "User",
     "Visit",
     "VisitImage",
+    "WebSession",
     "Webhook",
     "WebhookDelivery",
 ]

@@ -168,6 +168,9 @@ class Settings(BaseSettings):
     access_token_seconds: int = Field(
         12 * 3600, gt=0, description="seconds until an access token expires; one working day"
     )
+    web_session_seconds: int = Field(
+        12 * 3600, gt=0, description="seconds until a sign-in to the dashboard expires; one working day"
+    )
     password_hashes_at_once: int = Field(
         2, gt=0, description="concurrent password hashes per API process; each takes 19 MiB and 50 ms of one core"
     )

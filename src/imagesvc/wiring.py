@@ -9,6 +9,7 @@ from imagesvc.accounts.keys import ApiKeys
 from imagesvc.accounts.logins import Logins
 from imagesvc.accounts.passwords import Passwords
 from imagesvc.accounts.service import Accounts
+from imagesvc.accounts.sessions import WebSessions
 from imagesvc.accounts.users import Users
 from imagesvc.db import Database
 from imagesvc.fetching import Fetcher
@@ -32,6 +33,7 @@ from imagesvc.metrics.database_gauges import DatabaseGauges
 from imagesvc.metrics.exposition import CallbackGauge, MetricsPage
 from imagesvc.operations import handlers as operation_handlers
 from imagesvc.operations.account_removal import AccountRemoval
+from imagesvc.operations.audit_runs import AuditRuns
 from imagesvc.operations.dead_letters import TaskOperations
 from imagesvc.operations.reprocessing import Reprocessings
 from imagesvc.processing.limits import Limits
@@ -107,6 +109,10 @@ class Web:
     cursors: Cursors
     idempotency: IdempotencyKeys
     metrics: MetricsPage
+    gauges: DatabaseGauges
+    reprocessings: Reprocessings
+    audit_runs: AuditRuns
+    web_sessions: WebSessions
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +161,14 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
         concurrency = UploadConcurrency(settings)
         waiter = CompletionWaiter(database)
         images, passwords = Images(database, servers.queue, waiter), Passwords(settings.password_hashes_at_once)
+        accounts, logins = Accounts(settings, database, keys), Logins(settings, database, keys, passwords)
+        gauges = database_gauges(servers)
         yield Web(
             servers=servers,
-            accounts=Accounts(settings, database, keys),
+            accounts=accounts,
             users=Users(settings, database, servers.queue, waiter, passwords),
             api_keys=ApiKeys(database),
-            logins=Logins(settings, database, keys, passwords),
+            logins=logins,
             links=Links(settings, database, keys),
             uploads=Uploads(settings, admission, concurrency),
             batches=Batches(settings, database, admission, concurrency),
@@ -180,7 +188,11 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             search=Search(database),
             similar=Similar(database),
             idempotency=IdempotencyKeys(settings, database, keys),
-            metrics=metrics_of_api(servers, concurrency),
+            metrics=metrics_of_api(servers, concurrency, gauges),
+            gauges=gauges,
+            reprocessings=Reprocessings(settings, database, servers.queue),
+            audit_runs=AuditRuns(database),
+            web_sessions=WebSessions(settings, database, keys, accounts, logins),
         )
         await resumables.settle()
         await servers.queue.flush()
@@ -250,11 +262,14 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
         )
 
 
-def metrics_of_api(servers: Servers, concurrency: UploadConcurrency) -> MetricsPage:
-    """The metrics page of a web process: counters, and gauges that are read from the database and the servers."""
-    gauges = DatabaseGauges(
+def database_gauges(servers: Servers) -> DatabaseGauges:
+    return DatabaseGauges(
         fetch_one=servers.database.fetch_one, checks=checks_of(servers), has_worker=servers.queue.has_worker
     )
+
+
+def metrics_of_api(servers: Servers, concurrency: UploadConcurrency, gauges: DatabaseGauges) -> MetricsPage:
+    """The metrics page of a web process: counters, and gauges that are read from the database and the servers."""
     running = CallbackGauge(
         "imagesvc_uploads_under_way", "Running upload requests", (), lambda: {(): float(concurrency.under_way)}
     )

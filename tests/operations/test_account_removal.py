@@ -255,6 +255,9 @@ async def fill_every_table(service: Service, person: Person) -> None:
         await client.post("/v1/resizes", json={"image_id": image["image_id"], "width": 20, "height": 20}),
         await client.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/hook", "events": ["image.ready"]}),
     ]
+    form = {"account": person.account, "password": person.password}
+    signed_in = await anyone.post("/admin/sign-in", data=form, headers={"Origin": service.url})
+    assert signed_in.status_code == 303
     assert [answer.status_code for answer in made] == [201, 201, 201, 202, 201], [answer.text for answer in made]
     await service.owner.put("/v1/stores/S1", json={"store_name": "One", "area": "A"})
     assert (await client.post("/v1/jobs", json={"count": 1, "visits": [visit]})).status_code == 201

@@ -1,5 +1,7 @@
 """The report over HTTP: as a whole, in parts, of an empty service, and for invalid time zones."""
 
+from collections import Counter
+
 from tests.images.uploads import send
 from tests.support.exif_blocks import block, jpeg_with, text
 from tests.support.images import exif_jpeg, jpeg, png
@@ -29,6 +31,7 @@ async def test_an_empty_service_reports_thirty_days_of_zero(idle_service: Servic
         "most_popular_format": None,
         "cameras": [],
         "cameras_unknown": 0,
+        "scores": [{"min_score": tenth, "count": 0} for tenth in range(0, 100, 10)],
         "totals": dict.fromkeys(("images", "blobs", "uploads", "bytes_received", "bytes_stored", "bytes_saved"), 0),
     }
 
@@ -39,13 +42,27 @@ async def test_the_partial_reports_together_equal_the_whole_report(service: Serv
 
     whole = (await service.owner.get("/v1/stats")).json()
     parts = [
-        (await service.owner.get(f"/v1/stats/{name}")).json() for name in ("formats", "cameras", "uploads-per-day")
+        (await service.owner.get(f"/v1/stats/{name}")).json()
+        for name in ("formats", "cameras", "scores", "uploads-per-day")
     ]
 
     assert states == ["ready"] * 3
     assert whole["most_popular_format"] == "image/png"
     assert [row["count"] for row in whole["formats"]] == [2, 1]
-    assert parts[0] | parts[1] | parts[2] | {"totals": whole["totals"]} == whole
+    assert parts[0] | parts[1] | parts[2] | parts[3] | {"totals": whole["totals"]} == whole
+
+
+async def test_scores_are_counted_by_tenths_and_follow_deletions(service: Service) -> None:
+    images = [await service.image_of(await send(service, exif_jpeg(seed=seed))) for seed in range(3)]
+    tenths = Counter(min(image["score"]["value"] // 10 * 10, 90) for image in images)
+
+    counted = (await service.owner.get("/v1/stats/scores")).json()["scores"]
+    for image in images:
+        await service.owner.delete(f"/v1/images/{image['id']}")
+    left = (await service.owner.get("/v1/stats/scores")).json()["scores"]
+
+    assert {row["min_score"]: row["count"] for row in counted if row["count"]} == tenths
+    assert [row["count"] for row in left] == [0] * 10
 
 
 async def test_an_invalid_time_zone_is_422(idle_service: Service) -> None:

@@ -7,7 +7,7 @@ from imagesvc.settings import Settings
 from imagesvc.storage.bucket import Storage
 from imagesvc.tasks.queue import Queue
 from imagesvc.uploads.concurrency import UploadConcurrency
-from imagesvc.wiring import Servers, metrics_of_api
+from imagesvc.wiring import Servers, database_gauges, metrics_of_api
 
 
 class Scrape:
@@ -44,6 +44,6 @@ async def page_of(settings: Settings) -> Scrape:
     database = Database(settings)
     async with Storage(settings) as storage, Queue(settings, database) as queue:
         servers = Servers(settings=settings, database=database, storage=storage, queue=queue)
-        text = await metrics_of_api(servers, UploadConcurrency(settings)).text()
+        text = await metrics_of_api(servers, UploadConcurrency(settings), database_gauges(servers)).text()
     await database.close()
     return Scrape(text.decode())

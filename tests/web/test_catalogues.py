@@ -15,15 +15,12 @@ FOLDER = Path(str(files(imagesvc.web)))
 METHODS = [("templates/upload/**.html", "jinja2")]
 OPTIONS = {"templates/upload/**.html": {"extensions": "jinja2.ext.do", "newstyle_gettext": "true"}}
 PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+\}|%%")
-Message = str | tuple[str, ...]
 
 
-def used_messages() -> set[Message]:
-    return {tuple(found[2]) if isinstance(found[2], (list, tuple)) else found[2] for found in _extracted()}
-
-
-def _extracted() -> list[tuple[object, ...]]:
-    return list(extract_from_dir(str(FOLDER), METHODS, OPTIONS))  # type: ignore[arg-type]
+def used_messages() -> set[object]:
+    """The messages of the templates; one with a plural is a tuple."""
+    found = [message for _, _, message, *_ in extract_from_dir(str(FOLDER), METHODS, OPTIONS)]
+    return {tuple(message) if isinstance(message, (list, tuple)) else message for message in found}
 
 
 @pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {"en"}))

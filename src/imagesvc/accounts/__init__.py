@@ -5,10 +5,11 @@
     users.py         creates, changes and deletes accounts
     logins.py        exchanges a password for an access token; limits failed logins
     passwords.py     rules for passwords, and Argon2id
+    sessions.py      signs browsers in to the dashboard
     keys.py          creates and revokes API keys
     account_data.py  lets each feature register the tables that hold data of an account
     queries.py       statements: asyncpg for credentials, which every request checks; the ORM for the rest
-    models.py        tables: users, API keys, failed logins
+    models.py        tables: users, API keys, failed logins, sessions
     schemas.py       request and response bodies
     errors.py        failures of these routes
 

@@ -59,4 +59,8 @@ ACCOUNT_DATA = (
         "api_keys",
         "DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE owner_id = :user LIMIT :max)",
     ),
+    rows_of(
+        "web_sessions",
+        "DELETE FROM web_sessions WHERE digest IN (SELECT digest FROM web_sessions WHERE user_id = :user LIMIT :max)",
+    ),
 )

@@ -42,6 +42,20 @@ class Logins:
 
     async def log_in(self, account: str, password: str, *, address: str | None) -> TokenResponse:
         """Issue an access token. Raises WrongPassword, TooManyFailures, TooManyLogins."""
+        found = await self.authenticate(account, password, address=address)
+        now = dt.datetime.now(dt.UTC)
+        claims = {"sub": found.id, "gen": found.token_generation}
+        return TokenResponse(
+            access_token=self._tokens.issue(claims, issued_at=now, expires_at=now + self._lifetime),
+            expires_in=int(self._lifetime.total_seconds()),
+            scope=" ".join(sorted(SCOPES_OF_ROLE[found.role])),
+        )
+
+    async def authenticate(self, account: str, password: str, *, address: str | None) -> queries.LoginAccount:
+        """The enabled account with this name and password. A success forgets earlier failures.
+
+        Raises WrongPassword, TooManyFailures, TooManyLogins.
+        """
         # normalized like the names of new accounts; PostgreSQL accepts no NUL
         account = unicodedata.normalize("NFC", account).strip().replace("\x00", "\ufffd")
         key = self._failure_key(account, address)
@@ -52,13 +66,7 @@ class Logins:
             stronger = await self._passwords.hash(password)
             await self._database.fetch_row(queries.REPLACE_HASH, found.id, found.password_hash, stronger)
         log.info("logged in", user_id=str(found.id))
-        now = dt.datetime.now(dt.UTC)
-        claims = {"sub": found.id, "gen": found.token_generation}
-        return TokenResponse(
-            access_token=self._tokens.issue(claims, issued_at=now, expires_at=now + self._lifetime),
-            expires_in=int(self._lifetime.total_seconds()),
-            scope=" ".join(sorted(SCOPES_OF_ROLE[found.role])),
-        )
+        return found
 
     async def _check(self, account: str, password: str, *, key: bytes) -> queries.LoginAccount:
         """The enabled account with this password. A failure is counted. Raises as ``log_in`` does."""

@@ -1,4 +1,4 @@
-"""The tables of accounts: users, API keys and failed logins."""
+"""The tables of accounts: users, API keys, failed logins and sessions of browsers."""
 
 import datetime as dt
 from uuid import UUID
@@ -59,3 +59,21 @@ class LoginFailure(Base):
     failures: Mapped[int]
     blocked_until: Mapped[dt.datetime]
     forgotten_at: Mapped[dt.datetime] = mapped_column(index=True)
+
+
+class WebSession(Base):
+    """A signed-in browser. Of the cookie, only the SHA-256 is stored.
+
+    The session ends with ``expires_at``, when the account is disabled or deleted, and when ``token_generation`` of the
+    account changes. A session of the admin token has ``admin_token_digest`` and ends when another token is configured.
+    """
+
+    __tablename__ = "web_sessions"
+    __table_args__ = (Index(None, "user_id"), Index(None, "expires_at"))
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    token_generation: Mapped[int]
+    admin_token_digest: Mapped[bytes | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime]

@@ -4,6 +4,7 @@ Credentials and logins use asyncpg: every request checks a credential, by one in
 ORM does everything else.
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -74,6 +75,17 @@ class LoginLookup:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """A row of SESSION: the enabled account of a session that has not expired."""
+
+    id: UUID
+    account: str
+    role: str
+    admin_token_digest: bytes | None
+    created_at: dt.datetime
+
+
 ACCOUNT_BY_ACCESS = """
     SELECT id, account, role FROM users WHERE id = $1 AND token_generation = $2 AND disabled_at IS NULL
 """
@@ -124,6 +136,27 @@ COUNT_FAILURE = """
 DELETE_FAILURES = "DELETE FROM login_failures WHERE key = $1 RETURNING failures"
 
 REPLACE_HASH = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING id"
+
+SESSION = """
+    -- $1 digest of the cookie
+    SELECT u.id, u.account, u.role, s.admin_token_digest, s.created_at
+    FROM web_sessions s JOIN users u ON u.id = s.user_id AND u.token_generation = s.token_generation
+    WHERE s.digest = $1 AND s.expires_at > now() AND u.disabled_at IS NULL
+"""
+
+INSERT_SESSION = """
+    -- $1 digest, $2 account, $3 digest of the admin token or NULL, $4 seconds; each call deletes up to 20 expired rows
+    WITH old AS (
+        DELETE FROM web_sessions WHERE digest IN (
+            SELECT digest FROM web_sessions WHERE expires_at <= now() ORDER BY expires_at LIMIT 20
+            FOR UPDATE SKIP LOCKED)
+    )
+    INSERT INTO web_sessions (digest, user_id, token_generation, admin_token_digest, expires_at)
+    SELECT $1, id, token_generation, $3, now() + make_interval(secs => $4)
+    FROM users WHERE id = $2 AND disabled_at IS NULL RETURNING digest
+"""
+
+DELETE_SESSION = "DELETE FROM web_sessions WHERE digest = $1 RETURNING digest"
 
 
 async def user(session: AsyncSession, user_id: UUID) -> User | None:

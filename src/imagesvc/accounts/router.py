@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Annotated
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -28,11 +27,13 @@ from imagesvc.accounts.schemas import CreatedKey, KeyOut, Me, NewKey, NewUser, T
 from imagesvc.accounts.service import Accounts, Caller
 from imagesvc.accounts.users import Users
 from imagesvc.errors import Forbidden, Invalid, Malformed, Unauthenticated
+from imagesvc.http.forms import read_form
 from imagesvc.http.pagination import Page, PagingPart
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import part, web_part
 
 MAX_FORM_BYTES = 16 * 1024
+MAX_FORM_FIELDS = 20
 LOGIN_FORM: dict[str, object] = {
     "requestBody": {
         "required": True,
@@ -106,7 +107,7 @@ async def log_in(request: Request, response: Response, logins: LoginsPart) -> To
 
     Repeated failures make further attempts wait.
     """
-    form = await _form(request)
+    form = dict(await read_form(request, max_bytes=MAX_FORM_BYTES, max_fields=MAX_FORM_FIELDS))
     wrong = [{"pointer": f"/{name}", "detail": "Required."} for name in ("username", "password") if not form.get(name)]
     if form.get("grant_type", "password") != "password":
         wrong.append({"pointer": "/grant_type", "detail": "The value must be `password`."})
@@ -115,24 +116,6 @@ async def log_in(request: Request, response: Response, logins: LoginsPart) -> To
     response.headers["Cache-Control"] = "no-store"
     address = request.client.host if request.client else None
     return await logins.log_in(form["username"], form["password"], address=address)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of the login form. FastAPI would need another library to read it.
-
-    Raises Invalid, Malformed.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise Invalid("Send a form with Content-Type: application/x-www-form-urlencoded.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            raise Malformed("The form is too long.")
-    try:
-        return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True, errors="replace", max_num_fields=20))
-    except ValueError as error:
-        raise Malformed("The form has too many fields.") from error
 
 
 @router.post(

@@ -93,7 +93,7 @@ class Accounts:
 
     def __init__(self, settings: Settings, database: Database, keys: KeyRing) -> None:
         token = settings.admin_token
-        self._admin_digest = sha256(token.get_secret_value().encode()).digest() if token else None
+        self.admin_token_digest = sha256(token.get_secret_value().encode()).digest() if token else None
         self._database = database
         self._tokens = access_tokens(keys)
 
@@ -109,11 +109,18 @@ class Accounts:
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send `Authorization: Bearer <token>`.")
         digest = sha256(token.encode("utf-8", "surrogateescape")).digest()
-        if self._admin_digest is not None and hmac.compare_digest(digest, self._admin_digest):
+        if self._is_admin_digest(digest):
             return OPERATOR
         if token.startswith(KEY_PREFIX):
             return await self._by_key(digest)
         return await self._by_access_token(token)
+
+    def is_admin_token(self, token: str) -> bool:
+        """Whether this is the configured admin token."""
+        return self._is_admin_digest(sha256(token.strip().encode("utf-8", "surrogateescape")).digest())
+
+    def _is_admin_digest(self, digest: bytes) -> bool:
+        return self.admin_token_digest is not None and hmac.compare_digest(digest, self.admin_token_digest)
 
     async def _by_access_token(self, token: str) -> Caller:
         verified = self._tokens.verify(token)

@@ -14,6 +14,7 @@ Used by routes:
     problems.py           failures as application/problem+json; `problems(…)` lists those of a route
     validation.py         turns FastAPI's validation errors into problems
     pagination.py         keyset pages: signed cursors, Link: rel="next"
+    forms.py              reads application/x-www-form-urlencoded
     slow_clients.py       minimum upload speed: cuts off stalled or slow clients
     idempotent_routes.py  Idempotency-Key for a route
     idempotency.py        stores the answers of idempotent requests

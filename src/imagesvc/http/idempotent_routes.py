@@ -53,18 +53,29 @@ async def idempotent_json(
 
     Raises the errors of ``work``, KeyInUse and KeyReused.
     """
+
+    async def respond(resource_id: UUID) -> Response:
+        return _json(await work(resource_id), status)
+
     if key is None:
-        return _json(await work(new_id()), status)
+        return await respond(new_id())
+    return await idempotent_response(request, caller_id, key, await request.body(), respond)
+
+
+async def idempotent_response(
+    request: Request, caller_id: UUID, key: str, body: bytes, work: Callable[[UUID], Awaitable[Response]]
+) -> Response:
+    """The answer of ``work``, or its stored answer if the request is repeated. Raises as ``idempotent_json`` does."""
     keys = web_part(request, IdempotencyKeys)
     fingerprint = Fingerprint(_operation(request))
-    fingerprint.update(await request.body())
+    fingerprint.update(body)
     begun = await keys.begin(caller_id, key, fingerprint=fingerprint.digest())
     if isinstance(begun, Done):
         if begun.fingerprint != fingerprint.digest():
             raise KeyReused
         return _replayed(begun.answer)
     async with keys.renewed(begun):
-        response = _json(await work(begun.resource_id), status)
+        response = await work(begun.resource_id)
     await keys.store(begun, fingerprint, _answer(response))
     return response
 

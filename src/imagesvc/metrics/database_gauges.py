@@ -106,6 +106,11 @@ class DatabaseGauges:
         self._refreshed_at = float("-inf")
         self._refresh_lock = asyncio.Lock()
 
+    @property
+    def snapshot(self) -> Snapshot:
+        """The result of the last refresh."""
+        return self._snapshot
+
     async def refresh(self) -> None:
         """Query the servers unless the last result is less than 5 seconds old. Never raises."""
         async with self._refresh_lock:

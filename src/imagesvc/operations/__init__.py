@@ -5,6 +5,7 @@ dead_letters.py     lists tasks, retries and drops dead letters
 reprocessing.py     processes selected blobs again, a bounded number of tasks at a time; any worker continues a run
 blob_filter.py      the conditions that select blobs
 audit.py            compares tables and bucket in both directions; an interrupted audit can be resumed
+audit_runs.py       lists audits
 audit_queries.py    statements of the audit
 account_removal.py  removes the data of a deleted account
 handlers.py         the kind of task, with its retry policy

@@ -13,6 +13,7 @@ from imagesvc.images.models import Blob, Image
 from imagesvc.processing.sniff import EXTENSION_OF
 
 _CONDITION = re.compile(r"\s*([a-z_]+)\s*(=|<)\s*(.+?)\s*", re.DOTALL)
+MAX_IMAGES = 500
 SYNTAX = "format= camera= state= score_version< uploaded_before= uploaded_after= image="
 
 
@@ -48,6 +49,7 @@ class BlobFilter(BaseModel):
     uploaded_before: Time | None = None
     uploaded_after: Time | None = None
     image: UUID | None = None
+    images: Annotated[tuple[UUID, ...], Field(max_length=MAX_IMAGES)] | None = None
 
     @classmethod
     def parse(cls, conditions: Iterable[str]) -> Self:
@@ -83,4 +85,6 @@ class BlobFilter(BaseModel):
             clauses.append(Blob.created_at >= self.uploaded_after)
         if self.image is not None:
             clauses.append(exists().where(Image.id == self.image, Image.blob_id == Blob.id))
+        if self.images is not None:
+            clauses.append(exists().where(Image.id.in_(self.images), Image.blob_id == Blob.id))
         return clauses

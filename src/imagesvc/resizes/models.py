@@ -28,6 +28,7 @@ class Resize(Base):
         CheckConstraint("(state = 'success') = (key IS NOT NULL)", name="result"),
         CheckConstraint("(state IN ('pending', 'started')) = (expires_at IS NULL)", name="expiry"),
         Index(None, "owner_id", postgresql_include=["state"]),
+        Index(None, "owner_id", "created_at"),
         Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
     )
 

@@ -45,6 +45,21 @@ class ResizeRow:
     expired: bool
 
 
+LATEST_RESIZES = """
+    -- $1 caller, $2 limit
+    SELECT token, state, key, format, width, height, sha256, bytes, problem, created_at, expires_at, false AS expired
+    FROM resizes WHERE owner_id = $1 AND state <> 'expired' AND (expires_at > now()) IS NOT FALSE
+    ORDER BY created_at DESC LIMIT $2
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ListedResize(ResizeRow):
+    """A row of LATEST_RESIZES."""
+
+    token: UUID
+
+
 FORGET = """
     -- $1 limit
     WITH gone AS (DELETE FROM resizes WHERE token IN (

@@ -184,19 +184,13 @@ class Resizes:
 
     async def status(self, caller: Caller, token: UUID) -> ResizeOut:
         """Return the status of a resize of the caller. Raises Forbidden, ResizeNotFound and ResizeExpired."""
-        row = await self._row(caller, token)
-        return ResizeOut(
-            token=token,
-            status=STATUS[row.state],
-            resized_image_url=public_path(f"/v1/resizes/{token}/result") if row.key else None,
-            error=ResizeProblem(**row.problem) if row.problem else None,
-            format=row.format,
-            width=row.width,
-            height=row.height,
-            bytes=row.bytes,
-            created_at=row.created_at,
-            expires_at=row.expires_at,
-        )
+        return _out(token, await self._row(caller, token))
+
+    async def latest(self, caller: Caller, *, limit: int) -> list[ResizeOut]:
+        """The caller's resizes, the newest first, without expired ones. Raises Forbidden."""
+        caller.require("read")
+        rows = await self._database.fetch_all(queries.LATEST_RESIZES, queries.ListedResize, caller.user_id, limit)
+        return [_out(row.token, row) for row in rows]
 
     async def result(self, caller: Caller, token: UUID) -> StoredResult:
         """Return where the result is stored. Raises as ``status`` does, and NoResult."""
@@ -213,6 +207,21 @@ class Resizes:
         if row.expired:
             raise ResizeExpired
         return row
+
+
+def _out(token: UUID, row: ResizeRow) -> ResizeOut:
+    return ResizeOut(
+        token=token,
+        status=STATUS[row.state],
+        resized_image_url=public_path(f"/v1/resizes/{token}/result") if row.key else None,
+        error=ResizeProblem(**row.problem) if row.problem else None,
+        format=row.format,
+        width=row.width,
+        height=row.height,
+        bytes=row.bytes,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )
 
 
 def token_of(owner_id: UUID, sha256: bytes, wanted: NewResize) -> UUID:

@@ -22,7 +22,8 @@ class StatsCount(Base):
     """A folded count.
 
     What ``name`` is depends on the kind: `format` (media type), `camera` (its name; '' for images without one),
-    `quarter` (quarter of an hour in UTC), `uploads` ('', one total with bytes), `blobs` (media type, with bytes).
+    `quarter` (quarter of an hour in UTC), `score` (tenths from 0 to 90),
+    `uploads` ('', one total with bytes), `blobs` (media type, with bytes).
     """
 
     __tablename__ = "stats_counts"

@@ -4,7 +4,7 @@ Each statement has the frozen class of its rows beside it.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 
@@ -31,6 +31,7 @@ class ReportRow:
     formats: Sequence[FormatEntry] | None
     cameras: Sequence[CameraEntry] | None
     cameras_unknown: int | None
+    scores: Mapping[str, int] | None
     uploads_per_day: Sequence[DayEntry]
     images: int | None
     blobs: int | None
@@ -54,7 +55,7 @@ REPORT = """
         FROM (SELECT (now() AT TIME ZONE $2)::date - ago AS day FROM generate_series(0, $1 - 1) AS ago) AS latest
     ), counted AS MATERIALIZED (
         SELECT kind, name, sum(count)::bigint AS count, sum(bytes)::bigint AS bytes
-        FROM stats_all WHERE kind IN ('format', 'camera', 'uploads', 'blobs') GROUP BY kind, name
+        FROM stats_all WHERE kind IN ('format', 'camera', 'score', 'uploads', 'blobs') GROUP BY kind, name
     ), received AS (
         SELECT width_bucket(name COLLATE "C", (SELECT array_agg(begin ORDER BY begin) FROM days)) AS day_number,
                sum(count)::bigint AS count
@@ -68,6 +69,7 @@ REPORT = """
             FROM counted WHERE kind = 'camera' AND name <> '' AND count <> 0
             GROUP BY camera_key(name) HAVING sum(count) <> 0 ORDER BY sum(count) DESC, 1 LIMIT 10) c) AS cameras,
         (SELECT count FROM counted WHERE kind = 'camera' AND name = '') AS cameras_unknown,
+        (SELECT json_object_agg(name, count) FROM counted WHERE kind = 'score' AND count <> 0) AS scores,
         (SELECT json_agg(json_build_object('date', day, 'count', coalesce(count, 0)) ORDER BY day)
          FROM (SELECT day, row_number() OVER (ORDER BY day) AS day_number FROM days) d
          LEFT JOIN received USING (day_number)

@@ -8,7 +8,7 @@ from imagesvc.accounts.router import CurrentCaller, needs_bearer
 from imagesvc.errors import Forbidden
 from imagesvc.http.problems import problems
 from imagesvc.http.web_parts import web_part
-from imagesvc.stats.schemas import Cameras, Formats, Report, UploadsPerDay
+from imagesvc.stats.schemas import Cameras, Formats, Report, Scores, UploadsPerDay
 from imagesvc.stats.service import Statistics
 
 router = APIRouter(prefix="/v1/stats", tags=["statistics"], dependencies=[needs_bearer], responses=problems(Forbidden))
@@ -22,7 +22,7 @@ async def _report(request: Request, caller: CurrentCaller, time_zone: str = "UTC
 
 @router.get("", response_model=Report)
 async def statistics(request: Request, caller: CurrentCaller, tz: TimeZone = "UTC") -> Report:
-    """Images by format (most popular first), the top 10 cameras, uploads of the last 30 days, and totals.
+    """Images by format (most popular first), by camera (the top 10) and by score, uploads of 30 days, and totals.
 
     Exact at every moment.
     """
@@ -38,6 +38,12 @@ async def formats(request: Request, caller: CurrentCaller) -> Formats:
 @router.get("/cameras", response_model=Cameras)
 async def cameras(request: Request, caller: CurrentCaller) -> Cameras:
     """The ten cameras with the most images, and the number of images without a camera."""
+    return await _report(request, caller)
+
+
+@router.get("/scores", response_model=Scores)
+async def scores(request: Request, caller: CurrentCaller) -> Scores:
+    """Images by score, in steps of ten. Images without a score are not counted."""
     return await _report(request, caller)
 
 

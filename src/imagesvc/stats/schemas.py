@@ -10,6 +10,7 @@ EXAMPLE: dict[str, JsonValue] = {
     "cameras": [{"model": "NIKON D300", "count": 1}],
     "cameras_unknown": 49,
     "uploads_per_day": [{"date": "2026-11-20", "count": 55}],
+    "scores": [{"min_score": tenth, "count": 5} for tenth in range(0, 100, 10)],
     "totals": {
         "images": 50,
         "blobs": 51,
@@ -33,6 +34,13 @@ class CameraCount(BaseModel):
 
 class DayCount(BaseModel):
     date: dt.date
+    count: int
+
+
+class ScoreCount(BaseModel):
+    """Images with a score from `min_score` to `min_score` + 9; the last count includes 100."""
+
+    min_score: int
     count: int
 
 
@@ -69,7 +77,13 @@ class UploadsPerDay(BaseModel):
     uploads_per_day: list[DayCount]
 
 
-class Report(Formats, Cameras, UploadsPerDay):
+class Scores(BaseModel):
+    model_config = _example("scores")
+
+    scores: list[ScoreCount]
+
+
+class Report(Formats, Cameras, Scores, UploadsPerDay):
     """Counts of images that are not rejected, and of their uploads. Deleted images and uploads are not counted."""
 
     model_config = _example(*EXAMPLE)

@@ -10,7 +10,7 @@ from imagesvc.db import Database
 from imagesvc.errors import Invalid
 from imagesvc.stats import queries
 from imagesvc.stats.queries import FoldRow, ReportRow
-from imagesvc.stats.schemas import CameraCount, DayCount, FormatCount, Report, Totals
+from imagesvc.stats.schemas import CameraCount, DayCount, FormatCount, Report, ScoreCount, Totals
 
 DAYS = 30
 FOLD_BATCH_SIZE = 20_000
@@ -51,6 +51,9 @@ def _report_of(row: ReportRow) -> Report:
         cameras_unknown=row.cameras_unknown or 0,
         uploads_per_day=[
             DayCount(date=dt.date.fromisoformat(entry["date"]), count=entry["count"]) for entry in row.uploads_per_day
+        ],
+        scores=[
+            ScoreCount(min_score=tenth, count=(row.scores or {}).get(str(tenth), 0)) for tenth in range(0, 100, 10)
         ],
         totals=Totals(
             images=row.images or 0,

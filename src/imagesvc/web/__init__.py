@@ -1,6 +1,7 @@
-"""Pages for people: the upload page behind a link.
+"""Pages for people: the upload page behind a link, and the dashboard for accounts and operators.
 
 upload_page/   what the holder of a link sees; it sends files through the routes below `/u`
+dashboard/     what an account sees after signing in
 rendering.py   templates, languages and security headers of all pages
 assets.py      serves style sheets and scripts
 languages.py   the language of a reader, and its messages

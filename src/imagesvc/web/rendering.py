@@ -30,15 +30,18 @@ def render(
     """The page of a template. It is never stored, because it may show a token or personal data."""
     language = language or language_of(request)
     text = _environment(language).get_template(template).render(language=language, **context)
-    headers = {
+    headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
+    return HTMLResponse(text, status, page_headers() | headers)
+
+
+def page_headers() -> dict[str, str]:
+    """The headers of every page."""
+    return {
         "Content-Security-Policy": _policy(),
         "Cache-Control": "no-store",
-        "Content-Language": language,
-        "Vary": "Accept, Accept-Language",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "geolocation=(), microphone=(), payment=()",
     }
-    return HTMLResponse(text, status, headers)
 
 
 def language_of(request: Request) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from imagesvc.accounts.router import OPTIONAL_BEARER, OptionalCaller
+from imagesvc.accounts.service import Caller
 from imagesvc.errors import Forbidden, Malformed
 from imagesvc.http.pagination import Cursors, CursorsPart, Page, fingerprint, link_next
 from imagesvc.http.problems import problems
@@ -41,6 +42,17 @@ async def search_images(
     All filters must match. Filters on members that only the owner sees (place, capture time, camera, origin) search
     your own images only.
     """
+    items, next_cursor = await search_page(search, cursors, caller, wanted)
+    body = as_json({"items": items, "next_cursor": next_cursor})
+    answer = Response(body, headers={"Cache-Control": PRIVATE}, media_type="application/json")
+    link_next(request, answer, next_cursor)
+    return answer
+
+
+async def search_page(
+    search: Search, cursors: Cursors, caller: Caller | None, wanted: ImageSearch
+) -> tuple[list[ImageOut], str | None]:
+    """The images of a page, and the cursor of the next one. Raises Unauthenticated, Forbidden, Malformed."""
     query = fingerprint("images", caller.user_id if caller else None, wanted.conditions())
     after = _position(cursors, wanted.cursor, query) if wanted.cursor else None
     found = await search.page(caller, wanted, after=after, rows=wanted.limit + 1)
@@ -49,10 +61,7 @@ async def search_images(
     if len(found) > wanted.limit:
         last = shown[-1].position
         next_cursor = cursors.encode(query, [last.key, last.id])
-    body = as_json({"items": [image.members for image in shown], "next_cursor": next_cursor})
-    answer = Response(body, headers={"Cache-Control": PRIVATE}, media_type="application/json")
-    link_next(request, answer, next_cursor)
-    return answer
+    return [image.members for image in shown], next_cursor
 
 
 def _position(cursors: Cursors, cursor: str, query: bytes) -> SortPosition:

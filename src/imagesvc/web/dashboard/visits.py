@@ -1,0 +1,200 @@
+"""Routes: batches, stores, visits, jobs and resizes."""
+
+import csv
+import datetime as dt
+import io
+import json
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from imagesvc.errors import ImagesvcError, Invalid
+from imagesvc.http.pagination import Cursors, fingerprint
+from imagesvc.http.web_parts import web_part
+from imagesvc.jobs.report.service import ReportPage, VisitFilters, VisitReports
+from imagesvc.jobs.schemas import JobCounts
+from imagesvc.jobs.service import Jobs
+from imagesvc.resizes.service import Resizes
+from imagesvc.stores.models import Store
+from imagesvc.stores.schemas import NewStore, StoreOut
+from imagesvc.stores.service import Stores
+from imagesvc.uploads.batches.service import Batches
+from imagesvc.web.dashboard.access import (
+    SentForm,
+    SignedIn,
+    dashboard_router,
+    go,
+    next_url,
+    page,
+    paging,
+    url_of_cursor,
+)
+from imagesvc.web.dashboard.charts import columns
+
+router = dashboard_router()
+
+PER_PAGE = 25
+MAX_STORES = 1000
+MAX_JOB_IMAGES = 200
+MAX_RESIZES = 100
+
+
+@router.get("/batches")
+async def batches(request: Request, session: SignedIn) -> Response:
+    """Upload requests with their files, the newest first."""
+    cursors, query = web_part(request, Cursors), fingerprint("batches", session.caller.user_id, {})
+    cursor = request.query_params.get("cursor")
+    before = cursors.decode(cursor, query)[0] if cursor else None
+    found = await web_part(request, Batches).page(
+        session.caller, before=before if isinstance(before, UUID) else None, offset=0, limit=PER_PAGE
+    )
+    next_cursor = cursors.encode(query, [found.last_id]) if found.last_id else None
+    following = url_of_cursor(request, next_cursor)
+    return page(request, "batches", session, batches=json.loads(found.items), next=following)
+
+
+@router.get("/batches/{batch_id:uuid}")
+async def batch(request: Request, session: SignedIn, batch_id: UUID) -> Response:
+    found = json.loads(await web_part(request, Batches).get(session.caller, batch_id))
+    return page(request, "batch", session, batch=found)
+
+
+@router.get("/stores")
+async def stores(request: Request, session: SignedIn) -> Response:
+    area = _text(request.query_params.get("area"))
+
+    async def rows(last: str | None, limit: int) -> Sequence[Store]:
+        return await web_part(request, Stores).page(session.caller, area=area, after=last, limit=limit)
+
+    found = await paging(request).page(
+        "stores",
+        session.caller.user_id,
+        rows,
+        key=(str, lambda store: store.id),
+        item=StoreOut.of,
+        filters={"area": area},
+    )
+    return page(request, "stores", session, stores=found.items, next=next_url(request, found))
+
+
+@router.post("/stores")
+async def put_store(request: Request, form: SentForm) -> Response:
+    """Add or replace one store."""
+    store_id = form.text("store_id")
+    if store_id is None or len(store_id) > 200:
+        raise Invalid("store id: 1 to 200 characters are needed.")
+    new = form.model(
+        NewStore, store_name=form.text("store_name"), area=form.text("area"), time_zone=form.text("time_zone")
+    )
+    await web_part(request, Stores).put(form.caller, store_id, new)
+    return go("/admin/stores", done="saved")
+
+
+@router.post("/stores/import")
+async def import_stores(request: Request, form: SentForm) -> Response:
+    """Import the pasted lines of a CSV file."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield (form.text("csv") or "").encode("utf-8", "replace")
+
+    report = await web_part(request, Stores).import_csv(form.caller, lines())
+    return page(request, "imported", form.session, report=report)
+
+
+@router.get("/visits")
+async def visits(request: Request, session: SignedIn) -> Response:
+    """The images of jobs by store and day, with a chart."""
+    problem, stores_found = None, []
+    try:
+        stores_found = json.loads((await _report(request, session)).results)
+    except ImagesvcError as error:
+        problem = error.detail or error.title
+    per_day: dict[str, int] = {}
+    for store in stores_found:
+        for day in store["data"]:
+            per_day[day["date"]] = per_day.get(day["date"], 0) + day["images"]
+    days = columns(sorted(per_day.items())[-60:])
+    return page(
+        request,
+        "visits",
+        session,
+        stores=stores_found,
+        days=days,
+        problem=problem,
+        filters=str(request.url.query),
+        status=200 if problem is None else 422,
+    )
+
+
+@router.get("/visits.csv")
+async def visits_csv(request: Request, session: SignedIn) -> Response:
+    """The same as a file for spreadsheets."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    names = ("images", "perimeter", "average_seconds", "average_score")
+    writer.writerow(("store_id", "area", "store_name", "date", *names))
+    for store in json.loads((await _report(request, session)).results):
+        head = [_inert(store[name]) for name in ("store_id", "area", "store_name")]
+        writer.writerows([*head, day["date"], *(day[name] for name in names)] for day in store["data"])
+    headers = {"Content-Disposition": 'attachment; filename="visits.csv"', "Cache-Control": "no-store"}
+    return Response(text.getvalue(), headers=headers, media_type="text/csv")
+
+
+def _inert(text: str | None) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text and text[0] in "=+-@\t\r" else text or ""
+
+
+async def _report(request: Request, session: SignedIn) -> ReportPage:
+    return await web_part(request, VisitReports).page(session.caller, _filters(request), after="", limit=MAX_STORES)
+
+
+def _filters(request: Request) -> VisitFilters:
+    """Raises Invalid."""
+    given = {name: value.strip() or None for name, value in request.query_params.items()}
+    try:
+        first, last = (
+            dt.date.fromisoformat(text) if (text := given.get(name)) else None for name in ("start_date", "end_date")
+        )
+    except ValueError:
+        raise Invalid("Days are written as 2026-11-20.") from None
+    return VisitFilters(
+        area=_text(given.get("area")), store_id=_text(given.get("store_id")), first_day=first, last_day=last
+    )
+
+
+def _text(value: str | None) -> str | None:
+    return value.replace("\x00", "")[:200] if value else None
+
+
+@router.get("/jobs")
+async def jobs(request: Request, session: SignedIn) -> Response:
+    async def rows(last: UUID | None, limit: int) -> Sequence[JobCounts]:
+        return await web_part(request, Jobs).page(session.caller, before=last, limit=limit)
+
+    found = await paging(request).page(
+        "jobs", session.caller.user_id, rows, key=(UUID, lambda job: job.job_id), item=lambda job: job
+    )
+    return page(request, "jobs", session, jobs=found.items, next=next_url(request, found))
+
+
+@router.get("/jobs/{job_id:uuid}")
+async def job(request: Request, session: SignedIn, job_id: UUID) -> Response:
+    """The progress of a job, its errors and its first images."""
+    service = web_part(request, Jobs)
+    found = await service.get(session.caller, job_id)
+    images = await service.images(session.caller, job_id, after=(0, -1), limit=MAX_JOB_IMAGES)
+    return page(request, "job", session, job=found, images=[image for _, image in images])
+
+
+@router.post("/jobs/{job_id:uuid}/cancel")
+async def cancel_job(request: Request, form: SentForm, job_id: UUID) -> Response:
+    await web_part(request, Jobs).cancel(form.caller, job_id)
+    return go(f"/admin/jobs/{job_id}", done="cancelled")
+
+
+@router.get("/resizes")
+async def resizes(request: Request, session: SignedIn) -> Response:
+    found = await web_part(request, Resizes).latest(session.caller, limit=MAX_RESIZES)
+    return page(request, "resizes", session, resizes=found)
