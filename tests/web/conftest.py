@@ -1,14 +1,21 @@
 """A browser for all tests of a process, and windows that fail the test when their page complained."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser
 
+from imagesvc.settings import Settings
 from tests.support.browser import Visitor, running_browser, visiting
 from tests.support.service import Service
+
+
+@pytest.fixture
+def settings(settings_with: Callable[..., Settings]) -> Settings:
+    """Webhooks and downloads of this machine are allowed."""
+    return settings_with(fetch_allow="127.0.0.1/32")
 
 
 @pytest.fixture(scope="session")

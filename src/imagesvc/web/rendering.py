@@ -65,6 +65,11 @@ def size_text(count: float, language: str = "en") -> str:
     return f"{format_decimal(count, pattern, locale=language)} {UNITS[unit]}"
 
 
+def exposure_text(seconds: float) -> str:
+    """An exposure time as photographers write it: 0.0167 -> 1/60 s."""
+    return f"1/{round(1 / seconds)} s" if 0 < seconds < 0.5 else f"{seconds:.3g} s"
+
+
 @cache
 def _environment(language: str) -> Environment:
     environment = Environment(
@@ -84,6 +89,7 @@ def _environment(language: str) -> Environment:
     environment.filters |= {
         "size": lambda count: size_text(count, language),
         "number": lambda value: format_decimal(value, locale=language),
+        "exposure": exposure_text,
         "time": lambda value: _time_text(value, language),
     }
     return environment
