@@ -16,11 +16,11 @@ EXAMPLES ?= 1000
 LOCALE := src/imagesvc/web/locale
 
 .DEFAULT_GOAL := help
-.PHONY: help install up serve worker migrate test check format contract bench messages lock clean
+.PHONY: help install up serve worker migrate test check format contract bench messages screenshots lock clean
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run the service
 
@@ -60,6 +60,9 @@ contract: install  ## Hold the API against its OpenAPI document with schemathesi
 
 bench: install  ## Measure on this machine and write docs/performance.md
 	$(BIN)/python -m bench
+
+screenshots: install  ## Make the pictures of the README again, from the running pages
+	IMAGESVC_SCREENSHOTS=docs/pictures $(BIN)/pytest -q tests/web/test_screenshots.py
 
 messages: install  ## Add new messages of the pages to the catalogues of all languages
 	$(BIN)/pybabel -q extract -F $(LOCALE)/babel.cfg --no-location --sort-output --project imagesvc -o $(LOCALE)/messages.pot src/imagesvc/web

@@ -36,4 +36,5 @@ SECTIONS = (
     Section(name="crowd", title="500 concurrent clients", module="bench.concurrent_clients"),
     Section(name="reads", title="Reads", module="bench.reads"),
     Section(name="search", title="Search among a million images", module="bench.search"),
+    Section(name="pages", title="Pages of the dashboard among a million images", module="bench.pages"),
 )
