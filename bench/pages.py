@@ -1,7 +1,7 @@
 """The pages of the dashboard among a million images, as an admin sees them.
 
-The time of a page is that of a whole request on loopback, with one request at a time. Each page is requested once before
-its rounds.
+The time of a page is that of a whole request on loopback, one request at a time. Each page is requested once before its
+rounds.
 """
 
 import time

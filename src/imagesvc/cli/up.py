@@ -204,7 +204,14 @@ class _LocalInstance:
         else:
             token = f"{kept.read_text().strip()}   (shown only once; kept in {kept})"
             shown_before.touch(mode=0o600)
-        sys.stdout.write(f"\nURL    {url}\nToken  {token}\nDocs   {url}/docs\nLogs   {self._data.logs}\n\n")
+        lines = (
+            f"URL    {url}",
+            f"Pages  {url}/admin",
+            f"Token  {token}",
+            f"Docs   {url}/docs",
+            f"Logs   {self._data.logs}",
+        )
+        sys.stdout.write("\n{}\n\n".format("\n".join(lines)))
         sys.stdout.flush()
 
     def _notify(self, line: str) -> None:
