@@ -236,3 +236,22 @@ async def test_form_that_cannot_be_read_is_explained(idle_service: Service, path
     answer = await dashboard.send(path, **fields)
     assert 400 <= answer.status_code < 500
     assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_pages_below_a_sub_path_stay_below_it(settings_with: Callable[..., Settings], sandbox: Sandbox) -> None:
+    settings = settings_with(public_url="http://images.example.org/img")
+    async with running_service(settings, sandbox, with_worker=False) as service:
+        redirected = await service.anyone.get("/img/admin/links?cursor=x")
+        form = {"account": "admin", "password": ADMIN_TOKEN, "next": "/admin/links"}
+        headers = {"Origin": "http://images.example.org"}
+        signed_in = await service.anyone.post("/img/admin/sign-in", data=form, headers=headers)
+        page = await service.anyone.get("/img/admin/links")
+        link = await service.new_link()
+        upload_page = await service.anyone.get(f"/img{link['path']}", headers={"Accept": "text/html"})
+    assert redirected.headers["location"] == "/img/admin/sign-in?next=/admin/links%3Fcursor%3Dx"
+    assert signed_in.headers["location"] == "/img/admin/links"
+    assert "Path=/img/admin" in signed_in.headers["set-cookie"]
+    for text in (page.text, upload_page.text):
+        addresses = re.findall(r'(?:href|src|action|data-base)="(/[^"]*)"', text)
+        assert addresses
+        assert [address for address in addresses if not address.startswith("/img/")] == []
