@@ -115,6 +115,36 @@ async def test_concurrent_runs_uploads_and_deletions_leave_a_consistent_state(se
     assert await stored_keys(servers) == await owned_keys(servers)
 
 
+RENDITION = """
+    INSERT INTO tasks (id, kind, blob_id, payload, dedupe_key)
+    SELECT gen_random_uuid(), 'make_rendition', id, '{"preset": "full", "format": "jpg"}', 'test' FROM blobs
+"""
+
+
+@pytest.mark.parametrize("kind", ["reprocess", "make_rendition"])
+async def test_blob_whose_last_image_goes_before_its_task_runs_leaves_nothing(service: Service, kind: str) -> None:
+    servers, runs = service.background.servers, service.background.reprocessings
+    image = await service.image_of(await send(service, jpeg(seed=1, size=(80, 60))))
+    await service.stop_worker()
+    if kind == "reprocess":
+        await runs.start(DERIVED_PARTS, BlobFilter())
+        assert await runs.plan() == 1
+    else:
+        await sql(service, RENDITION)
+    await service.owner.delete(f"/v1/images/{image['id']}")
+    service.start_worker()
+
+    async def has_no_tasks() -> bool:
+        return await sql(service, "SELECT * FROM tasks") == []
+
+    await until(has_no_tasks)
+    await make_due(servers, "reaping", "held")
+    await service.background.reaper.reap()
+
+    assert await sql(service, "SELECT * FROM blobs") == []
+    assert await stored_keys(servers) == set()
+
+
 async def test_few_tasks_are_queued_at_a_time_and_any_worker_continues_a_run(idle_service: Service) -> None:
     service, runs = idle_service, idle_service.background.reprocessings
     for seed in range(40):

@@ -196,10 +196,11 @@ async def _end_task(
     The loose objects are last in the lock order.
     """
     await leases.finish(session, lease)
-    if not is_referenced:
-        await loose_objects.disown(session, await queries.delete_unreferenced_blobs(session, [blob.id]))
+    unowned = [] if is_referenced else await queries.delete_unreferenced_blobs(session, [blob.id])
     if isinstance(result, Derived) and result.files:
         await (loose_objects.take if is_used else loose_objects.release)(session, result.keys)
+    # afterwards: a blob that is deleted here gives up the new keys too
+    await loose_objects.disown(session, unowned)
 
 
 async def _add_renditions(session: AsyncSession, blob_id: UUID, files: Sequence[StoredFile]) -> None:
