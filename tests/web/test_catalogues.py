@@ -13,7 +13,7 @@ from imagesvc.web.languages import LANGUAGES, preferred_language
 
 FOLDER = Path(str(files(imagesvc.web)))
 METHODS = [("templates/upload/**.html", "jinja2")]
-OPTIONS = {"templates/upload/**.html": {"extensions": "jinja2.ext.do", "newstyle_gettext": "true"}}
+OPTIONS = {"templates/upload/**.html": {"newstyle_gettext": "true"}}
 PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+\}|%%")
 
 

@@ -8,7 +8,7 @@ from playwright.async_api import Page
 
 from tests.conftest import ADMIN_TOKEN
 from tests.support.browser import Visitor
-from tests.support.images import exif_jpeg, jpeg
+from tests.support.images import exif_jpeg, jpeg, truncated_jpeg
 from tests.support.people import People
 from tests.support.service import Service
 from tests.support.sql import sql
@@ -194,7 +194,7 @@ async def test_link_is_created_copied_and_revoked(windows: Windows, service: Ser
     private = await page.get_by_label("Address whose token").input_value()
     assert private == address.replace("/u/", "/u#")
     await page.locator("[data-copy=url]").click()
-    assert await page.locator("[data-copy=url]").inner_text() == "Copied"
+    await page.get_by_role("button", name="Copied").wait_for()
     assert await page.locator(".qr svg").count() == 1
     invited = await service.anyone.get(address.partition("/u/")[1] + address.partition("/u/")[2])
     assert (invited.json()["label"], invited.json()["remaining"]["files"]) == ("Stocktaking", 7)
@@ -273,11 +273,61 @@ async def test_dashboard_works_without_scripts(windows: Windows, service: Servic
     await visitor.page.get_by_text("Revoked.").wait_for()
 
 
-async def test_visits_are_charted_and_downloaded(windows: Windows, service: Service) -> None:
+async def test_visits_are_charted_paged_and_downloaded(windows: Windows, service: Service) -> None:
+    await sql(
+        service,
+        """
+        WITH made AS (
+            INSERT INTO stores (id, name, area)
+            SELECT 'S' || lpad(n::text, 3, '0'), CASE n WHEN 0 THEN '=HYPERLINK(1)' ELSE 'Shop ' || n END, 'A'
+            FROM generate_series(0, 59) n RETURNING id
+        ), job AS (
+            INSERT INTO jobs (id, owner_id, total) SELECT gen_random_uuid(), id, 60 FROM users RETURNING id, owner_id
+        ), visit AS (
+            INSERT INTO visits (id, job_id, position, store_id, visit_time)
+            SELECT gen_random_uuid(), job.id, row_number() OVER (ORDER BY made.id), made.id, now() FROM made, job
+            RETURNING id, store_id, visit_time
+        )
+        INSERT INTO visit_images
+            (id, visit_id, owner_id, store_id, visit_time, position, url, fetch_id, state, perimeter, score, seconds)
+        SELECT gen_random_uuid(), v.id, job.owner_id, v.store_id, v.visit_time, 0, 'https://example.org/a.jpg',
+               gen_random_uuid(), 'done', 14000, 87, 0.5 FROM visit v, job
+        """,
+    )
+    visitor = await sign_in(windows)
+    page = visitor.page
+    await visitor.open("/admin/visits")
+    assert "50 images" in str(await page.locator(".chart svg").get_attribute("aria-label"))
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Download as CSV").click()
+    lines = (await (await downloading.value).path()).read_text().splitlines()
+    assert lines[0] == "store_id,area,store_name,date,images,perimeter,average_seconds,average_score"
+    assert (len(lines), lines[1].split(",")[2]) == (61, "'=HYPERLINK(1)")
+    await page.mouse.wheel(0, 20_000)
+    await page.locator("#items tr").nth(59).wait_for(state="attached")
+    await page.get_by_label("From", exact=True).fill("2020-01-01")
+    await page.get_by_label("To", exact=True).fill("2020-01-31")
+    await page.get_by_role("button", name="Show").click()
+    await page.get_by_text("No visits.").wait_for()
+
+
+async def test_result_of_a_resize_is_shown(windows: Windows, service: Service) -> None:
     await fill(service)
     visitor = await sign_in(windows)
-    await visitor.open("/admin/visits")
-    async with visitor.page.expect_download() as downloading:
-        await visitor.page.get_by_role("link", name="Download as CSV").click()
-    path = await (await downloading.value).path()
-    assert path.read_text().startswith("store_id,area,store_name,date,images")
+    await visitor.open("/admin/resizes")
+    link = visitor.page.get_by_role("link", name="20 ×")
+    await link.wait_for()
+    answer = await visitor.page.request.get(service.url + str(await link.get_attribute("href")))
+    assert answer.headers["content-type"] == "image/jpeg"
+
+
+async def test_rejected_image_is_processed_again(windows: Windows, service: Service) -> None:
+    sent = await service.owner.post("/v1/images", files={"file": ("a.jpg", truncated_jpeg(seed=1, keep=0.02))})
+    image = await service.image_of(sent.json()["results"][0])
+    assert image["state"] == "rejected"
+    visitor = await sign_in(windows)
+    await visitor.open(f"/admin/images/{image['id']}")
+    await visitor.page.get_by_role("button", name="Process again").click()
+    await visitor.page.get_by_text("Processing again in the background.").wait_for()
+    await visitor.open("/admin/runs")
+    await visitor.page.get_by_text("state: rejected").wait_for()

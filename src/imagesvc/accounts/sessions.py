@@ -11,6 +11,8 @@ import secrets
 from hashlib import sha256
 from uuid import UUID
 
+import structlog
+
 from imagesvc.accounts import queries
 from imagesvc.accounts.errors import WrongPassword
 from imagesvc.accounts.logins import Logins
@@ -19,6 +21,8 @@ from imagesvc.accounts.service import ADMIN_ID, OPERATOR, SCOPES_OF_ROLE, Accoun
 from imagesvc.db import Database
 from imagesvc.keyring import KeyRing
 from imagesvc.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 COOKIE_BYTES = 32
 ADMIN_ACCOUNT = "admin"
@@ -57,6 +61,7 @@ class WebSessions:
         arguments = (_digest(cookie), user_id, admin_token_digest, self._seconds)
         if await self._database.fetch_row(queries.INSERT_SESSION, *arguments) is None:
             raise WrongPassword  # disabled in the meantime
+        log.info("signed in to the dashboard", user_id=str(user_id), by_admin_token=admin_token_digest is not None)
         return cookie
 
     async def open(self, cookie: str | None) -> Session | None:

@@ -5,7 +5,7 @@ of the JSON since then fails the condition. The tag is compared with a read. The
 version of that read, so a concurrent change between the two is noticed, and the tag is compared again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from imagesvc.accounts.service import Caller
@@ -16,6 +16,7 @@ from imagesvc.images import queries, reads
 from imagesvc.images.errors import ImageNotFound
 from imagesvc.images.image_json import as_json, etag_of, image_out
 from imagesvc.images.json_types import ImageOut
+from imagesvc.images.models import Visibility
 from imagesvc.images.schemas import ImageChanges
 from imagesvc.images.service import Images
 from imagesvc.storage import loose_objects
@@ -55,6 +56,20 @@ class ImageEditing:
             if await self._delete(caller, image_id, version=version):
                 return
         raise PreconditionFailed
+
+    async def set_visibility(self, caller: Caller, image_ids: Collection[UUID], visibility: Visibility) -> None:
+        """Publish or hide those of the images that the caller may change. Raises Forbidden."""
+        caller.require("upload")
+        arguments = (caller.user_id, caller.is_admin, list(image_ids), visibility)
+        await self._database.fetch_all(queries.SET_VISIBILITY, queries.ChangedImage, *arguments)
+
+    async def delete_some(self, caller: Caller, image_ids: Collection[UUID]) -> None:
+        """Delete those of the images that the caller may delete, in one transaction. Raises Forbidden."""
+        caller.require("upload")
+        async with self._database.sessions.begin() as session:
+            found, blob_ids = await queries.lock_images_of_caller(session, caller, image_ids)
+            await queries.delete_images(session, found)
+            await loose_objects.disown(session, await queries.delete_unreferenced_blobs(session, blob_ids))
 
     async def _delete(self, caller: Caller, image_id: UUID, *, version: str | None) -> bool:
         """Return False when the image has another version meanwhile."""

@@ -1,13 +1,13 @@
 """Statements that lock or change images and blobs.
 
-asyncpg (SQL text, immutable row classes) for the two that are one statement each; the ORM for everything else.
+asyncpg (SQL text, immutable row classes) for those that are one statement each; the ORM for everything else.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, select, text
+from sqlalchemy import ColumnElement, Select, delete, exists, select, text
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,9 +27,20 @@ CHANGE_IMAGE = """
 """
 
 
+SET_VISIBILITY = """
+    -- $1 caller, $2 admin, $3 images, $4 visibility
+    -- locked in the order of the ids, so that two requests cannot deadlock
+    WITH wanted AS (
+        SELECT id FROM images WHERE id = ANY($3) AND ($2 OR owner_id = $1) AND visibility <> $4
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE images i SET visibility = $4, updated_at = now() FROM wanted w WHERE i.id = w.id RETURNING i.id
+"""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedImage:
-    """A row of CHANGE_IMAGE."""
+    """A row of CHANGE_IMAGE and SET_VISIBILITY."""
 
     id: UUID
 
@@ -135,8 +146,23 @@ async def lock_some_images_of(
 
     Returns the ids of the images and of the blobs.
     """
-    some = select(Image.id, Image.blob_id).where(Image.owner_id == owner_id).limit(max_count)
-    found = (await session.execute(some)).all()
+    return await _lock_images(
+        session, select(Image.id, Image.blob_id).where(Image.owner_id == owner_id).limit(max_count)
+    )
+
+
+async def lock_images_of_caller(
+    session: AsyncSession, caller: Caller, image_ids: Collection[UUID]
+) -> tuple[list[UUID], list[UUID]]:
+    """Lock those of the images that the caller may change, as ``lock_some_images_of`` does."""
+    wanted = select(Image.id, Image.blob_id).where(Image.id.in_(image_ids))
+    if not caller.is_admin:
+        wanted = wanted.where(Image.owner_id == caller.user_id)
+    return await _lock_images(session, wanted)
+
+
+async def _lock_images(session: AsyncSession, wanted: Select[UUID, UUID]) -> tuple[list[UUID], list[UUID]]:
+    found = (await session.execute(wanted)).all()
     blob_ids = sorted({row.blob_id for row in found})
     await session.execute(select(Blob.id).where(Blob.id.in_(blob_ids)).order_by(Blob.id).with_for_update())
     images = select(Image.id).where(Image.id.in_([row.id for row in found])).order_by(Image.id).with_for_update()

@@ -38,7 +38,7 @@ Time = Annotated[dt.datetime, BeforeValidator(_in_utc)]
 
 
 class BlobFilter(BaseModel):
-    """``uploaded_…`` compare the time of the first upload of the content."""
+    """``uploaded_…`` compare the time of the first upload of the content. ``image`` is one image or several."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,8 +48,7 @@ class BlobFilter(BaseModel):
     score_version_below: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     uploaded_before: Time | None = None
     uploaded_after: Time | None = None
-    image: UUID | None = None
-    images: Annotated[tuple[UUID, ...], Field(max_length=MAX_IMAGES)] | None = None
+    image: UUID | Annotated[tuple[UUID, ...], Field(max_length=MAX_IMAGES)] | None = None
 
     @classmethod
     def parse(cls, conditions: Iterable[str]) -> Self:
@@ -84,7 +83,6 @@ class BlobFilter(BaseModel):
         if self.uploaded_after is not None:
             clauses.append(Blob.created_at >= self.uploaded_after)
         if self.image is not None:
-            clauses.append(exists().where(Image.id == self.image, Image.blob_id == Blob.id))
-        if self.images is not None:
-            clauses.append(exists().where(Image.id.in_(self.images), Image.blob_id == Blob.id))
+            ids = self.image if isinstance(self.image, tuple) else (self.image,)
+            clauses.append(exists().where(Image.id.in_(ids), Image.blob_id == Blob.id))
         return clauses

@@ -6,16 +6,16 @@ processed by the current code anyway. Uploads are not delayed, because only a fe
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import func, select, text, true, update
+from sqlalchemy import exists, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import Database, new_id
-from imagesvc.images.models import Blob
+from imagesvc.images.models import Blob, Image
 from imagesvc.operations.blob_filter import BlobFilter
 from imagesvc.operations.models import DerivedPart, Reprocessing, ReprocessingJson
 from imagesvc.settings import Settings
@@ -26,9 +26,11 @@ KIND = "reprocess"
 DERIVED_PARTS: tuple[DerivedPart, ...] = ("metadata", "renditions", "score")
 # for the current transaction only: counting the rows of a large table takes long
 LONG_TIMEOUT = text("SET LOCAL statement_timeout = '15min'")
+PROCESSED = frozenset({"ready", "rejected", "failed"})
 COUNT_TASKS = text("""
-    SELECT count(*) FILTER (WHERE state <> 'dead') AS live, count(*) FILTER (WHERE state = 'dead') AS dead
-    FROM tasks WHERE kind = 'reprocess' AND payload ->> 'reprocessing' = :id
+    SELECT payload ->> 'reprocessing' AS run,
+           count(*) FILTER (WHERE state <> 'dead') AS live, count(*) FILTER (WHERE state = 'dead') AS dead
+    FROM tasks WHERE kind = 'reprocess' GROUP BY 1
 """)
 
 
@@ -36,6 +38,9 @@ COUNT_TASKS = text("""
 class TaskCounts:
     live: int
     dead: int
+
+
+NO_TASKS = TaskCounts(live=0, dead=0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +83,26 @@ class Reprocessings:
             )
             return (await session.execute(run.returning(Reprocessing.id))).scalar_one()
 
+    async def start_for_images(self, image_ids: Collection[UUID]) -> None:
+        """Start runs that derive all parts of these images again, one for each state that their blobs have."""
+        images = tuple(sorted(image_ids))
+        is_of_image = exists().where(Image.id.in_(images), Image.blob_id == Blob.id)
+        async with self._sessions() as session:
+            found = (await session.execute(select(Blob.state).where(is_of_image).distinct())).scalars().all()
+        for state in sorted(PROCESSED & set(found)):
+            await self.start(DERIVED_PARTS, BlobFilter.model_validate({"image": images, "state": state}))
+
     async def progress(self, run_id: UUID) -> Progress | None:
         async with self._sessions() as session:
             run = await session.get(Reprocessing, run_id)
-            return None if run is None else await _progress(session, run)
+            return None if run is None else _progress(run, await _count_tasks(session))
 
     async def latest(self, *, limit: int) -> list[Progress]:
         """The newest first."""
         async with self._sessions() as session:
+            counts = await _count_tasks(session)
             runs = await session.execute(select(Reprocessing).order_by(Reprocessing.id.desc()).limit(limit))
-            return [await _progress(session, run) for run in runs.scalars()]
+            return [_progress(run, counts) for run in runs.scalars()]
 
     async def stop(self, run_id: UUID) -> bool:
         """Insert no more tasks; existing tasks still run. Returns False when the run was not running."""
@@ -104,7 +119,7 @@ class Reprocessings:
             run = await _lock_next(session)
             if run is None:
                 return 0
-            live = (await _count_tasks(session, run.id)).live
+            live = (await _count_tasks(session)).get(str(run.id), NO_TASKS).live
             free = self._max_live_tasks - live
             if free * 2 < self._max_live_tasks:
                 return 0
@@ -162,13 +177,14 @@ async def _insert_tasks(session: AsyncSession, run: Reprocessing, blob_ids: Sequ
     return (await session.execute(tasks.returning(Task.id))).scalars().all()
 
 
-async def _count_tasks(session: AsyncSession, run_id: UUID) -> TaskCounts:
-    row = (await session.execute(COUNT_TASKS, {"id": str(run_id)})).one()
-    return TaskCounts(live=row.live, dead=row.dead)
+async def _count_tasks(session: AsyncSession) -> dict[str, TaskCounts]:
+    """The tasks of each run that has any."""
+    rows = (await session.execute(COUNT_TASKS)).all()
+    return {row.run: TaskCounts(live=row.live, dead=row.dead) for row in rows}
 
 
-async def _progress(session: AsyncSession, run: Reprocessing) -> Progress:
-    tasks = await _count_tasks(session, run.id)
+def _progress(run: Reprocessing, counts: Mapping[str, TaskCounts]) -> Progress:
+    tasks = counts.get(str(run.id), NO_TASKS)
     return Progress(
         id=run.id,
         parts=run.wanted["parts"],

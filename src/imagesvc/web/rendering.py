@@ -21,7 +21,7 @@ from imagesvc.web.assets import asset_text, asset_url
 from imagesvc.web.languages import preferred_language, translations
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
-UPLOAD_STYLE = "upload/upload.css"
+UPLOAD_STYLES = ("colors.css", "upload/upload.css")
 
 
 def render(
@@ -76,7 +76,7 @@ def _environment(language: str) -> Environment:
         loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
-        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -84,7 +84,7 @@ def _environment(language: str) -> Environment:
     environment.globals |= {
         "asset_url": asset_url,
         "path": public_path,
-        "upload_style": Markup(asset_text(UPLOAD_STYLE)),  # noqa: S704 - a file of this package
+        "upload_style": Markup(_upload_style()),  # noqa: S704 - files of this package
     }
     environment.filters |= {
         "size": lambda count: size_text(count, language),
@@ -101,8 +101,13 @@ def _time_text(value: dt.datetime, language: str) -> str:
 
 
 @cache
+def _upload_style() -> str:
+    return "".join(asset_text(path) for path in UPLOAD_STYLES)
+
+
+@cache
 def _policy() -> str:
-    digest = base64.b64encode(hashlib.sha256(asset_text(UPLOAD_STYLE).encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(_upload_style().encode()).digest()).decode()
     return "; ".join(
         (
             "default-src 'none'",

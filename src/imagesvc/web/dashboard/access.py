@@ -1,4 +1,4 @@
-"""Who may use a page of the dashboard: sessions, forms, and failures as pages.
+"""Who may use a page of the dashboard: the session of a request, and the forms that count.
 
 A form counts only when a page of this service sent it: the browser's Origin is this service, and the form contains the
 token of the session. Both are checked before anything else.
@@ -6,16 +6,13 @@ token of the session. Both are checked before anything else.
 
 import dataclasses
 import hmac
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Annotated, Any, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, TypeVar
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
 
 from imagesvc.accounts.service import Caller
 from imagesvc.accounts.sessions import Session, WebSessions
@@ -23,32 +20,14 @@ from imagesvc.db import new_id
 from imagesvc.errors import Forbidden, ImagesvcError, Invalid
 from imagesvc.http.forms import read_form
 from imagesvc.http.idempotent_routes import idempotent_response
-from imagesvc.http.pagination import Cursors, Page, Paging
-from imagesvc.http.problems import as_problem
-from imagesvc.http.public_path import public_path, route_path
-from imagesvc.http.validation import failure_of
 from imagesvc.http.web_parts import web_part
 from imagesvc.settings import Settings
-from imagesvc.web.rendering import page_headers, render
+from imagesvc.web.rendering import page_headers
 
 MAX_FORM_BYTES = 256 * 1024
 MAX_FORM_FIELDS = 1000
 HOME = "/admin"
 SIGN_IN = "/admin/sign-in"
-DONE = {
-    "created": "Created.",
-    "saved": "Saved.",
-    "deleted": "Deleted.",
-    "revoked": "Revoked.",
-    "published": "Published.",
-    "hidden": "Made private.",
-    "retried": "Started again.",
-    "reprocessing": "Processing again in the background.",
-    "cancelled": "Cancelled.",
-    "redelivered": "Sending again.",
-    "imported": "Imported.",
-}
-"""What happened before a page is shown. Texts of a URL are never shown."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -62,31 +41,6 @@ class SignedOut(ImagesvcError):
     """There is no session, or it has ended. Sign in again."""
 
     status, slug, title = 401, "signed-out", "Sign in to continue"
-
-
-class DashboardRoute(APIRoute):
-    """Answers failures with pages, and requests without a session with the sign-in page."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_page(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except SignedOut:
-                return to_sign_in(request)
-            except RequestValidationError as error:
-                return failure_page(request, failure_of(error, request.headers.get("content-type")))
-            except ValidationError as error:
-                return failure_page(request, _invalid(error))
-            except ImagesvcError as error:
-                return failure_page(request, error)
-
-        return handle_page
-
-
-def dashboard_router() -> APIRouter:
-    return APIRouter(prefix=HOME, include_in_schema=False, route_class=DashboardRoute)
 
 
 def cookie_name(settings: Settings) -> str:
@@ -193,68 +147,3 @@ async def once(form: Form, request: Request, work: Callable[[UUID], Awaitable[Re
     answer = await idempotent_response(request, form.caller.user_id, f"form:{key}", body, work)
     answer.headers.update(page_headers())
     return answer
-
-
-def page(request: Request, template: str, session: Session, *, status: int = 200, **context: object) -> HTMLResponse:
-    """A page for a signed-in account."""
-    return render(
-        request,
-        f"dashboard/{template}.html",
-        status=status,
-        language="en",
-        caller=session.caller,
-        form_token=session.form_token,
-        form_id=str(new_id()),
-        here=route_path(request.scope),
-        query=request.query_params,
-        done=DONE.get(request.query_params.get("done", ""), ""),
-        **context,
-    )
-
-
-def go(path: str, *, done: str | None = None) -> Response:
-    """Show another page after a form. ``done`` is a key of ``DONE``."""
-    query = f"{'&' if '?' in path else '?'}{urlencode({'done': done})}" if done else ""
-    return RedirectResponse(public_path(path) + query, status_code=303)
-
-
-def to_sign_in(request: Request) -> Response:
-    query = request.url.query
-    wanted = route_path(request.scope) + (f"?{query}" if query else "") if request.method == "GET" else HOME
-    return RedirectResponse(f"{public_path(SIGN_IN)}?next={quote(wanted)}", status_code=303)
-
-
-def failure_page(request: Request, error: ImagesvcError) -> HTMLResponse:
-    request.scope["state"]["problem"] = error.slug
-    answer = render(
-        request, "dashboard/failure.html", status=error.status, language="en", problem=as_problem(error), here=""
-    )
-    if error.retry_after_seconds is not None:
-        answer.headers["Retry-After"] = str(error.retry_after_seconds)
-    return answer
-
-
-def _invalid(error: ValidationError) -> Invalid:
-    """Says which field is wrong. A missing one is named too."""
-    texts = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
-        name = " ".join(str(part) for part in item["loc"] if isinstance(part, str)).replace("_", " ")
-        texts.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
-    return Invalid(". ".join(texts[:5]))
-
-
-def paging(request: Request, *, limit: int = 50) -> Paging:
-    """The page of a list that the query of a dashboard page asks for."""
-    return Paging(request, Response(), web_part(request, Cursors), limit, request.query_params.get("cursor"))
-
-
-def next_url(request: Request, found: Page[Any]) -> str | None:
-    """The URL of the next page of a list."""
-    return url_of_cursor(request, found.next_cursor)
-
-
-def url_of_cursor(request: Request, cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    parameters = [pair for pair in request.query_params.multi_items() if pair[0] not in ("cursor", "done")]
-    return f"{public_path(route_path(request.scope))}?{urlencode([*parameters, ('cursor', cursor)])}"

@@ -1,6 +1,6 @@
 """Routes: the grid of images, and the page of one image."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -13,7 +13,6 @@ from imagesvc.http.file_response import StoredFileResponse
 from imagesvc.http.pagination import Cursors
 from imagesvc.http.web_parts import web_part
 from imagesvc.images.editing import ImageEditing
-from imagesvc.images.errors import ImageNotFound
 from imagesvc.images.router import ORIGINAL_HEADERS, PRIVATE, opener
 from imagesvc.images.schemas import ImageChanges
 from imagesvc.images.search.router import search_page
@@ -23,28 +22,19 @@ from imagesvc.images.service import Images
 from imagesvc.images.shares.schemas import NewShare
 from imagesvc.images.shares.service import Shares
 from imagesvc.images.similar.service import Similar
-from imagesvc.operations.blob_filter import BlobFilter
-from imagesvc.operations.reprocessing import DERIVED_PARTS, Reprocessings
+from imagesvc.operations.reprocessing import Reprocessings
 from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
 from imagesvc.processing.sniff import EXTENSION_OF
 from imagesvc.settings import Settings
-from imagesvc.web.dashboard.access import (
-    Form,
-    SentForm,
-    SignedIn,
-    dashboard_router,
-    go,
-    once,
-    page,
-    url_of_cursor,
-)
+from imagesvc.web.dashboard.access import Form, SentForm, SignedIn, once
+from imagesvc.web.dashboard.pages import NOT_OF_A_LIST, dashboard_router, filters_of, go, next_url, page
 
 router = dashboard_router()
 
 PER_PAGE = 48
 SIMILAR_DISTANCE = 8
 MAX_SELECTED = 200
-NOT_FILTERS = frozenset({"done", "limit"})
+NO_FILTERS = NOT_OF_A_LIST - {"cursor"} | {"limit"}
 
 
 @router.get("/images")
@@ -61,17 +51,17 @@ async def images(request: Request, session: SignedIn) -> Response:
         "images",
         session,
         images=found,
-        next=url_of_cursor(request, cursor),
+        next=next_url(request, cursor),
         problem=problem,
         formats=[("", "any"), *((name, name.removeprefix("image/")) for name in EXTENSION_OF)],
-        filters=str(request.url.query),
+        filters=filters_of(request),
         status=200 if problem is None else 422,
     )
 
 
 def _search_of(request: Request, caller: Caller) -> ImageSearch:
     """Empty fields of the form of filters are no filters. Raises ValidationError."""
-    given = {name: value for name, value in request.query_params.items() if value.strip() and name not in NOT_FILTERS}
+    given = {name: value for name, value in request.query_params.items() if value.strip() and name not in NO_FILTERS}
     if not caller.is_admin or str(given.get("sort", "")).endswith("captured"):
         given.setdefault("owner", ME)
     if given.get("owner") == "anyone":
@@ -88,46 +78,38 @@ def _text_of(error: ValidationError | ImagesvcError) -> str:
 
 @router.post("/images")
 async def change_selected(request: Request, form: SentForm) -> Response:
-    """Delete, publish, hide or process again the selected images. Those that are gone already are skipped."""
+    """Delete, publish, hide or process again the selected images. Those that the caller may not change are skipped."""
     ids, action = form.ids("image"), form.text("action") or ""
     if not 0 < len(ids) <= MAX_SELECTED:
         raise Invalid(f"Select 1 to {MAX_SELECTED} images.")
     back = f"/admin/images{'?' + filters if (filters := form.text('filters')) else ''}"
-    if action == "reprocess":
-        form.caller.require("admin")
-        await web_part(request, Reprocessings).start(DERIVED_PARTS, BlobFilter(images=tuple(sorted(ids))))
-        return go(back, done="reprocessing")
-    work, done = _bulk(request, form, action)
-    for image_id in ids:
-        try:
-            await work(image_id)
-        except ImageNotFound:
-            continue
-    return go(back, done=done)
-
-
-def _bulk(request: Request, form: Form, action: str) -> tuple[Callable[[UUID], Awaitable[object]], str]:
     editing = web_part(request, ImageEditing)
+    match action:
+        case "delete":
+            await editing.delete_some(form.caller, ids)
+            return go(back, done="deleted")
+        case "publish":
+            await editing.set_visibility(form.caller, ids, "public")
+            return go(back, done="published")
+        case "hide":
+            await editing.set_visibility(form.caller, ids, "private")
+            return go(back, done="hidden")
+        case "reprocess":
+            await _reprocess(request, form, ids)
+            return go(back, done="reprocessing")
+    raise Invalid("Choose what to do with the selected images.")
 
-    async def delete(image_id: UUID) -> None:
-        await editing.delete(form.caller, image_id, {})
 
-    async def publish(image_id: UUID) -> None:
-        await editing.change(form.caller, image_id, ImageChanges(visibility="public"), {})
-
-    async def hide(image_id: UUID) -> None:
-        await editing.change(form.caller, image_id, ImageChanges(visibility="private"), {})
-
-    actions = {"delete": (delete, "deleted"), "publish": (publish, "published"), "hide": (hide, "hidden")}
-    if action not in actions:
-        raise Invalid("Choose what to do with the selected images.")
-    return actions[action]
+async def _reprocess(request: Request, form: Form, ids: Collection[UUID]) -> None:
+    """Raises Forbidden, as the command line is for operators only."""
+    form.caller.require("admin")
+    await web_part(request, Reprocessings).start_for_images(ids)
 
 
 @router.get("/images/{image_id:uuid}")
 async def image(request: Request, session: SignedIn, image_id: UUID) -> Response:
     """All facts of an image, its uploads, renditions, shares and near-duplicates."""
-    caller = session.caller
+    caller, settings = session.caller, web_part(request, Settings)
     found = await web_part(request, Images).image(caller, image_id)
     is_owner = caller.is_admin or found["owner_id"] == str(caller.user_id)
     shares = None
@@ -141,7 +123,7 @@ async def image(request: Request, session: SignedIn, image_id: UUID) -> Response
         is_owner=is_owner,
         similar=await web_part(request, Similar).find(caller, image_id, max_distance=SIMILAR_DISTANCE),
         shares=shares,
-        base_url=web_part(request, Settings).base_url,
+        origin=settings.base_url.removesuffix(settings.path_prefix),  # a share has the path of the service already
     )
 
 
@@ -164,11 +146,7 @@ async def delete_image(request: Request, form: SentForm, image_id: UUID) -> Resp
 
 @router.post("/images/{image_id:uuid}/reprocess")
 async def reprocess_image(request: Request, form: SentForm, image_id: UUID) -> Response:
-    form.caller.require("admin")
-    state = (await web_part(request, Images).image(form.caller, image_id))["state"]
-    if state == "pending":
-        raise Invalid("The image is being processed already.")
-    await web_part(request, Reprocessings).start(DERIVED_PARTS, BlobFilter(image=image_id, state=state))
+    await _reprocess(request, form, [image_id])
     return go(f"/admin/images/{image_id}", done="reprocessing")
 
 

@@ -13,7 +13,8 @@ from imagesvc.links.models import Link
 from imagesvc.links.schemas import LinkChanges, LinkOut, NewLink
 from imagesvc.links.service import Links
 from imagesvc.settings import Settings
-from imagesvc.web.dashboard.access import SentForm, SignedIn, dashboard_router, go, next_url, once, page, paging
+from imagesvc.web.dashboard.access import SentForm, SignedIn, once
+from imagesvc.web.dashboard.pages import dashboard_router, go, listed, page
 
 router = dashboard_router()
 
@@ -33,10 +34,10 @@ async def links(request: Request, session: SignedIn) -> Response:
     async def rows(last: UUID | None, limit: int) -> Sequence[Link]:
         return await web_part(request, Links).page(session.caller, before=last, limit=limit)
 
-    found = await paging(request).page(
-        "links", session.caller.user_id, rows, key=(UUID, lambda link: link.id), item=lambda link: _out(request, link)
+    found = await listed(
+        request, session, "links", rows, key=(UUID, lambda link: link.id), item=lambda link: _out(request, link)
     )
-    return page(request, "links", session, links=found.items, next=next_url(request, found))
+    return page(request, "links", session, links=found.items, next=found.next)
 
 
 @router.post("/links")

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from imagesvc.accounts.keys import ApiKeys
 from imagesvc.accounts.models import ApiKey, User
 from imagesvc.accounts.schemas import KeyOut, NewKey, NewUser, UserChanges, UserOut
+from imagesvc.accounts.service import ADMIN_ID
 from imagesvc.accounts.users import Users
 from imagesvc.http.web_parts import web_part
 from imagesvc.operations.audit_runs import AuditRuns
@@ -16,7 +17,8 @@ from imagesvc.operations.dead_letters import TaskOperations
 from imagesvc.operations.reprocessing import Reprocessings
 from imagesvc.operations.schemas import DeadLetters, TaskOut
 from imagesvc.tasks.models import Task
-from imagesvc.web.dashboard.access import SentForm, SignedIn, dashboard_router, go, next_url, once, page, paging
+from imagesvc.web.dashboard.access import SentForm, SignedIn, once
+from imagesvc.web.dashboard.pages import dashboard_router, go, listed, page
 from imagesvc.webhooks.schemas import DeliveryOut, Event, NewWebhook, Redelivery, WebhookChanges, WebhookOut
 from imagesvc.webhooks.service import Webhooks
 
@@ -30,12 +32,10 @@ async def webhooks(request: Request, session: SignedIn) -> Response:
     async def rows(last: UUID | None, limit: int) -> Sequence[WebhookOut]:
         return await web_part(request, Webhooks).page(session.caller, before=last, limit=limit)
 
-    found = await paging(request).page(
-        "webhooks", session.caller.user_id, rows, key=(UUID, lambda webhook: webhook.id), item=lambda webhook: webhook
+    found = await listed(
+        request, session, "webhooks", rows, key=(UUID, lambda webhook: webhook.id), item=lambda webhook: webhook
     )
-    return page(
-        request, "webhooks", session, webhooks=found.items, events=get_args(Event), next=next_url(request, found)
-    )
+    return page(request, "webhooks", session, webhooks=found.items, events=get_args(Event), next=found.next)
 
 
 @router.post("/webhooks")
@@ -60,16 +60,17 @@ async def webhook(request: Request, session: SignedIn, webhook_id: UUID) -> Resp
     async def rows(last: UUID | None, limit: int) -> Sequence[DeliveryOut]:
         return await service.deliveries(session.caller, webhook_id, state=None, before=last, limit=limit)
 
-    found = await paging(request).page(
+    found = await listed(
+        request,
+        session,
         "deliveries",
-        session.caller.user_id,
         rows,
         key=(UUID, lambda delivery: delivery.id),
         item=lambda delivery: delivery,
         filters={"webhook": webhook_id},
     )
     wanted = await service.get(session.caller, webhook_id)
-    return page(request, "webhook", session, webhook=wanted, deliveries=found.items, next=next_url(request, found))
+    return page(request, "webhook", session, webhook=wanted, deliveries=found.items, next=found.next)
 
 
 @router.post("/webhooks/{webhook_id:uuid}")
@@ -107,10 +108,8 @@ async def tasks(request: Request, session: SignedIn) -> Response:
             session.caller, state="dead", kind=None, before=last, limit=limit
         )
 
-    found = await paging(request).page(
-        "dead", session.caller.user_id, rows, key=(UUID, lambda task: task.id), item=TaskOut.of
-    )
-    return page(request, "tasks", session, tasks=found.items, next=next_url(request, found))
+    found = await listed(request, session, "dead", rows, key=(UUID, lambda task: task.id), item=TaskOut.of)
+    return page(request, "tasks", session, tasks=found.items, next=found.next)
 
 
 @router.post("/tasks/retry")
@@ -144,10 +143,8 @@ async def accounts(request: Request, session: SignedIn) -> Response:
     async def rows(last: UUID | None, limit: int) -> Sequence[User]:
         return await web_part(request, Users).page(session.caller, after=last, limit=limit)
 
-    found = await paging(request).page(
-        "users", session.caller.user_id, rows, key=(UUID, lambda user: user.id), item=UserOut.of
-    )
-    return page(request, "accounts", session, accounts=found.items, next=next_url(request, found))
+    found = await listed(request, session, "users", rows, key=(UUID, lambda user: user.id), item=UserOut.of)
+    return page(request, "accounts", session, accounts=found.items, built_in=ADMIN_ID, next=found.next)
 
 
 @router.post("/accounts")
@@ -184,11 +181,9 @@ async def keys(request: Request, session: SignedIn) -> Response:
     async def rows(last: UUID | None, limit: int) -> Sequence[ApiKey]:
         return await web_part(request, ApiKeys).page(session.caller, before=last, limit=limit)
 
-    found = await paging(request).page(
-        "api-keys", session.caller.user_id, rows, key=(UUID, lambda key: key.id), item=KeyOut.of
-    )
+    found = await listed(request, session, "api-keys", rows, key=(UUID, lambda key: key.id), item=KeyOut.of)
     scopes = sorted(session.caller.scopes)
-    return page(request, "keys", session, keys=found.items, scopes=scopes, next=next_url(request, found))
+    return page(request, "keys", session, keys=found.items, scopes=scopes, next=found.next)
 
 
 @router.post("/keys")

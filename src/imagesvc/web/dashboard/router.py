@@ -21,13 +21,11 @@ from imagesvc.web.dashboard.access import (
     SignedIn,
     cookie_name,
     cookie_of,
-    dashboard_router,
-    go,
     is_secure,
-    page,
     require_own_origin,
 )
 from imagesvc.web.dashboard.charts import columns, rows
+from imagesvc.web.dashboard.pages import dashboard_router, go, page
 from imagesvc.web.rendering import render
 
 router = dashboard_router()

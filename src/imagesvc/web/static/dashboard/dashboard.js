@@ -1,22 +1,15 @@
 /** Conveniences of the dashboard. Every page also works without them. */
 
-const byId = (id) => document.getElementById(id);
-const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+import { localizeTimes } from "../times.js";
 
-prepare(document);
+const byId = (id) => document.getElementById(id);
+
+localizeTimes(document);
 askBeforeSending();
 showSelection();
 drawHistogram();
 refresh();
 loadMore();
-
-/** Show times in the reader's zone, and make buttons work, in a part of the page. */
-function prepare(part) {
-  for (const time of part.querySelectorAll("time[datetime]")) {
-    const shown = new Date(time.dateTime);
-    if (!Number.isNaN(shown.getTime())) time.textContent = format.format(shown);
-  }
-}
 
 document.addEventListener("click", async (event) => {
   const { target } = event;
@@ -71,7 +64,7 @@ function refresh() {
         const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
         const next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
         if (!next) return location.reload(); // the session has ended
-        prepare(next);
+        localizeTimes(next);
         part.replaceWith(next);
         drawHistogram();
       } catch {
@@ -92,7 +85,7 @@ function loadMore() {
     try {
       const answer = await fetch(link.href, { headers: { Accept: "text/html" } });
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-      prepare(next);
+      localizeTimes(next);
       items.append(...(next.getElementById("items")?.children ?? []));
       items.classList.add("extended");
       const following = next.querySelector("a[rel=next]");

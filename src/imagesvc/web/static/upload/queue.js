@@ -49,7 +49,10 @@ export class Queue {
 
   pause() {
     this.isPaused = true;
-    for (const item of this.items) item.abort?.abort();
+    for (const item of this.items) {
+      item.abort?.abort();
+      item.wake?.();
+    }
     this.onChange(null);
   }
 
@@ -96,34 +99,33 @@ export class Queue {
   /** Hash the next small files, and ask in one request which of them are there already. */
   async #check() {
     if (this.#isChecking || this.refusal || this.isPaused) return;
+    const waiting = this.items.filter((item) => item.state === "waiting");
+    if (waiting.filter((item) => item.isChecked && !item.isBusy).length >= MAX_CHECKED_AHEAD) return;
+    const next = waiting.filter((item) => !item.isChecked).slice(0, MAX_CHECKED_AHEAD);
+    if (!next.length) return;
     this.#isChecking = true;
-    for (;;) {
-      const waiting = this.items.filter((item) => item.state === "waiting");
-      const ahead = waiting.filter((item) => item.isChecked && !item.isBusy).length;
-      const next = ahead < MAX_CHECKED_AHEAD ? waiting.filter((item) => !item.isChecked).slice(0, MAX_CHECKED_AHEAD) : [];
-      if (!next.length || this.isPaused || this.refusal) break;
-      for (const item of next) {
-        this.#set(item, "checking");
-        item.sha256 = await hashOf(item.file);
-      }
-      const hashes = next.map((item) => item.sha256).filter(Boolean);
-      let known = new Set();
-      try {
-        if (hashes.length) known = await this.api.check(hashes);
-      } catch (error) {
-        // sending a file that is there already costs no more than time
-        if (error instanceof Refusal && LINK_PROBLEMS.includes(error.slug)) this.#refuse(error);
-      }
-      for (const item of next.filter((found) => found.state === "checking")) {
-        item.isChecked = true;
-        if (known.has(item.sha256)) this.#end(item, { status: "duplicate", url: null });
-        else this.#set(item, this.refusal ? "refused" : "waiting");
-      }
-      this.#isChecking = false;
-      this.#run();
-      return;
+    for (const item of next) {
+      this.#set(item, "checking");
+      item.sha256 = await hashOf(item.file);
+    }
+    const known = await this.#known(next.map((item) => item.sha256).filter(Boolean));
+    for (const item of next.filter((found) => found.state === "checking")) {
+      item.isChecked = true;
+      if (known.has(item.sha256)) this.#end(item, { status: "duplicate", url: null });
+      else this.#set(item, this.refusal ? "refused" : "waiting");
     }
     this.#isChecking = false;
+    this.#run();
+  }
+
+  /** Those of the hashes that were sent before; none when that is unknown: sending a file again only costs time. */
+  async #known(hashes) {
+    try {
+      return hashes.length ? await this.api.check(hashes) : new Set();
+    } catch (error) {
+      if (error instanceof Refusal && LINK_PROBLEMS.includes(error.slug)) this.#refuse(error);
+      return new Set();
+    }
   }
 
   async #send(item) {
@@ -229,16 +231,15 @@ export class Queue {
     if (url) this.#follow(item);
   }
 
-  /** Ask for the receipt until the picture is processed, less and less often. */
+  /** Ask for the receipt until the picture is processed: less and less often, and the less the more files wait. */
   async #follow(item) {
+    item.isFollowed = true;
     for (let poll = 0; poll < RECEIPT_POLLS; poll += 1) {
-      const running = this.items.filter((found) => found.isFollowed).length;
-      await new Promise((resolve) => setTimeout(resolve, Math.min(10_000, 700 * 1.3 ** poll) * (1 + running / 10)));
-      item.isFollowed = true;
+      const others = this.items.filter((found) => found.isFollowed).length;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(10_000, 700 * 1.3 ** poll) * (1 + others / 10)));
       try {
         const receipt = await this.api.receipt(item.receipt);
         if (receipt.state === "pending") continue;
-        item.isFollowed = false;
         item.thumbnail = receipt.thumbnail_url;
         item.defects = receipt.defects;
         if (receipt.state === "ready") {
@@ -248,7 +249,7 @@ export class Queue {
           item.reason = reasonOf({ slug: receipt.problem?.type?.split("/").pop(), title: receipt.problem?.title });
           this.#set(item, "unusable");
         }
-        return;
+        break;
       } catch (error) {
         if (error instanceof Refusal && error.status < 500 && error.status !== 429) break;
       }

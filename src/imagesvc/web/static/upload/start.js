@@ -4,7 +4,8 @@ import { Api } from "./api.js";
 import { listenForFiles } from "./files.js";
 import { Memory } from "./memory.js";
 import { ENDED, Queue } from "./queue.js";
-import { localizeTimes, readMessages, text } from "./text.js";
+import { localizeTimes } from "../times.js";
+import { readMessages, text } from "./text.js";
 import { View } from "./view.js";
 
 const byId = (id) => document.getElementById(id);

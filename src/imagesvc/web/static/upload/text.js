@@ -1,4 +1,4 @@
-/** Messages, numbers and times in the language of the page. */
+/** Messages and numbers in the language of the page. */
 
 const language = document.documentElement.lang || "en";
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
@@ -39,13 +39,4 @@ export function durationText(seconds) {
   if (seconds < 90) return text("seconds", { count: Math.max(1, Math.round(seconds)) });
   if (seconds < 5400) return text("minutes", { count: Math.round(seconds / 60) });
   return text("hours", { count: Math.round(seconds / 3600) });
-}
-
-/** Show all times below an element in the reader's time zone. */
-export function localizeTimes(element) {
-  const format = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
-  for (const time of element.querySelectorAll("time[datetime]")) {
-    const shown = new Date(time.dateTime);
-    if (!Number.isNaN(shown.getTime())) time.textContent = format.format(shown);
-  }
 }

@@ -11,6 +11,7 @@ export class View {
   #rows = new Map();
   #samples = [];
   #statusAt = 0;
+  #statusTimer = null;
   #frame = 0;
 
   constructor(byId) {
@@ -130,7 +131,10 @@ export class View {
     const status = this.byId("total-text");
     if (status.textContent === line) return;
     if (isRunning && status.textContent && Date.now() - this.#statusAt < STATUS_MS) {
-      setTimeout(() => this.show(null), STATUS_MS);
+      this.#statusTimer ??= setTimeout(() => {
+        this.#statusTimer = null;
+        this.show(null);
+      }, STATUS_MS);
       return;
     }
     this.#statusAt = Date.now();
