@@ -1,4 +1,4 @@
-"""The pages of the dashboard among a million images, as an admin sees them.
+"""The pages of the dashboard among a million images and a million images of visits, as an admin sees them.
 
 The time of a page is that of a whole request on loopback, one request at a time. Each page is requested once before its
 rounds.
@@ -14,6 +14,7 @@ from bench.progress import log_progress
 from bench.rounds import spread
 from bench.search_data import fill
 from bench.servers import Servers
+from bench.visits import SEED
 
 IMAGES, ROUNDS, WANTED_MS = 1_000_000, 9, 100
 PAGES = (
@@ -24,7 +25,8 @@ PAGES = (
     "/admin/images/{image}",
     "/admin/links",
     "/admin/batches",
-    "/admin/visits",
+    "/admin/visits?start_date=2026-09-01&end_date=2026-09-30",
+    "/admin/visits?start_date=2026-09-01&end_date=2026-09-30&area=7",
     "/admin/stores",
     "/admin/jobs",
     "/admin/resizes",
@@ -41,6 +43,8 @@ async def measure(servers: Servers) -> str:
     # skips the foreign key checks, because the generated rows are consistent; needs a superuser
     connection = await asyncpg.connect(servers.admin_url_of(settings))
     try:
+        await connection.execute(SEED)
+        await connection.execute("VACUUM ANALYZE visit_images")
         await fill(connection, IMAGES)
         image = await connection.fetchval("SELECT id FROM images WHERE state = 'ready' ORDER BY id DESC LIMIT 1")
     finally:
