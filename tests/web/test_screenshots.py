@@ -9,7 +9,7 @@ from playwright.async_api import FilePayload, Page
 
 from tests.support.service import Service
 from tests.web.conftest import Windows
-from tests.web.test_dashboard import sign_in
+from tests.web.signed_in import sign_in
 
 FOLDER = os.environ.get("IMAGESVC_SCREENSHOTS")
 COLORS = 96

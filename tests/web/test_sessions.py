@@ -246,6 +246,10 @@ async def test_filter_that_cannot_be_read_is_explained(idle_service: Service, qu
         ("/admin/images", {"action": "delete", "image": "no-id"}),
         ("/admin/images", {"action": "explode", "image": "01995f4e-2f6c-7c3e-9a8d-0f8e5b7f1a13"}),
         ("/admin/stores", {"store_name": "A"}),
+        ("/admin/stores", {"store_id": "a\0b", "store_name": "A", "area": "A"}),
+        ("/admin/links", {"lifetime": "1", "label": "a\0b"}),
+        ("/admin/keys", {"name": "a\0b", "scope": "read"}),
+        ("/admin/accounts", {"account": "a\0b", "password": "correct horse battery"}),
         ("/admin/stores/import", {"csv": "nonsense"}),
     ],
 )

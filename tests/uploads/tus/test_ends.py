@@ -123,14 +123,8 @@ async def test_termination_expiry_and_the_last_bytes_race_to_one_end(idle_servic
 
     patched = [answers[0] for answers in ends]
     assert {answer.status_code for answer in patched} <= {204, 409, 410}
-    # an upload stays only if both terminations arrived while it was finishing
-    kept = {
-        (patch.status_code, *(deletion.status_code for deletion in deletions))
-        for (patch, *deletions), head in zip(ends, reported, strict=True)
-        if head.status_code == 200
-    }
-    assert kept <= {(204, 404, 409), (204, 409, 409)}
-    assert {answer.status_code for answer in reported} <= {200, 410}
+    assert {answer.status_code for (_, *deletions) in ends for answer in deletions} <= {204, 410}
+    assert {answer.status_code for answer in reported} == {410}
     assert await reserved(idle_service, link) == (0, 0)
     left = await what_is_left(idle_service)
     taken = [answer for answer in patched if answer.status_code == 204]
@@ -155,6 +149,25 @@ async def test_a_terminated_upload_releases_its_reservation_and_objects(idle_ser
     assert [answer.status_code for answer in later] == [410] * 3
     assert later[0].headers["imagesvc-problem"] == "upload-terminated"
     assert await reserved(idle_service, link) == (0, 0)
+    assert await what_is_left(idle_service) == NOTHING
+
+
+async def test_an_expired_upload_that_is_terminated_cannot_be_revived_by_the_request_that_sends_it(
+    idle_service: Service,
+) -> None:
+    tus, _ = await of_link(idle_service)
+    upload = await tus.new(len(DATA[0]))
+
+    async with patching(idle_service.url, tus, upload, 0, len(DATA[0])) as connection:
+        await connection.send(DATA[0][:500])
+        await let_expire(idle_service)
+        deleted = await tus.delete(upload)
+        await connection.send(DATA[0][500:])
+        sent = await connection.answer()
+
+    assert deleted.status_code == 204
+    assert (sent.status, sent.json()["problem"]["type"]) == (410, "/problems/upload-terminated")
+    assert (await tus.head(upload)).status_code == 410
     assert await what_is_left(idle_service) == NOTHING
 
 

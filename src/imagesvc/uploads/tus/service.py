@@ -142,9 +142,14 @@ class ResumableUploads:
         return upload
 
     async def terminate(self, source: UploadSource, upload_id: UUID) -> None:
-        """Release everything that an unfinished upload holds. The image of a finished upload stays."""
+        """Release everything that an unfinished upload holds. The image of a finished upload stays.
+
+        Also ends an expired upload: a request that still sends its bytes would put the expiry off.
+        """
         ref = _ref(source, upload_id)
-        await self._present(ref)
+        upload = await self._get(ref)
+        if upload.state == "refused":
+            raise later_error(upload.problem)
         await self._tools.ending.refuse(upload_id, ResumableTerminated(), states=TERMINABLE)
         self._handover.stop_local(ref)
 

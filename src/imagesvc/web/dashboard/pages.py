@@ -39,7 +39,6 @@ DONE = {
     "reprocessing": "Processing again in the background.",
     "cancelled": "Cancelled.",
     "redelivered": "Sending again.",
-    "imported": "Imported.",
 }
 """What happened before a page is shown. Texts of a URL are never shown."""
 

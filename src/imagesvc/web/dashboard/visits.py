@@ -25,7 +25,7 @@ from imagesvc.jobs.service import Jobs
 from imagesvc.processing.contract import MEDIA_TYPE_OF_FORMAT
 from imagesvc.resizes.service import Resizes
 from imagesvc.stores.models import Store
-from imagesvc.stores.schemas import NewStore, StoreOut
+from imagesvc.stores.schemas import NewStore, StoreOut, Text
 from imagesvc.stores.service import Stores
 from imagesvc.uploads.batches.service import Batches
 from imagesvc.web.dashboard.access import SentForm, SignedIn
@@ -43,6 +43,12 @@ STORE = ("store_id", "area", "store_name")
 MEASURES = ("images", "perimeter", "average_seconds", "average_score")
 MAX_JOB_IMAGES = 200
 MAX_RESIZES = 100
+
+
+class NamedStore(NewStore):
+    """A store with its id, which is part of the path in the API."""
+
+    store_id: Text
 
 
 @router.get("/batches")
@@ -87,13 +93,9 @@ async def stores(request: Request, session: SignedIn) -> Response:
 @router.post("/stores")
 async def put_store(request: Request, form: SentForm) -> Response:
     """Add or replace one store."""
-    store_id = form.text("store_id")
-    if store_id is None or len(store_id) > 200:
-        raise Invalid("store id: 1 to 200 characters are needed.")
-    new = form.model(
-        NewStore, store_name=form.text("store_name"), area=form.text("area"), time_zone=form.text("time_zone")
-    )
-    await web_part(request, Stores).put(form.caller, store_id, new)
+    names = ("store_id", "store_name", "area", "time_zone")
+    store = form.model(NamedStore, **{name: form.text(name) for name in names})
+    await web_part(request, Stores).put(form.caller, store.store_id, store)
     return go("/admin/stores", done="saved")
 
 
