@@ -8,7 +8,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
-from pydantic import AnyHttpUrl, Field, IPvAnyNetwork, SecretStr, field_validator
+from pydantic import AnyHttpUrl, Field, FilePath, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -33,6 +33,9 @@ class Settings(BaseSettings):
         "imagesvc", min_length=3, max_length=63, description="the bucket that holds all files; used by nothing else"
     )
     s3_region: str = Field("us-east-1", description="the bucket's region; most S3 servers outside AWS accept us-east-1")
+    s3_ca_file: FilePath | None = Field(
+        None, description="PEM file of the authority that signed the S3 server's certificate, if no public one did"
+    )
 
     # --- secrets
     secret_keys: SecretStr = Field(
@@ -160,9 +163,7 @@ class Settings(BaseSettings):
     database_statement_seconds: float = Field(
         30.0, gt=0, description="seconds that one SQL statement may run; normal ones take milliseconds"
     )
-    s3_pool: int = Field(
-        50, gt=0, description="open S3 connections per process; further S3 requests wait for a free one"
-    )
+    s3_pool: int = Field(50, gt=0, description="idle S3 connections that a process keeps open for the next requests")
 
     # --- accounts
     access_token_seconds: int = Field(

@@ -1,4 +1,7 @@
-"""The S3 bucket: put, read and delete objects. No other module imports aioboto3.
+"""The S3 bucket: put, read and delete objects. No other module imports a client of S3.
+
+obstore puts, reads, sizes and deletes single objects; aioboto3, at several times the cost, does what obstore cannot:
+multipart uploads that other processes continue, listing, and the bucket itself (docs/decisions/0016-clients-of-s3.md).
 
 Works with any S3 server: needs no conditional PUT, no ListMultipartUploads and no lifecycle rules. Keys are random and
 never reused. A writer commits a row for its key before it writes the object (``loose_objects.py``).
@@ -8,26 +11,33 @@ aioboto3 has no types: ``Any`` is its session and its client.
 
 import asyncio
 import contextlib
+import datetime as dt
 import ipaddress
 import secrets
 import time
 from collections.abc import AsyncIterator
 from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
 from imagesvc.errors import Unavailable
 from imagesvc.metrics import instruments
 from imagesvc.settings import Settings
 
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 30, 3
-# longest duration of one request, with its retries and their back-off (at most 20 s each)
-MAX_REQUEST_SECONDS = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS + 20)
+# longest duration of one request, with its retries and their back-off
+MAX_BACKOFF_SECONDS = 20
+MAX_REQUEST_SECONDS = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS + MAX_BACKOFF_SECONDS)
 READ_CHUNK_BYTES = 256 * 1024
 GONE_CODES = {"NoSuchKey", "404", "NotFound", "NoSuchUpload", "NoSuchBucket"}
 
@@ -75,6 +85,43 @@ def _session() -> Any:
     return aioboto3.Session()
 
 
+def _object_store(settings: Settings, *, is_unsigned: bool) -> S3Store:
+    """The client for single objects. Only the settings count, whatever AWS_… variables are set."""
+    credential: S3Credential = {
+        "access_key_id": settings.s3_access_key.get_secret_value(),
+        "secret_access_key": settings.s3_secret_key.get_secret_value(),
+        "token": None,
+        "expires_at": None,
+    }
+    return S3Store(
+        settings.s3_bucket,
+        aws_endpoint_url_s3=settings.s3_endpoint,
+        region=settings.s3_region,
+        credential_provider=lambda: credential,
+        skip_signature=False,
+        unsigned_payload=is_unsigned,
+        virtual_hosted_style_request=False,
+        disable_bulk_delete=True,
+        client_options={
+            "allow_http": settings.s3_endpoint.startswith("http:"),
+            "connect_timeout": dt.timedelta(seconds=CONNECT_SECONDS),
+            "read_timeout": dt.timedelta(seconds=READ_SECONDS),
+            "timeout": dt.timedelta(days=1),  # the whole of a read lasts as long as its reader likes
+            "pool_max_idle_per_host": str(settings.s3_pool),
+            **({} if settings.s3_ca_file is None else {"root_certificate": settings.s3_ca_file.read_bytes()}),
+        },
+        retry_config={
+            "max_retries": ATTEMPTS - 1,
+            "retry_timeout": dt.timedelta(seconds=MAX_REQUEST_SECONDS - CONNECT_SECONDS - READ_SECONDS),
+            "backoff": {
+                "init_backoff": dt.timedelta(seconds=0.1),
+                "max_backoff": dt.timedelta(seconds=MAX_BACKOFF_SECONDS),
+                "base": 2,
+            },
+        },
+    )
+
+
 class Storage:
     """A process's connections to one bucket. ``async with`` opens and closes them.
 
@@ -92,6 +139,7 @@ class Storage:
             "aws_access_key_id": settings.s3_access_key.get_secret_value(),
             "aws_secret_access_key": settings.s3_secret_key.get_secret_value(),
             "region_name": settings.s3_region,
+            "verify": str(settings.s3_ca_file) if settings.s3_ca_file else None,
             "config": AioConfig(
                 max_pool_connections=settings.s3_pool,
                 connect_timeout=CONNECT_SECONDS,
@@ -103,6 +151,7 @@ class Storage:
                 s3={"addressing_style": "path", "payload_signing_enabled": not is_unsigned},
             ),
         }
+        self._objects = _object_store(settings, is_unsigned=is_unsigned)
         self._stack = contextlib.AsyncExitStack()
         self._client: Any = None
 
@@ -127,7 +176,10 @@ class Storage:
                 raise ObjectGone(code) from error
             result = "failed"
             raise StorageAway from error
-        except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except FileNotFoundError as error:
+            result = "gone"
+            raise ObjectGone from error
+        except (BaseError, BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
             result = "failed"
             raise StorageAway from error
         finally:
@@ -137,7 +189,7 @@ class Storage:
     async def put(self, key: str, body: BytesLike, *, media_type: str, until: float) -> None:
         _require_hold(until)
         async with self._request("PutObject"):
-            await self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=media_type)
+            await self._objects.put_async(key, body, use_multipart=False, attributes={"Content-Type": media_type})
 
     async def begin_multipart(self, key: str, *, media_type: str) -> str:
         """Create a multipart upload and return its id. It stores nothing until a part is put."""
@@ -179,28 +231,28 @@ class Storage:
         """Delete an object. A key that does not exist is no error."""
         with contextlib.suppress(ObjectGone):
             async with self._request("DeleteObject"):
-                await self._client.delete_object(Bucket=self.bucket, Key=key)
+                await self._objects.delete_async(key)
 
     async def size(self, key: str) -> int | None:
         """The size of an object in bytes, None when it does not exist."""
         try:
             async with self._request("HeadObject"):
-                response = await self._client.head_object(Bucket=self.bucket, Key=key)
+                found = await self._objects.head_async(key)
         except ObjectGone:
             return None
-        return int(response["ContentLength"])
+        return found["size"]
 
     async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """Stream the bytes from ``start`` up to, but not including, ``stop``. Raises ObjectGone."""
-        arguments = {"Bucket": self.bucket, "Key": key}
-        if start or stop is not None:
-            arguments["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         async with self._request("GetObject"):
-            response = await self._client.get_object(**arguments)
+            if stop is not None:
+                found = await self._objects.get_async(key, options={"range": (start, stop)})
+            else:
+                found = await self._objects.get_async(key, options={"range": {"offset": start}} if start else None)
         # not counted: the duration depends on the caller's reading speed
-        async with self._request(), response["Body"] as body:
-            while chunk := await body.content.read(READ_CHUNK_BYTES):
-                yield chunk
+        async with self._request():
+            async for chunk in found.stream(min_chunk_size=READ_CHUNK_BYTES):
+                yield bytes(chunk)
 
     async def listing(self, prefix: str = "") -> AsyncIterator[tuple[str, int]]:
         """Key and size in bytes of every object below ``prefix``. For audits and tests, never in normal operation."""
