@@ -11,7 +11,8 @@ def run_description(section: str) -> str:
     today = dt.datetime.now(dt.UTC).date()
     machine = f"{len(os.sched_getaffinity(0))} cores of {_processor()}, {_memory_gib()} GiB, Linux {_kernel()}"
     load = f"load {os.getloadavg()[0]:.1f} at the start"
-    return f"*`python -m bench --only {section}` · {today} · {machine}, Python {platform.python_version()} · {load}*"
+    arguments = "--beside PATH" if section == "beside" else f"--only {section}"
+    return f"*`python -m bench {arguments}` · {today} · {machine}, Python {platform.python_version()} · {load}*"
 
 
 def _processor() -> str:

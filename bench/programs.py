@@ -25,6 +25,16 @@ def cpu_seconds(pid: int) -> float:
     return times.user + times.system
 
 
+def tree_cpu_seconds(pid: int) -> float:
+    """CPU time of a process, of its living descendants, and of the descendants that it has waited for."""
+    process = psutil.Process(pid)
+    total = 0.0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(each.cpu_times()[:4])
+    return total
+
+
 def memory_bytes(pid: int) -> int:
     """Current resident memory of a process."""
     return int(psutil.Process(pid).memory_info().rss)
@@ -70,13 +80,15 @@ async def json_process(module: str, log: Path, environ: Mapping[str, str] | None
 
 
 @contextlib.asynccontextmanager
-async def web(settings: Settings, log: Path, *command: str) -> AsyncIterator[tuple[str, int]]:
+async def web(
+    settings: Settings, log: Path, *command: str, python: str = sys.executable
+) -> AsyncIterator[tuple[str, int]]:
     """Yields (URL, pid) of a web process. ``command``: arguments of `python`, by default those of `imagesvc serve`."""
     port = free_port()
     listening = settings.model_copy(update={"host": "127.0.0.1", "port": port})
     url = f"http://127.0.0.1:{port}"
     async with (
-        _process(command or ("-m", "imagesvc", "serve"), log, _environment(listening)) as process,
+        _process(command or ("-m", "imagesvc", "serve"), log, _environment(listening), python) as process,
         httpx.AsyncClient(base_url=url) as client,
     ):
 
@@ -92,9 +104,9 @@ async def web(settings: Settings, log: Path, *command: str) -> AsyncIterator[tup
 
 
 @contextlib.asynccontextmanager
-async def worker(settings: Settings, log: Path) -> AsyncIterator[int]:
+async def worker(settings: Settings, log: Path, *, python: str = sys.executable) -> AsyncIterator[int]:
     """Yields the pid of a worker."""
-    async with _process(("-m", "imagesvc", "worker"), log, _environment(settings)) as process:
+    async with _process(("-m", "imagesvc", "worker"), log, _environment(settings), python) as process:
         yield process.pid
 
 
@@ -104,11 +116,11 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def _process(
-    arguments: tuple[str, ...], log: Path, environ: Mapping[str, str]
+    arguments: tuple[str, ...], log: Path, environ: Mapping[str, str], python: str = sys.executable
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     with log.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            python,
             *arguments,
             env=dict(environ),
             stdin=asyncio.subprocess.PIPE,

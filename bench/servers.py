@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +21,14 @@ from tests.support.servers import with_path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """``admin_url`` connects as the superuser. ``s3_pid`` is the process of the S3 server."""
+    """``admin_url`` connects as the superuser. ``pids``: the processes `weed`, `valkey` and `postgres`."""
 
     folder: Path
     admin_url: str
-    s3_pid: int
+    pids: Mapping[str, int]
     _addresses: dict[str, str]
 
-    async def new_settings(self, name: str, **changes: object) -> Settings:
+    async def new_settings(self, name: str, *, is_migrated: bool = True, **changes: object) -> Settings:
         """Settings of a new database with the current schema and of a new bucket; ``changes`` override settings."""
         connection = await asyncpg.connect(self.admin_url)
         await connection.execute(f'CREATE DATABASE "{name}" OWNER imagesvc')
@@ -41,7 +41,8 @@ class Servers:
             "admin_token": secrets.token_urlsafe(32),
         }
         settings = Settings.model_validate(values | changes)
-        await upgrade(settings)
+        if is_migrated:
+            await upgrade(settings)
         async with Storage(settings) as storage:
             await storage.ensure_bucket()
         return settings
@@ -71,7 +72,7 @@ async def running_servers() -> AsyncIterator[Servers]:
                 yield Servers(
                     folder=folder,
                     admin_url=embedded.postgres.admin_url,
-                    s3_pid=supervisor.pid("weed"),
+                    pids={name: supervisor.pid(name) for name in ("weed", "valkey", "postgres")},
                     _addresses={name.removeprefix("IMAGESVC_").lower(): value for name, value in environment.items()},
                 )
             finally:

@@ -14,16 +14,20 @@ from urllib.parse import urlsplit
 
 from bench.generated_files import GeneratedFiles
 
+OFFSET_STREAM = "application/offset+octet-stream"
 BOUNDARY = b"a-boundary-of-the-benchmark"
 
 
 class Sender(threading.Thread):
-    """Sends ``count`` files one after the other over one connection; each response must be 201."""
+    """Sends ``count`` files one after the other over one connection; each response must be 201.
 
-    def __init__(self, url: str, *, size: int, count: int, is_form: bool) -> None:
+    ``url`` is that of a link. ``way``: `raw` (PUT), `form` (multipart) or `tus` (creation with all bytes).
+    """
+
+    def __init__(self, url: str, *, size: int, count: int, way: str) -> None:
         super().__init__()
         self._url = urlsplit(url)
-        self._files, self._count, self._is_form = GeneratedFiles(size), count, is_form
+        self._files, self._count, self._way = GeneratedFiles(size), count, way
         self._size = size
         self.seconds: list[float] = []
         self.error: Exception | None = None
@@ -43,7 +47,10 @@ class Sender(threading.Thread):
     def _send(self, connection: socket.socket, number: int) -> None:
         before = after = b""
         method, path, headers = "PUT", f"{self._url.path}/{number}.jpg", ""
-        if self._is_form:
+        if self._way == "tus":
+            method, path = "POST", f"{self._url.path}/tus"
+            headers = f"Tus-Resumable: 1.0.0\r\nUpload-Length: {self._size}\r\nContent-Type: {OFFSET_STREAM}\r\n"
+        if self._way == "form":
             method, path = "POST", self._url.path
             headers = f"Content-Type: multipart/form-data; boundary={BOUNDARY.decode()}\r\n"
             before = b"--%b\r\nContent-Disposition: form-data; name=file; filename=%d.jpg\r\n\r\n" % (BOUNDARY, number)
@@ -79,9 +86,9 @@ def _receive_some(connection: socket.socket) -> bytes:
     return data
 
 
-def send(url: str, *, size: int, files: int, in_flight: int, is_form: bool = False) -> dict[str, Any]:
+def send(url: str, *, size: int, files: int, in_flight: int, way: str = "raw") -> dict[str, Any]:
     """Send ``files`` files of ``size`` bytes, ``in_flight`` at a time."""
-    senders = [Sender(url, size=size, count=files // in_flight, is_form=is_form) for _ in range(in_flight)]
+    senders = [Sender(url, size=size, count=files // in_flight, way=way) for _ in range(in_flight)]
     cpu, started = time.process_time(), time.perf_counter()
     for sender in senders:
         sender.start()

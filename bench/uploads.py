@@ -50,14 +50,14 @@ async def contestants(stack: AsyncExitStack, servers: Servers) -> list[Contestan
     url, pid = await enter(web(settings, log / "web.log"))
     link = await new_link(url, settings)
 
-    def to(url: str, *, is_form: bool = False) -> Send:
-        return lambda **job: client.request(url=url, is_form=is_form, **job)
+    def to(url: str, *, way: str = "raw") -> Send:
+        return lambda **job: client.request(url=url, way=way, **job)
 
     return [
         Contestant(name=DIRECT, send=direct.request),
         Contestant(name=BARE, send=to(bare_url), pid=bare_pid),
         Contestant(name=RAW, send=to(link), pid=pid),
-        Contestant(name=FORM, send=to(link, is_form=True), pid=pid),
+        Contestant(name=FORM, send=to(link, way="form"), pid=pid),
     ]
 
 
