@@ -57,7 +57,7 @@ async def test_a_deleted_image_is_404_on_every_route_and_its_objects_are_deleted
 
     assert (deleted.status_code, deleted.content) == (204, b"")
     assert [answer.status_code for answer in answers] == [404] * 7
-    assert len(stored) == 5
+    assert len(stored) == 4
     await service.stop_worker()
     assert await traces(service) == ONLY_THE_BATCH
 
@@ -71,7 +71,7 @@ async def test_deleting_an_image_keeps_content_that_another_owner_has(service: S
     await service.owner.delete(sent["url"])
     kept = await traces(service)
 
-    assert (kept["images"], kept["blobs"], kept["objects"]) == (1, 1, 4)
+    assert (kept["images"], kept["blobs"], kept["objects"]) == (1, 1, 3)
 
 
 async def test_the_file_is_deleted_with_the_image_of_its_last_owner(service: Service) -> None:

@@ -2,13 +2,18 @@
 
 import asyncio
 import io
+import re
 import uuid
 from hashlib import sha256
 
 import httpx
+import pytest
 from PIL import Image
 from sqlalchemy import text
 
+from imagesvc.processing.contract import LONG_SIDE
+from imagesvc.processing.renditions import fit_within
+from imagesvc.storage.bucket import new_key
 from tests.images.uploads import send
 from tests.support.bookkeeping import loose_states, owned_keys, stored_keys
 from tests.support.images import jpeg, png, truncated_jpeg
@@ -119,7 +124,7 @@ async def test_a_rendition_is_made_once_for_many_concurrent_requests(service: Se
     assert task_count == 1
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
-    assert (await count(service, "renditions"), await count(service, "tasks")) == (4, 0)
+    assert (await count(service, "renditions"), await count(service, "tasks")) == (3, 0)
     servers = service.background.servers
     assert (await stored_keys(servers), await loose_states(servers)) == (await owned_keys(servers), [])
 
@@ -130,6 +135,82 @@ async def test_an_image_is_never_enlarged(service: Service) -> None:
     answers = [await service.owner.get(f"{path}/renditions/{name}") for name in ("large.webp", "thumb.jpg", "full.jpg")]
 
     assert [format_and_size(answer)[1] for answer in answers] == [(200, 100)] * 3
+
+
+@pytest.mark.parametrize("size", [(200, 100), (320, 240), (321, 240), (1024, 768), (1500, 400), (2048, 2), (2400, 3)])
+async def test_presets_of_the_whole_image_are_one_object_under_several_names(
+    service: Service, size: tuple[int, int]
+) -> None:
+    path = await ready_image(service, jpeg(seed=1, size=size))
+    sides = {preset: side or max(size) for preset, side in LONG_SIDE.items()}
+    whole = [preset for preset, side in sides.items() if max(size) <= side]
+
+    listed = {item["preset"]: item for item in (await service.owner.get(path)).json()["renditions"]}
+    answers = {name: await service.owner.get(f"{path}/renditions/{name}.webp") for name in sides}
+    again = (await service.owner.get(path)).json()["renditions"]
+    stored = await stored_keys(service.background.servers)
+
+    assert list(listed) == ["thumb", "medium", "large"]
+    for name, answer in answers.items():
+        assert format_and_size(answer)[1] == fit_within(size, LONG_SIDE[name])
+        if name in listed:
+            item = listed[name]
+            assert (item["width"], item["height"], item["bytes"]) == (
+                *fit_within(size, LONG_SIDE[name]),
+                len(answer.content),
+            )
+    assert len({answers[name].headers["etag"] for name in whole}) == 1
+    assert len(stored) == 1 + await count(service, "renditions") == 1 + len({a.content for a in answers.values()})
+    assert len(again) == 3 + ("full" in again[-1]["preset"])
+
+
+async def test_the_order_of_requests_does_not_matter_for_the_whole_image(service: Service) -> None:
+    path = await ready_image(service, jpeg(seed=1, size=(64, 48)))
+
+    answers = [
+        await service.owner.get(f"{path}/renditions/{name}.jpg") for name in ("full", "thumb", "large", "medium")
+    ]
+    listed = (await service.owner.get(path)).json()["renditions"]
+
+    assert len({answer.content for answer in answers}) == 1
+    assert await count(service, "renditions") == 2
+    assert [(item["preset"], item["format"]) for item in listed if item["format"] == "jpg"] == [
+        ("thumb", "jpg"), ("medium", "jpg"), ("large", "jpg"), ("full", "jpg")
+    ]  # fmt: skip
+
+
+async def test_renditions_of_an_earlier_edition_stay_as_they_are(service: Service) -> None:
+    """It stored a file for each preset, also when they showed the same pixels."""
+    path = await ready_image(service, jpeg(seed=1, size=(64, 48)))
+    servers = service.background.servers
+    keys = {preset: new_key("r") for preset in ("medium", "large")}
+    for preset, key in keys.items():
+        await servers.storage.put(key, preset.encode(), media_type="image/webp", until=float("inf"))
+        async with servers.database.sessions.begin() as session:
+            insert = """INSERT INTO renditions (blob_id, preset, format, key, width, height, sha256, bytes)
+                SELECT blob_id, :preset, format, :key, width, height, sha256(:body), length(:body) FROM renditions
+                WHERE preset = 'thumb'"""
+            await session.execute(text(insert), {"preset": preset, "key": key, "body": preset.encode()})
+
+    bodies = {name: (await service.owner.get(f"{path}/renditions/{name}.webp")).content for name in keys}
+    listed = (await service.owner.get(path)).json()["renditions"]
+    await service.owner.delete(path)
+    await service.stop_worker()
+    await service.background.reaper.reap()
+
+    assert bodies == {"medium": b"medium", "large": b"large"}
+    assert [item["preset"] for item in listed] == ["thumb", "medium", "large"]
+    assert await stored_keys(servers) == set()
+
+
+async def test_the_database_knows_the_limits_of_the_presets(service: Service) -> None:
+    async with service.background.servers.database.engine.connect() as connection:
+        for name in ("rendition_named", "rendition_names"):
+            source = (
+                await connection.execute(text(f"SELECT prosrc FROM pg_proc WHERE proname = '{name}'"))
+            ).scalar_one()
+            found = dict(re.findall(r"'(\w+)'(?: THEN greatest\(f_width, f_height\) <=|,) (\d+)", source))
+            assert {preset: int(side) for preset, side in found.items()} == {k: v for k, v in LONG_SIDE.items() if v}
 
 
 async def test_a_transparent_image_stays_transparent_if_the_format_supports_it(service: Service) -> None:

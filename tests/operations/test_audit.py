@@ -23,8 +23,8 @@ from tests.support.sql import sql
 FOREVER = float("inf")
 
 
-async def send(service: Service, seed: int) -> dict[str, Any]:
-    file = ("file", (f"{seed}.jpg", jpeg(seed=seed, size=(40, 30))))
+async def send(service: Service, seed: int, *, size: tuple[int, int] = (40, 30)) -> dict[str, Any]:
+    file = ("file", (f"{seed}.jpg", jpeg(seed=seed, size=size)))
     result: dict[str, Any] = (await service.owner.post("/v1/images", files=[file])).json()["results"][0]
     return result
 
@@ -89,7 +89,8 @@ async def test_all_differences_and_no_others_are_found_while_uploads_run(idle_se
 
 async def test_a_fixing_audit_repairs_every_kind_of_difference(service: Service) -> None:
     servers, storage = service.background.servers, service.background.servers.storage
-    sent = [await send(service, seed) for seed in range(4)]
+    size = (1100, 825)
+    sent = [await send(service, seed, size=size) for seed in range(4)]
     for image in sent:
         await service.image_of(image)
     blobs = await sql(service, "SELECT b.id, b.key FROM blobs b JOIN images i ON i.blob_id = b.id ORDER BY i.id")
@@ -105,7 +106,7 @@ async def test_a_fixing_audit_repairs_every_kind_of_difference(service: Service)
 
     found = await audit(service, fix=True)
     gone = [await service.owner.get(f"/v1/images/{image['image_id']}/original") for image in sent[:2]]
-    healed = [await send(service, seed) for seed in range(2)]
+    healed = [await send(service, seed, size=size) for seed in range(2)]
     again = [await service.owner.get(f"/v1/images/{image['image_id']}/original") for image in healed]
 
     async def is_quiet() -> bool:
@@ -119,7 +120,7 @@ async def test_a_fixing_audit_repairs_every_kind_of_difference(service: Service)
     assert Counter(finding.kind for finding in found) == {"missing": 3, "corrupt": 2, "unaccounted": 1}
     assert all(finding.is_fixed for finding in found)
     assert [answer.status_code for answer in gone] == [503, 503]
-    assert [answer.content for answer in again] == [jpeg(seed=seed, size=(40, 30)) for seed in range(2)]
+    assert [answer.content for answer in again] == [jpeg(seed=seed, size=size) for seed in range(2)]
     # no rendition can be made from a missing original
     assert len(await keys_of(service, "renditions")) == 11
     assert not {renditions[0]["key"], renditions[1]["key"]} & set(await keys_of(service, "renditions"))

@@ -39,7 +39,30 @@ def test_the_eager_renditions_have_their_sizes() -> None:
 
 def test_an_image_is_never_enlarged() -> None:
     done = work_on(images.jpeg(size=(400, 300)), Work(score=False))
-    assert [done.picture(n).size for n in range(3)] == [(320, 240), (400, 300), (400, 300)]
+    assert [done.picture(n).size for n in range(len(done.files))] == [(320, 240), (400, 300)]
+
+
+@pytest.mark.parametrize(
+    ("size", "made"),
+    [
+        ((300, 320), [0]),
+        ((321, 9), [0, 1]),
+        ((640, 1024), [0, 1]),
+        ((1025, 7), [0, 1, 2]),
+        ((3, 2048), [0, 1, 2]),
+        ((2049, 3), [0, 1, 2]),
+    ],
+)
+def test_of_the_presets_that_show_the_whole_image_one_is_made(size: tuple[int, int], made: list[int]) -> None:
+    done = work_on(images.png(size=size), Work(score=False))
+
+    assert [output.index for output in done.reply.outputs] == made
+
+
+def test_each_format_has_its_own_rendition_of_the_whole_image() -> None:
+    done = work_on(images.jpeg(size=(80, 60)), wanted(("full", "jpg"), ("large", "webp"), ("large", "jpg")))
+
+    assert [output.index for output in done.reply.outputs] == [1, 2]
 
 
 def test_a_very_thin_image_keeps_one_pixel_of_height() -> None:

@@ -42,7 +42,7 @@ IMAGE = f"""
         b.focal_length_mm, b.latitude, b.longitude, b.altitude_m, b.perceptual_hash, b.score, b.notes,
         (SELECT json_agg(json_build_array(r.preset, r.format, r.width, r.height, r.bytes)
                          ORDER BY r.width, array_position('{{{",".join(LONG_SIDE)}}}', r.preset), r.format)
-         FROM renditions r WHERE r.blob_id = b.id) AS renditions,
+         FROM rendition_names(b.id, b.width, b.height) r) AS renditions,
         (SELECT json_agg(u) FROM (
             SELECT {UPLOAD_JSON}
             FROM uploads WHERE image_id = i.id AND ($2 OR i.owner_id = $1) ORDER BY id DESC LIMIT {MAX_UPLOADS}
@@ -154,8 +154,8 @@ RENDITION_FOR_READER = f"""
     -- $1 caller or NULL, $2 admin, $3 image, $4 preset, $5 format
     -- A pending image has no renditions yet, even if another account has the same content.
     SELECT i.id AS image_id, i.state, i.visibility, i.blob_id, r.key, r.sha256, r.bytes
-    FROM images i
-    LEFT JOIN renditions r ON r.blob_id = i.blob_id AND r.preset = $4 AND r.format = $5 AND i.state <> 'pending'
+    FROM images i JOIN blobs b ON b.id = i.blob_id
+    LEFT JOIN LATERAL rendition_named(b.id, b.width, b.height, $4, $5) r ON i.state <> 'pending'
     WHERE i.id = $3 AND ($2 OR i.owner_id = $1 OR i.visibility = 'public') AND {OWNER_EXISTS}
 """
 

@@ -19,10 +19,11 @@ Fit = Literal["contain", "cover", "fill"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 """The formats of renditions. A resize can also be a PNG."""
 LONG_SIDE: dict[Preset, int | None] = {"thumb": 320, "medium": 1024, "large": 2048, "full": None}
-"""Long side of each preset in pixels; None is the size of the original."""
+"""Long side of each preset in pixels, the smallest first; None is the size of the original."""
 MEDIA_TYPE_OF_FORMAT = {"webp": "image/webp", "jpg": "image/jpeg", "avif": "image/avif", "png": "image/png"}
 EAGER_RENDITIONS: tuple[tuple[Preset, Format], ...] = (("thumb", "webp"), ("medium", "webp"), ("large", "webp"))
-"""The renditions that every upload gets; others are made on request."""
+"""The renditions that every upload gets; others are made on request. Of several that would show the whole image, only
+the smallest preset is made; it serves the others (``sql/rendition_named.sql``)."""
 MAX_RESIZE_SIDE = 8_192
 MAX_OUTPUTS = 64
 
@@ -72,6 +73,12 @@ def output_names(request: Work | Resize) -> list[str]:
     if isinstance(request, Resize):
         return [f"resize.{request.format}"]
     return [f"{preset}.{format}" for preset, format in dict.fromkeys(request.renditions)]
+
+
+def stands_for(preset: str, other: str) -> bool:
+    """Whether a rendition of ``preset`` that shows the whole image, unreduced, also is what ``other`` would be."""
+    order: list[str] = list(LONG_SIDE)
+    return order.index(preset) < order.index(other)
 
 
 class OutputFile(_Data):

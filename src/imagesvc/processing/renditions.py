@@ -13,7 +13,7 @@ from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resize
 from PIL import Image
 
 from imagesvc.processing.color import to_srgb
-from imagesvc.processing.contract import LONG_SIDE, Format, Preset, Resize, ResizeFormat
+from imagesvc.processing.contract import LONG_SIDE, Format, Preset, Resize, ResizeFormat, stands_for
 from imagesvc.processing.decode import DecodedImage
 
 Size = tuple[int, int]
@@ -27,9 +27,10 @@ _TRANSPOSE_TO_UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_WEBP_METHOD: dict[Preset, int] = {"thumb": 4, "medium": 1, "large": 1, "full": 0}
-"""Measured (bench/processing.py): method 1 has the PSNR of method 4 in a third of its time, for 1 to 8 % more bytes.
-Thumbnails cost little to make and are served most, so they get the smaller files."""
+_WEBP_METHOD: dict[Preset, int] = {"thumb": 2, "medium": 1, "large": 1, "full": 0}
+"""Measured (docs/decisions/0003): method 1 has the PSNR of method 4 in a third of its time, for 8 to 16 % more bytes.
+Thumbnails cost little to make and are served most, so they get smaller files: method 2, 3 % more bytes than method 4 in
+half its time."""
 _MAX_SIDE: dict[ResizeFormat, int] = {"webp": 16_383, "jpg": 65_500, "avif": 16_384, "png": 65_535}
 """Limit of the format or its encoder; `full` is reduced to it."""
 _REDUCED_DECODE_MARGIN = 2
@@ -90,8 +91,18 @@ class Cascade:
 
 
 def make_renditions(cascade: Cascade, wanted: Sequence[tuple[Preset, Format]]) -> Iterator[Rendition]:
-    """Encode each distinct rendition, the largest first."""
-    for preset, format in sorted(dict.fromkeys(wanted), key=lambda name: LONG_SIDE[name[0]] or 1 << 31, reverse=True):
+    """Encode each rendition with pixels of its own, the largest first.
+
+    Of several presets that would show the whole image, unreduced, only the smallest one is made.
+    """
+    whole = [name for name in wanted if fit_within(cascade.full_size, LONG_SIDE[name[0]]) == cascade.full_size]
+    same = {
+        (preset, format)
+        for preset, format in whole
+        if any(other_format == format and stands_for(other, preset) for other, other_format in whole)
+    }
+    names = dict.fromkeys(name for name in wanted if name not in same)
+    for preset, format in sorted(names, key=lambda name: LONG_SIDE[name[0]] or 1 << 31, reverse=True):
         image = cascade.image_within(LONG_SIDE[preset])
         image = resized(image, fit_within(image.size, _MAX_SIDE[format]))
         data = encode(image, format, webp_method=_WEBP_METHOD[preset])

@@ -19,7 +19,7 @@ SHARED_FILE = """
            (SELECT u.filename FROM uploads u WHERE u.image_id = i.id ORDER BY u.id LIMIT 1) AS filename
     FROM shares s JOIN images i ON i.id = s.image_id JOIN users o ON o.id = i.owner_id AND o.disabled_at IS NULL
     JOIN blobs b ON b.id = i.blob_id
-    LEFT JOIN renditions r ON r.blob_id = b.id AND r.preset = s.preset AND r.format = s.format AND i.state <> 'pending'
+    LEFT JOIN LATERAL rendition_named(b.id, b.width, b.height, s.preset, s.format) r ON i.state <> 'pending'
     WHERE s.id = $1
 """
 

@@ -14,6 +14,7 @@ from imagesvc.processing.contract import (
     Failed,
     FailedReply,
     Outcome,
+    OutputFile,
     Processed,
     ProcessedReply,
     Rejected,
@@ -22,6 +23,7 @@ from imagesvc.processing.contract import (
     Resize,
     Work,
     output_names,
+    stands_for,
 )
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
@@ -65,17 +67,30 @@ class ImageFiles:
                 return Rejected(slug=reply.slug, detail=reply.detail, facts=reply.facts)
             case FailedReply():
                 return Failed(reason=reply.reason, detail=reply.detail)
-        if [output.index for output in reply.outputs] != list(range(len(self.names))):
-            raise ValueError("the reply does not list the requested files")
         if self.wants_facts and reply.facts is None:
             raise ValueError("the reply has no facts")
+        self._check_names(reply)
         return Processed(
             facts=reply.facts,
-            renditions=[self._rendition(reply, index, limits) for index in range(len(self.names))],
+            renditions=[self._rendition(output, limits) for output in reply.outputs],
             cpu_seconds=cpu_seconds,
         )
 
-    def _rendition(self, reply: ProcessedReply, index: int, limits: Limits) -> RenditionFile:
+    def _check_names(self, reply: ProcessedReply) -> None:
+        """Each requested file is listed, or a smaller preset that shows the whole image, unreduced, stands for it."""
+        indexes = [output.index for output in reply.outputs]
+        if sorted(set(indexes)) != indexes or indexes[-1:] > [len(self.names) - 1]:
+            raise ValueError("the reply does not list the requested files")
+        facts = reply.facts
+        listed = [(self.names[output.index].split("."), (output.width, output.height)) for output in reply.outputs]
+        whole = [name for name, size in listed if facts is None or size == (facts.width, facts.height)]
+        for index in set(range(len(self.names))).difference(indexes):
+            preset, format = self.names[index].split(".")
+            if not any(form == format and stands_for(small, preset) for small, form in whole):
+                raise ValueError("the reply does not list the requested files")
+
+    def _rendition(self, output: OutputFile, limits: Limits) -> RenditionFile:
+        index = output.index
         preset, _, format = self.names[index].partition(".")
         descriptor = self.descriptors[2 + index]
         size = os.fstat(descriptor).st_size
@@ -83,7 +98,6 @@ class ImageFiles:
             raise ValueError(f"{self.names[index]} is too large")
         if sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != MEDIA_TYPE_OF_FORMAT[format]:
             raise ValueError(f"{self.names[index]} is not an image of that format")
-        output = reply.outputs[index]
         return RenditionFile(
             preset=preset,
             format=format,

@@ -28,11 +28,11 @@ _BATCH = """
                             'preset', r.preset, 'format', r.format, 'width', r.width, 'height', r.height,
                             'bytes', r.bytes,
                             'url', {prefix} || '/v1/images/' || i.id || '/renditions/' || r.preset || '.' || r.format
-                        ) ORDER BY r.width, r.format)
-                        FROM renditions r WHERE r.blob_id = i.blob_id AND i.state <> 'pending'), '[]'::json))
+                        ) ORDER BY r.width, array_position('{thumb,medium,large,full}', r.preset), r.format)
+                        FROM rendition_names(bl.id, bl.width, bl.height) r WHERE i.state <> 'pending'), '[]'::json))
                 ) ORDER BY u.position, u.id)
             FROM (SELECT * FROM uploads WHERE batch_id = b.id ORDER BY position LIMIT {max_uploads}) u
-            JOIN images i ON i.id = u.image_id), '[]'::json)) AS shown
+            JOIN images i ON i.id = u.image_id JOIN blobs bl ON bl.id = i.blob_id), '[]'::json)) AS shown
 """
 for _name, _column in (
     ("created_at", "b.created_at"),
