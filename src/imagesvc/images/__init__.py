@@ -6,6 +6,7 @@
     search/                 finds images by filters
     similar/                finds near-duplicates
     shares/                 URLs that show one image to everyone who has them
+    finish_processing.py    the end of a task that processed a picture, in one statement
     processing_tasks.py     task handlers: facts and renditions in the sandbox, then one transaction
     derive.py               runs the sandbox on a stored object and stores the result files; resizes use it too
     handlers.py             the kinds of task, with their retry policies

@@ -78,7 +78,7 @@ class Deriver:
         self, settings: Settings, database: Database, storage: Storage, sandbox: Sandbox, *, key_prefix: str
     ) -> None:
         self._settings = settings
-        self._sessions = database.sessions
+        self._database = database
         self._storage = storage
         self._sandbox = sandbox
         self._key_prefix = key_prefix
@@ -113,8 +113,7 @@ class Deriver:
 
     async def _store(self, files: Sequence[RenditionFile]) -> list[StoredFile]:
         keys, begun = [new_key(self._key_prefix) for _ in files], time.monotonic()
-        async with self._sessions.begin() as session:
-            await loose_objects.hold(session, keys, seconds=self._settings.hold_seconds)
+        await loose_objects.hold_at_once(self._database, keys, seconds=self._settings.hold_seconds)
         until = loose_objects.hold_until(self._settings, since=begun)
 
         async def store(file: RenditionFile, key: str) -> StoredFile:

@@ -2,7 +2,7 @@
 
 The sandbox runs before the transaction, and the renditions are stored under held keys (``derive.py``). The transaction
 locks the blob, checks that it is still the one that was read, takes the keys over and ends the task. A check that
-finds zero rows rolls all of it back.
+finds zero rows rolls all of it back. For a new picture it is one database function (``finish_processing.py``).
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from imagesvc.db import Database
 from imagesvc.images import processing_problems, queries
 from imagesvc.images.derive import Derived, Deriver, SourceMissing, StoredFile
+from imagesvc.images.finish_processing import finish_processing, metadata_columns, pixel_columns
 from imagesvc.images.models import Blob, Image, Rendition
 from imagesvc.images.queries import SourceBlob
 from imagesvc.images.retry import retry_processing
@@ -30,9 +31,6 @@ from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
 from imagesvc.tasks.runner import RetryTask
 from imagesvc.uploads.models import Upload
-
-PLAIN_METADATA = set(Facts.model_fields) & set(Blob.__table__.columns.keys()) - {"perceptual_hash", "notes", "score"}
-"""Facts that are stored unchanged, in a column of the same name."""
 
 
 class ReprocessPayload(BaseModel):
@@ -56,6 +54,8 @@ class ImageProcessor:
         result: Derived | Rejected | None = None
         if blob.state == "pending" and blob.has_image:  # otherwise decoding would be wasted
             result = await self._derive(blob, Work())
+            if await finish_processing(self._database, lease, blob, result):
+                return
         async with self._sessions.begin() as session:
             current = await _lock_blob(session, lease)
             image = await queries.lock_image(session, lease.image_id)
@@ -217,23 +217,12 @@ def _reject(blob: Blob, rejected: Rejected) -> None:
 
 def _write_facts(blob: Blob, facts: Facts | None, *, parts: Collection[str] = ("metadata", "score")) -> None:
     assert facts is not None  # noqa: S101 - the request asked for them
-    if "metadata" in parts:
-        _write_metadata(blob, facts)
-    if "score" in parts:
-        blob.score = facts.score
-        if facts.perceptual_hash is not None:
-            unsigned = int(facts.perceptual_hash, 16)
-            blob.perceptual_hash = unsigned - 2**64 if unsigned >= 2**63 else unsigned
+    columns = (metadata_columns(facts) if "metadata" in parts else {}) | (
+        pixel_columns(facts) if "score" in parts else {}
+    )
+    for name, value in columns.items():
+        setattr(blob, name, value)
     blob.state, blob.processed_at = "ready", func.now()
-
-
-def _write_metadata(blob: Blob, facts: Facts) -> None:
-    for name in PLAIN_METADATA:
-        setattr(blob, name, getattr(facts, name))
-    blob.camera_make, blob.camera_model = facts.make, facts.model
-    blob.camera_make_raw, blob.camera_model_raw = facts.make_raw, facts.model_raw
-    blob.captured_offset_source = facts.offset_source
-    blob.notes = list(facts.notes) or None
 
 
 async def _end_processing(session: AsyncSession, image: Image, blob: Blob) -> None:

@@ -96,11 +96,15 @@ class SourceBlob:
     key: str
     state: str
     has_image: bool
+    time_zone: str | None
 
 
 SOURCE_BLOB = """
-    -- $1 blob, $2 image
-    SELECT id, key, state, EXISTS (SELECT FROM images WHERE id = $2) AS has_image FROM blobs WHERE id = $1
+    -- $1 blob, $2 image; the time zone as in store_time_zone
+    SELECT id, key, state, EXISTS (SELECT FROM images WHERE id = $2) AS has_image,
+        (SELECT s.time_zone FROM uploads u JOIN stores s ON s.id = u.store_id
+         WHERE u.image_id = $2 AND s.time_zone IS NOT NULL ORDER BY u.id LIMIT 1) AS time_zone
+    FROM blobs WHERE id = $1
 """
 
 

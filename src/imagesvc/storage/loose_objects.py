@@ -5,7 +5,8 @@ transaction that gives the key an owner deletes the row, and rolls back unless i
 given up becomes `reaping`. The reaper deletes the object and keeps a tombstone (`gone`) longer than any request begun
 before can last; then it deletes the object again, because such a request may have written it, and removes the row.
 
-Uses the ORM and SQL text in sessions: the functions are steps of their callers' transactions.
+Uses the ORM and SQL text in sessions, because the functions are steps of their callers' transactions; asyncpg for the
+hold of a worker, which is a transaction of its own.
 """
 
 import asyncio
@@ -52,6 +53,19 @@ async def hold(session: AsyncSession, keys: Sequence[str], *, seconds: float) ->
             insert(LooseObject).values(state="held", not_before=func.now() + dt.timedelta(seconds=seconds)),
             [{"key": key} for key in keys],
         )
+
+
+HOLD = """
+    -- $1 keys, $2 seconds
+    INSERT INTO loose_objects (key, state, not_before)
+    SELECT key, 'held', now() + make_interval(secs => $2) FROM unnest($1::text[]) AS key
+"""
+
+
+async def hold_at_once(database: Database, keys: Sequence[str], *, seconds: float) -> None:
+    """Like ``hold``, as one statement in a transaction of its own."""
+    if keys:
+        await database.fetch_row(HOLD, keys, seconds)
 
 
 async def take(session: AsyncSession, keys: Sequence[str]) -> None:

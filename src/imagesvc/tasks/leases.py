@@ -6,11 +6,13 @@ Every transaction that writes a result ends with one of these statements. When i
 which rolls the transaction back: two workers with the same task leave one result.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import delete, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,6 +26,10 @@ CLAIM = """
     WHERE id = $1 AND (state = 'pending' AND due_at <= now() OR state = 'running' AND lease_until < now())
     RETURNING id AS task_id, lease_token AS token, kind, blob_id, image_id, payload, attempts AS attempt, turn_of
 """
+
+
+LEASE_WAS_LOST = "IM002"
+"""SQLSTATE of a database function whose task another worker has by now. All its changes are undone."""
 
 
 class LeaseLost(Exception):
@@ -67,6 +73,17 @@ async def claim(database: Database, task_id: UUID, *, seconds: float) -> Lease |
     One statement in a transaction of its own (asyncpg), because every task starts with it.
     """
     return await database.fetch_one_or_none(CLAIM, Lease, task_id, new_id(), seconds)
+
+
+@contextlib.contextmanager
+def raising_lease_lost() -> Iterator[None]:
+    """Turn the error of a database function with a lease into LeaseLost."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == LEASE_WAS_LOST:
+            raise LeaseLost from error
+        raise
 
 
 async def renew(session: AsyncSession, lease: Lease, *, seconds: float) -> None:

@@ -4,14 +4,11 @@ Every step can be repeated by the worker that has the lease of the task. A repea
 size of the object. Admission and the end of the task are one transaction.
 """
 
-import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
 from hashlib import sha256
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from imagesvc.db import Database, new_id
@@ -22,7 +19,7 @@ from imagesvc.metrics.instruments import CREATED, DUPLICATE, count_accepted, cou
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import ObjectGone, Storage, StorageAway
-from imagesvc.tasks.leases import Lease, LeaseLost
+from imagesvc.tasks.leases import Lease, raising_lease_lost
 from imagesvc.tasks.queue import Queue
 from imagesvc.tasks.runner import RetryTask
 from imagesvc.uploads.admission import scope_of
@@ -103,7 +100,7 @@ class FinishUpload:
         return Content(sha256=digest.digest(), size=size, head=head)
 
     async def _refuse(self, lease: Lease, error: ImagesvcError) -> None:
-        with _raising_lease_lost():
+        with raising_lease_lost():
             await self._abort.refuse(_upload_id(lease), error, states=("finishing",), lease=lease)
 
     async def _admit(self, lease: Lease, upload: FinishingRow, *, sha256: bytes, media_type: str) -> None:
@@ -122,7 +119,7 @@ class FinishUpload:
             keep_seconds=self._settings.resumable_result_seconds,
             margin_seconds=MARGIN_SECONDS,
         )
-        with _raising_lease_lost():
+        with raising_lease_lost():
             row = await queries.FINISH.run(self._database, finish)
         if row.outcome in REFUSALS:
             count_refused("tus", REFUSALS[row.outcome].slug)
@@ -134,13 +131,3 @@ class FinishUpload:
 
 def _upload_id(lease: Lease) -> UUID:
     return lease.payload_id("resumable_id")
-
-
-@contextlib.contextmanager
-def _raising_lease_lost() -> Iterator[None]:
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        if error.sqlstate == queries.LEASE_WAS_LOST:
-            raise LeaseLost from error
-        raise

@@ -14,9 +14,6 @@ from imagesvc.uploads.function_call import FunctionCall
 Problem: TypeAlias = dict[str, Any]  # a problem document (RFC 9457): its extension members have any type
 State = Literal["receiving", "finishing", "done", "refused"]
 
-LEASE_WAS_LOST = "IM002"
-"""SQLSTATE of a result whose task another worker has by now. All changes are undone."""
-
 
 class StoredPart(NamedTuple):
     """A stored part of the S3 multipart upload, as the column ``parts`` has it."""
