@@ -34,6 +34,7 @@ from imagesvc.tasks.runner import RetryTask
 
 log = structlog.get_logger(__name__)
 
+_BUFFER_BYTES = 1024 * 1024
 MAX_DECODER_ATTEMPTS = 2
 """For failures that usually repeat with the same file: all except a lost sandbox. The second attempt is for a machine
 that was short of memory."""
@@ -116,8 +117,9 @@ class Deriver:
         await loose_objects.hold_at_once(self._database, keys, seconds=self._settings.hold_seconds)
         until = loose_objects.hold_until(self._settings, since=begun)
 
-        async def store(file: RenditionFile, key: str) -> StoredFile:
-            body = await asyncio.to_thread(file.path.read_bytes)
+        bodies = await asyncio.to_thread(lambda: [file.path.read_bytes() for file in files])
+
+        async def store(file: RenditionFile, key: str, body: bytes) -> StoredFile:
             await self._storage.put(key, body, media_type=MEDIA_TYPE_OF_FORMAT[file.format], until=until)
             return StoredFile(
                 preset=file.preset,
@@ -129,10 +131,23 @@ class Deriver:
                 bytes=len(body),
             )
 
-        return list(await asyncio.gather(*(store(file, key) for file, key in zip(files, keys, strict=True))))
+        return list(await asyncio.gather(*map(store, files, keys, bodies)))
 
 
 async def _write_chunks(path: Path, chunks: AsyncIterator[bytes]) -> None:
-    with await asyncio.to_thread(path.open, "wb") as file:
-        async for chunk in chunks:
-            await asyncio.to_thread(file.write, chunk)
+    """Each hop to a thread costs more than writing a small file: up to ``_BUFFER_BYTES`` are written by one."""
+    buffer: list[bytes] = []
+    buffered = 0
+
+    def append() -> None:
+        with path.open("ab") as file:
+            file.writelines(buffer)
+
+    async for chunk in chunks:
+        buffer.append(chunk)
+        buffered += len(chunk)
+        if buffered >= _BUFFER_BYTES:
+            await asyncio.to_thread(append)
+            buffer.clear()
+            buffered = 0
+    await asyncio.to_thread(append)
