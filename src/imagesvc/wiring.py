@@ -60,6 +60,7 @@ from imagesvc.uploads.service import Uploads
 from imagesvc.uploads.tus import handlers as resumable_handlers
 from imagesvc.uploads.tus.abort import AbortUpload
 from imagesvc.uploads.tus.append import AppendTools
+from imagesvc.uploads.tus.creation import ResumableCreation
 from imagesvc.uploads.tus.expiry import ResumableExpiry
 from imagesvc.uploads.tus.finish import FinishUpload
 from imagesvc.uploads.tus.service import ResumableUploads
@@ -94,6 +95,7 @@ class Web:
     batches: Batches
     content_check: ContentCheck
     resumables: ResumableUploads
+    resumable_creation: ResumableCreation
     images: Images
     image_editing: ImageEditing
     shares: Shares
@@ -174,6 +176,7 @@ async def open_web(settings: Settings) -> AsyncIterator[Web]:
             batches=Batches(settings, database, admission, concurrency),
             content_check=ContentCheck(database),
             resumables=(resumables := _resumable_uploads(servers, concurrency, waiter)),
+            resumable_creation=ResumableCreation(settings, database, admission, concurrency),
             images=images,
             image_editing=ImageEditing(database, images),
             shares=Shares(settings, database, keys, images),

@@ -45,6 +45,8 @@ class FileDescription:
 
 
 ReadDescription = Callable[[], Awaitable[FileDescription]]
+AdmitStatement = Callable[[Database, AdmissionRecord], Awaitable[AdmissionRow]]
+"""Runs ``admit_file``, and what the same transaction should write."""
 OnBatchEnded = Callable[[UUID, UUID], Awaitable[None]]
 """Called with the ids of the owner and the batch when a request has ended."""
 
@@ -107,13 +109,14 @@ class Admission:
         *,
         position: int,
         max_bytes: int | None,
+        statement: AdmitStatement = queries.ADMIT_FILE.run,
     ) -> Admitted:
         """Like ``admit``, for a file whose context follows it in the request.
 
         ``read_description`` is called once, after the last chunk. What it raises is raised here; then nothing is kept.
         """
         file = IncomingFile(self._keys, source, declared_bytes=None, max_bytes=max_bytes)
-        return await self._admit(file, chunks, read_description, source, position=position)
+        return await self._admit(file, chunks, read_description, source, position=position, statement=statement)
 
     async def _admit(
         self,
@@ -124,6 +127,7 @@ class Admission:
         *,
         position: int,
         upload_id: UUID | None = None,
+        statement: AdmitStatement = queries.ADMIT_FILE.run,
     ) -> Admitted:
         key: str | None = None
         try:
@@ -135,7 +139,7 @@ class Admission:
             key = file.key
             for _ in range(MAX_ATTEMPTS):
                 key = key or await self._keys.store_small(file, record.scope)
-                admitted = await self._insert(dataclasses.replace(record, key=key))
+                admitted = await self._insert(dataclasses.replace(record, key=key), statement)
                 if admitted is not None:
                     return admitted
             raise NotAdmitted
@@ -184,9 +188,9 @@ class Admission:
             if self._on_batch_ended is not None and source.batch_id is not None:
                 await self._on_batch_ended(source.owner_id, source.batch_id)
 
-    async def _insert(self, record: AdmissionRecord) -> Admitted | None:
+    async def _insert(self, record: AdmissionRecord, statement: AdmitStatement) -> Admitted | None:
         """Run the admission transaction. Returns None when the blob needs a key and the record has none."""
-        row = await self._run(record)
+        row = await self._run(record, statement)
         match row.outcome:
             case "created" | "duplicate" as status:
                 count_accepted(record.way, status, record.bytes)
@@ -206,9 +210,9 @@ class Admission:
             case refusal:
                 raise REFUSALS[refusal]
 
-    async def _run(self, record: AdmissionRecord) -> AdmissionRow:
+    async def _run(self, record: AdmissionRecord, statement: AdmitStatement) -> AdmissionRow:
         try:
-            return await queries.ADMIT_FILE.run(self._database, record)
+            return await statement(self._database, record)
         except asyncpg.PostgresError as error:
             if error.sqlstate == queries.KEY_WAS_REAPED:
                 raise KeyReaped from error

@@ -5,7 +5,7 @@ The SQL text is built once, at import. asyncpg prepares it once per connection, 
 
 import dataclasses
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from imagesvc.db import Database
 
@@ -40,4 +40,9 @@ class FunctionCall(Generic[ParametersT, RowT]):
 
     async def run(self, database: Database, parameters: ParametersT) -> RowT:
         """Run the function in a transaction of its own. Raises what ``Database.fetch_one`` raises."""
-        return await database.fetch_one(self.sql, self._row, *self._values(parameters))
+        return await database.fetch_one(self.sql, self._row, *self.arguments(parameters))
+
+    def arguments(self, parameters: ParametersT) -> tuple[Any, ...]:
+        """The arguments of ``sql``, for a statement that contains it."""
+        values: tuple[Any, ...] = self._values(parameters)
+        return values

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from imagesvc.processing.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.uploads.source import UploadSource
+from imagesvc.uploads.tus.append import PatchBody
 from imagesvc.uploads.tus.request_stream import LINGER_SECONDS
-from imagesvc.uploads.tus.service import PatchBody
 from imagesvc.wiring import open_web
 from tests.support.images import jpeg
 from tests.support.people import People

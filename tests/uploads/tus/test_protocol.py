@@ -285,11 +285,14 @@ async def test_the_digest_in_the_metadata_is_that_of_the_whole_file(idle_service
     tus, data = of_user(idle_service), jpeg(seed=13)
     named = metadata(sha256=sha256(b"another").hexdigest())
 
-    refused = await tus.create(len(data), data, Upload_Metadata=named)
-    later = await tus.head(refused.headers["location"])
+    whole = await tus.create(len(data), data, Upload_Metadata=named)
+    upload = await tus.new(len(data), data[:100], Upload_Metadata=named)
+    refused = await tus.patch(upload, 100, data[100:])
+    later = await tus.head(upload)
     taken = await tus.create(len(data), data, Upload_Metadata=metadata(sha256=sha256(data).hexdigest()))
 
-    assert verdict(refused) == (422, "digest-mismatch")
+    assert verdict(whole) == verdict(refused) == (422, "digest-mismatch")
+    assert "location" not in whole.headers
     assert (later.status_code, later.headers["imagesvc-problem"]) == (410, "digest-mismatch")
     assert taken.headers["imagesvc-status"] == "created"
 

@@ -5,7 +5,8 @@ docs/resumable.md describes the protocol: its states, the interleavings that it 
     router.py          the routes, for users and for links
     headers.py         parses and formats the headers of tus
     checksum.py        Upload-Checksum
-    service.py         create, append, status, terminate
+    creation.py        create; create with all bytes, in one pass
+    service.py         append, status, terminate
     append.py          receives the bytes of one PATCH and stores them
     request_stream.py  the bytes of one request, until it ends or a newer request waits
     handover.py        a newer request asks an older one to stop, and waits for it

@@ -8,6 +8,7 @@ checksum, parts are stored as they fill up and count only when all bytes are ver
 import asyncio
 import dataclasses
 import time
+from collections.abc import AsyncIterator
 
 import asyncpg
 
@@ -50,6 +51,15 @@ class AppendTools:
     storage: Storage
     ending: AbortUpload
     shielded: ShieldedWork
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PatchBody:
+    """The body of a request. ``declared_bytes`` is Content-Length, None for a chunked body."""
+
+    stream: AsyncIterator[bytes]
+    declared_bytes: int | None
+    checksum: Checksum | None
 
 
 class Append:

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 from email.utils import format_datetime
+from uuid import UUID
 
 from imagesvc.http.public_path import public_path
 from imagesvc.uploads.tus.checksum import ALGORITHMS
@@ -117,16 +118,18 @@ def progress(upload: ResumableRow) -> dict[str, str]:
     }
 
 
-def result(upload: ResumableRow, *, link_path: str | None) -> dict[str, str]:
+def result(
+    *, length: int, status: str | None, upload_id: UUID | None, image_id: UUID | None, link_path: str | None
+) -> dict[str, str]:
     """The result of a finished upload. Through a link, no image id is shown."""
     headers = {
-        "Upload-Offset": str(upload.length),
-        "Imagesvc-Status": str(upload.status),
-        "Imagesvc-Upload-Id": str(upload.upload_id),
+        "Upload-Offset": str(length),
+        "Imagesvc-Status": str(status),
+        "Imagesvc-Upload-Id": str(upload_id),
     }
     if link_path is not None:
-        return headers | {"Imagesvc-Url": f"{link_path}/uploads/{upload.upload_id}"}
+        return headers | {"Imagesvc-Url": f"{link_path}/uploads/{upload_id}"}
     return headers | {
-        "Imagesvc-Image-Id": str(upload.image_id),
-        "Imagesvc-Url": public_path(f"/v1/images/{upload.image_id}"),
+        "Imagesvc-Image-Id": str(image_id),
+        "Imagesvc-Url": public_path(f"/v1/images/{image_id}"),
     }

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from imagesvc.uploads.function_call import FunctionCall
+from imagesvc.uploads.queries import ADMIT_FILE
 
 Problem: TypeAlias = dict[str, Any]  # a problem document (RFC 9457): its extension members have any type
 State = Literal["receiving", "finishing", "done", "refused"]
@@ -94,6 +95,20 @@ class CreatedRow:
 
 
 CREATE = FunctionCall("create_resumable", CreateResumable, CreatedRow)
+
+_N = len(ADMIT_FILE.parameter_names)
+ADMIT_WHOLE = f"""
+    -- admits a file and keeps the result as that of a resumable upload; the parameters of admit_file, then
+    -- ${_N + 1} id, ${_N + 2} metadata, ${_N + 3} context, ${_N + 4} declared sha256, ${_N + 5} kept for seconds
+    WITH admitted AS MATERIALIZED ({ADMIT_FILE.sql}), kept AS (
+        INSERT INTO resumable_uploads (id, owner_id, link_id, length, metadata, context, expected_sha256, media_type,
+            tail_bytes, state, status, upload_id, image_id, expires_at)
+        SELECT ${_N + 1}, $7, $9, $12, ${_N + 2}, ${_N + 3}, ${_N + 4}, $13,
+            $12, 'done', outcome, $1, image_id,
+            now() + make_interval(secs => ${_N + 5})
+        FROM admitted WHERE outcome IN ('created', 'duplicate'))
+    SELECT * FROM admitted
+"""  # noqa: S608 - parts of the statement itself
 
 GET = f"""
     SELECT {_COLUMNS}, t.id AS task_id, t.state = 'running' AS is_finishing

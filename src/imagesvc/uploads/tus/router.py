@@ -24,10 +24,12 @@ from imagesvc.settings import Settings
 from imagesvc.uploads.service import Uploads
 from imagesvc.uploads.source import UploadSource
 from imagesvc.uploads.tus import headers, openapi
+from imagesvc.uploads.tus.append import PatchBody
 from imagesvc.uploads.tus.checksum import Checksum
+from imagesvc.uploads.tus.creation import NewUpload, ResumableCreation, WholeUpload
 from imagesvc.uploads.tus.errors import ClientGone, NotOffsetStream, ResumableNotFound, TusHeader
 from imagesvc.uploads.tus.queries import ResumableRow
-from imagesvc.uploads.tus.service import PatchBody, ResumableUploads
+from imagesvc.uploads.tus.service import ResumableUploads
 
 
 class TusRoute(APIRoute):
@@ -167,16 +169,23 @@ async def _create(request: Request, endpoint: TusEndpoint) -> Response:
     has_body = (declared_bytes(request) or 0) > 0 or "transfer-encoding" in sent
     if has_body:
         _require_offset_stream(request)
-    length = headers.upload_length(sent.get("upload-length"), deferred=sent.get("upload-defer-length"))
     metadata = sent.get("upload-metadata", "")
-    body = _body(request) if has_body else None
-    upload = await _resumables(request).create(
-        endpoint.source, length=length, sent_metadata=metadata, fields=headers.parse_metadata(metadata)
+    new = NewUpload(
+        length=headers.upload_length(sent.get("upload-length"), deferred=sent.get("upload-defer-length")),
+        sent_metadata=metadata,
+        fields=headers.parse_metadata(metadata),
     )
-    location = {"Location": f"{endpoint.path}/{upload.id}"}
-    if body is not None:
+    creation, body = web_part(request, ResumableCreation), _body(request) if has_body else None
+    if body is not None and creation.is_whole(new, body):
+        whole = await creation.create_whole(endpoint.source, new, body)
+        return Response(None, 201, {"Location": f"{endpoint.path}/{whole.id}"} | _whole_result(whole, new, endpoint))
+    upload_id = await creation.create(endpoint.source, new)
+    location, resumables = {"Location": f"{endpoint.path}/{upload_id}"}, _resumables(request)
+    if body is None:
+        upload = await resumables.created(endpoint.source, upload_id)
+    else:
         try:
-            upload = await _resumables(request).append(endpoint.source, upload.id, body, offset=0)
+            upload = await resumables.append(endpoint.source, upload_id, body, offset=0)
         except ImagesvcError as error:
             error.headers |= location
             raise
@@ -208,8 +217,25 @@ OVERRIDABLE = {"PATCH": _append, "HEAD": _status, "DELETE": _terminate}
 
 def _progress(upload: ResumableRow, endpoint: TusEndpoint) -> dict[str, str]:
     if upload.state == "done":
-        return headers.result(upload, link_path=endpoint.link_path)
+        return headers.result(
+            length=upload.length,
+            status=upload.status,
+            upload_id=upload.upload_id,
+            image_id=upload.image_id,
+            link_path=endpoint.link_path,
+        )
     return headers.progress(upload)
+
+
+def _whole_result(upload: WholeUpload, new: NewUpload, endpoint: TusEndpoint) -> dict[str, str]:
+    admitted = upload.admitted
+    return headers.result(
+        length=new.length,
+        status=admitted.status,
+        upload_id=admitted.upload_id,
+        image_id=admitted.image_id,
+        link_path=endpoint.link_path,
+    )
 
 
 def _require_offset_stream(request: Request) -> None:

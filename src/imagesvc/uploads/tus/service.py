@@ -1,25 +1,17 @@
 """Creates, appends to, reports and terminates resumable uploads, as the requests of tus ask."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
 from uuid import UUID
 
-from imagesvc.db import Database, new_id
-from imagesvc.http.filenames import clean_filename
-from imagesvc.links.errors import REFUSALS
+from imagesvc.db import Database
 from imagesvc.settings import Settings
 from imagesvc.tasks.completion import CompletionWaiter
 from imagesvc.tasks.runner import Runner
 from imagesvc.uploads.concurrency import UploadConcurrency
-from imagesvc.uploads.errors import EmptyFile
-from imagesvc.uploads.file_context import FileContext, parse_context
-from imagesvc.uploads.incoming_file import too_large
-from imagesvc.uploads.service import expected_sha256
 from imagesvc.uploads.source import UploadSource
 from imagesvc.uploads.tus import queries
 from imagesvc.uploads.tus.abort import later_error, original_error
-from imagesvc.uploads.tus.append import MIN_PART_BYTES, Append, AppendTools
-from imagesvc.uploads.tus.checksum import Checksum
+from imagesvc.uploads.tus.append import MIN_PART_BYTES, Append, AppendTools, PatchBody
 from imagesvc.uploads.tus.errors import (
     ResumableExpired,
     ResumableNotFound,
@@ -27,26 +19,16 @@ from imagesvc.uploads.tus.errors import (
     StillFinishing,
     TakenOver,
     TooManyBytes,
-    TooManyUnfinished,
     UploadLocked,
     WrongOffset,
 )
 from imagesvc.uploads.tus.handover import Handover
-from imagesvc.uploads.tus.queries import CreateResumable, ResumableRow, State, UploadRef
+from imagesvc.uploads.tus.queries import ResumableRow, State, UploadRef
 from imagesvc.uploads.tus.request_stream import RequestStream
 
 FINISH_WAIT_SECONDS = 20.0
 """How long a request waits for the result when another process finishes the upload."""
 TERMINABLE: tuple[State, ...] = ("receiving", "finishing", "done")
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PatchBody:
-    """The body of a request. ``declared_bytes`` is Content-Length, None for a chunked body."""
-
-    stream: AsyncIterator[bytes]
-    declared_bytes: int | None
-    checksum: Checksum | None
 
 
 class ResumableUploads:
@@ -68,38 +50,9 @@ class ResumableUploads:
         self._completion = waiting
         self._handover = Handover(tools.database)
 
-    async def create(
-        self, source: UploadSource, *, length: int, sent_metadata: str, fields: Mapping[str, str]
-    ) -> ResumableRow:
-        """Create an upload of ``length`` bytes. A link reserves one file and these bytes.
-
-        Raises FileTooLarge, EmptyFile, BadContext, TooManyUnfinished, and the link's refusals.
-        """
-        if length > source.max_file_bytes:
-            raise too_large(source.max_file_bytes)
-        if length == 0:
-            raise EmptyFile
-        context = parse_context(fields, filename=_filename(fields), link=source.link, at="/upload-metadata")
-        new = CreateResumable(
-            id=new_id(),
-            owner=source.owner_id,
-            link=source.link_id,
-            length=length,
-            metadata=sent_metadata,
-            context=_as_json(context),
-            sha256=expected_sha256(fields, None),
-            turn="free",
-            idle_seconds=self._settings.resumable_idle_seconds,
-            most_unfinished=self._settings.resumable_max_unfinished,
-        )
-        created = await queries.CREATE.run(self._database, new)
-        match created.refusal:
-            case None:
-                return await self._get(_ref(source, new.id))
-            case "too-many-unfinished":
-                raise TooManyUnfinished(f"At most {new.most_unfinished} uploads may be unfinished.")
-            case refusal:
-                raise REFUSALS[refusal]
+    async def created(self, source: UploadSource, upload_id: UUID) -> ResumableRow:
+        """The upload that this source has just created."""
+        return await self._get(_ref(source, upload_id))
 
     async def append(self, source: UploadSource, upload_id: UUID, body: PatchBody, *, offset: int) -> ResumableRow:
         """Store bytes from ``offset`` on; with the last byte, wait for the result. Returns the upload after that.
@@ -243,13 +196,3 @@ def _ref(source: UploadSource, upload_id: UUID) -> UploadRef:
 def _held_bytes(offset: int, declared_bytes: int | None) -> int | None:
     """The most bytes that the request holds in memory: the tail before ``offset``, and its body."""
     return None if declared_bytes is None else min(offset, MIN_PART_BYTES) + declared_bytes
-
-
-def _filename(fields: Mapping[str, str]) -> str:
-    """Clients send the name as `filename` or as `name`."""
-    return clean_filename(fields.get("filename") or fields.get("name") or "")
-
-
-def _as_json(context: FileContext) -> dict[str, str | None]:
-    captured_at = context.captured_at
-    return dataclasses.asdict(context) | {"captured_at": captured_at.isoformat() if captured_at else None}
