@@ -37,6 +37,12 @@ class Settings(BaseSettings):
         None, description="PEM file of the authority that signed the S3 server's certificate, if no public one did"
     )
 
+    s3_sync_folder: str = Field(
+        "",
+        description="folder of an S3 server on this machine that does not sync: its file system is synced before a"
+        " write counts; `imagesvc up` sets it for its own S3 server; empty: no sync",
+    )
+
     # --- secrets
     secret_keys: SecretStr = Field(
         description="kid:secret,… with at least 32 bytes per secret; the first one signs, all of them verify"

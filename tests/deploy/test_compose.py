@@ -83,6 +83,7 @@ def test_the_bucket_policy_allows_exactly_the_operations_in_use() -> None:
     allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
     storage = (ROOT / "src" / "imagesvc" / "storage" / "bucket.py").read_text()
     calls = set(re.findall(r"_client\.([a-z]+_\w+)\(", storage)) - {"create_bucket", "get_paginator"}
+    calls |= {f"{call}_object" for call in re.findall(r"_objects\.([a-z]+)_async\(", storage)}
     needed = {
         "put_object": "s3:PutObject",
         "create_multipart_upload": "s3:PutObject",

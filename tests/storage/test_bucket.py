@@ -260,7 +260,7 @@ async def test_a_server_of_a_private_authority_is_reached_with_its_certificate(
         async with Storage(over_tls.model_copy(update={"s3_ca_file": tmp_path / "authority.pem"})) as trusting:
             assert await read(trusting, await put(trusting)) == BODY
             await trusting.ping()
-            assert await trusting.folders() == {"o/"}
+            assert "o/" in await trusting.folders()
         async with Storage(over_tls) as untrusting:
             for request in (put(untrusting), untrusting.ping()):
                 with pytest.raises(StorageAway):

@@ -159,6 +159,8 @@ class _LocalInstance:
     def _environment(self) -> dict[str, str]:
         """This process's environment, the servers' addresses, and secrets that are kept between runs."""
         environment = dict(os.environ) | self._servers.environment()
+        if (chosen := os.environ.get("IMAGESVC_S3_SYNC_FOLDER")) is not None:
+            environment["IMAGESVC_S3_SYNC_FOLDER"] = chosen
         if "IMAGESVC_ADMIN_TOKEN" not in environment:
             environment["IMAGESVC_ADMIN_TOKEN"] = self._data.get_or_create_secret(
                 "admin-token", lambda: secrets.token_urlsafe(32)

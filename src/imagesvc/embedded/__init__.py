@@ -56,6 +56,7 @@ class EmbeddedServers:
             return data.get_or_create_secret(name, lambda: secrets.token_hex(32))
 
         self.bucket = bucket
+        self._throwaway = throwaway
         self.postgres = (
             Postgres(
                 folder=data.private_folder(data.path / "postgres", owner=data.service_user),
@@ -115,4 +116,6 @@ class EmbeddedServers:
             named["IMAGESVC_S3_SECRET_KEY"] = self.seaweedfs.secret_key
             named["IMAGESVC_S3_BUCKET"] = self.bucket
             named["IMAGESVC_S3_REGION"] = "us-east-1"
+            if not self._throwaway:
+                named["IMAGESVC_S3_SYNC_FOLDER"] = str(self.seaweedfs.folder)
         return named

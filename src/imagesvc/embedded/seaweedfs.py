@@ -47,6 +47,11 @@ class SeaweedFS:
         self._ports: dict[str, int] = {}
 
     @property
+    def folder(self) -> Path:
+        """Where all its files are."""
+        return self._folder
+
+    @property
     def endpoint(self) -> str:
         """The S3 URL. Raises EmbeddedError before ``prepare``."""
         return f"http://127.0.0.1:{self.ports['s3']}"

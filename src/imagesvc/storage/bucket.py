@@ -30,6 +30,7 @@ from obstore.store import S3Store
 from imagesvc.errors import Unavailable
 from imagesvc.metrics import instruments
 from imagesvc.settings import Settings
+from imagesvc.storage.group_sync import GroupSync
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -152,10 +153,16 @@ class Storage:
             ),
         }
         self._objects = _object_store(settings, is_unsigned=is_unsigned)
+        self._sync = GroupSync(settings.s3_sync_folder) if settings.s3_sync_folder else None
         self._stack = contextlib.AsyncExitStack()
         self._client: Any = None
 
     async def __aenter__(self) -> Self:
+        if self._sync is not None:
+            try:
+                await self._stack.enter_async_context(self._sync)
+            except OSError as error:
+                raise StorageAway("IMAGESVC_S3_SYNC_FOLDER cannot be opened.") from error
         self._client = await self._stack.enter_async_context(_session().client("s3", **self._arguments))
         return self
 
@@ -190,6 +197,7 @@ class Storage:
         _require_hold(until)
         async with self._request("PutObject"):
             await self._objects.put_async(key, body, use_multipart=False, attributes={"Content-Type": media_type})
+        await self._make_durable()
 
     async def begin_multipart(self, key: str, *, media_type: str) -> str:
         """Create a multipart upload and return its id. It stores nothing until a part is put."""
@@ -204,6 +212,7 @@ class Storage:
             response = await self._client.upload_part(
                 Bucket=self.bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body
             )
+        await self._make_durable()
         return str(response["ETag"])
 
     async def complete_multipart(
@@ -220,6 +229,12 @@ class Storage:
         except (StorageAway, ObjectGone):
             if await self.size(key) != size:
                 raise
+        await self._make_durable()
+
+    async def _make_durable(self) -> None:
+        if self._sync is not None:
+            async with self._request("Sync"):
+                await self._sync.wait()
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Delete the parts. A multipart upload that does not exist is no error."""
