@@ -4,7 +4,7 @@ The packages and modules, and the direction of imports between them (import-lint
 
     main | worker | cli  >  wiring  >  web  >  operations > resizes > jobs > images > uploads > webhooks | stats
         > stores > links > accounts  >  http | processing  >  tasks | fetching  >  storage  >  schema_version  >  db
-        >  errors | settings
+        >  errors | settings  >  cores
 
 Processes and what they are built from:
 
@@ -44,6 +44,7 @@ Shared modules:
     metrics/             Prometheus metrics
     errors.py            the base class of expected failures
     settings.py          the environment, read once
+    cores.py             how many cores the process may use
     observability.py     JSON logs without secrets
 
 Independent of the service:

@@ -11,7 +11,11 @@ from typing import Annotated, Literal
 from pydantic import AnyHttpUrl, Field, FilePath, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from imagesvc.cores import usable_cores
+
 MIB = 1024 * 1024
+MAX_CONCURRENCY = 16
+"""Images at once of a worker that is not told otherwise: the slots of its sandbox."""
 ROUTE_SEGMENTS = frozenset(
     {"admin", "assets", "docs", "livez", "metrics", "openapi.json", "problems", "readyz", "s", "u", "v1"}
 )
@@ -256,7 +260,9 @@ class Settings(BaseSettings):
 
     # --- background work
     worker_concurrency: int = Field(
-        2, gt=0, description="images that one worker processes at once; set it to the number of cores"
+        default_factory=lambda: min(usable_cores(), MAX_CONCURRENCY),
+        gt=0,
+        description="images that one worker processes at once; as many as it has cores, up to 16, if it is not set",
     )
     turns_at_once: int = Field(
         16, gt=0, description="fair-queue tasks (downloads, deliveries) per worker; half of them at most for one group"

@@ -1,0 +1,59 @@
+"""The cores that a process may use, by its affinity and its cgroups."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imagesvc.cores import usable_cores
+from imagesvc.settings import Settings
+
+
+@pytest.fixture
+def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+
+
+def cores(tmp_path: Path, own: str, files: dict[str, str]) -> int:
+    (tmp_path / "own").write_text(own)
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return usable_cores(cgroups=tmp_path / "cgroup", own_cgroups=tmp_path / "own")
+
+
+@pytest.mark.usefixtures("many_cores")
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 64),
+        ("0::/\n", {"cpu.max": "400000 100000\n"}, 4),
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "10000 100000\n"}, 1),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3),
+        ("0::/a/b\n", {"a/b/cpu.max": "200000 100000\n", "a/cpu.max": "300000 100000\n"}, 2),
+        ("0::/host/path\n", {"cpu.max": "500000 100000\n"}, 5),
+        ("0::/../other\n", {"cpu.max": "500000 100000\n"}, 5),
+        ("4:memory:/a\n3:cpu,cpuacct:/a\n", {"cpu,cpuacct/a/cpu.cfs_quota_us": "-1\n"}, 64),
+        (
+            "3:cpu,cpuacct:/a\n",
+            {"cpu,cpuacct/a/cpu.cfs_quota_us": "600000\n", "cpu,cpuacct/a/cpu.cfs_period_us": "100000\n"},
+            6,
+        ),
+        ("", {}, 64),
+        ("0::/\n", {"cpu.max": "nonsense\n"}, 64),
+    ],
+)
+def test_the_lowest_limit_of_all_cgroups_counts(tmp_path: Path, own: str, files: dict[str, str], expected: int) -> None:
+    assert cores(tmp_path, own, files) == expected
+
+
+def test_the_affinity_counts_when_it_is_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+
+    assert cores(tmp_path, "0::/\n", {"cpu.max": "400000 100000\n"}) == 1
+
+
+def test_a_worker_processes_as_many_images_at_once_as_it_has_cores(settings: Settings) -> None:
+    assert settings.worker_concurrency == min(usable_cores(), 16)
