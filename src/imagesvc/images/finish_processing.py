@@ -83,13 +83,16 @@ FINISH_PROCESSING = FunctionCall("finish_processing", FinishProcessing, Finished
 async def finish_processing(database: Database, lease: Lease, blob: SourceBlob, result: Derived | Rejected) -> bool:
     """Write the result and end the task. Returns False, and has written nothing, if it is not the common end.
 
-    Raises LeaseLost, and KeyReaped.
+    A file that was rejected before its header was read is not: it has no facts. Raises LeaseLost, and KeyReaped.
     """
+    facts = result.facts
+    if facts is None:
+        return False
     zone = blob.time_zone
     while True:
         try:
             with raising_lease_lost():
-                row = await FINISH_PROCESSING.run(database, _parameters(lease, blob, result, zone))
+                row = await FINISH_PROCESSING.run(database, _parameters(lease, blob, result, facts, zone))
         except asyncpg.PostgresError as error:
             if error.sqlstate == KEY_WAS_REAPED:
                 raise KeyReaped from error
@@ -99,28 +102,27 @@ async def finish_processing(database: Database, lease: Lease, blob: SourceBlob, 
         zone = row.zone
 
 
-def _parameters(lease: Lease, blob: SourceBlob, result: Derived | Rejected, zone: str | None) -> FinishProcessing:
+def _parameters(
+    lease: Lease, blob: SourceBlob, result: Derived | Rejected, facts: Facts, zone: str | None
+) -> FinishProcessing:
     assert lease.image_id is not None  # noqa: S101 - tasks of this kind carry one
-    facts = result.facts
-    columns = {} if facts is None else metadata_columns(facts) | pixel_columns(facts)
-    local, file_source = (None, None) if facts is None else (facts.captured_local, facts.offset_source)
-    needs_zone = local is not None and file_source != "exif"
-    minutes = None if facts is None else facts.captured_offset_minutes
-    offset = capture_offset(local, minutes, file_source, zone=zone if needs_zone else None)
-    rejected = isinstance(result, Rejected)
+    columns = metadata_columns(facts) | pixel_columns(facts)
+    local = facts.captured_local
+    needs_zone = local is not None and facts.offset_source != "exif"
+    offset = capture_offset(local, facts.captured_offset_minutes, facts.offset_source, zone=zone)
     return FinishProcessing(
         task=lease.task_id,
         lease=lease.token,
         blob=blob.id,
         image=lease.image_id,
         key=blob.key,
-        state="rejected" if rejected else "ready",
+        state="rejected" if isinstance(result, Rejected) else "ready",
         problem=processing_problems.rejection(result.slug, result.detail) if isinstance(result, Rejected) else None,
         columns={
             name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in columns.items()
         },
         renditions=[] if isinstance(result, Rejected) else [_rendition(file) for file in result.files],
-        score=facts.score["value"] if facts is not None and facts.score else -1,
+        score=facts.score["value"] if facts.score else -1,
         minutes=offset.minutes,
         source=offset.source,
         utc=offset.utc(local),
