@@ -24,7 +24,7 @@ from imagesvc.processing.limits import Limits
 from imagesvc.processing.metadata import read_metadata
 from imagesvc.processing.pipeline import process
 from imagesvc.processing.renditions import encode, fit_within, resized
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from tests.support.icc_profiles import DISPLAY_P3, rgb_profile
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from imagesvc.processing.limits import Limits
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.support import servers as support
 from tests.support.buckets import Buckets

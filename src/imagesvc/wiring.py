@@ -37,7 +37,7 @@ from imagesvc.operations.audit_runs import AuditRuns
 from imagesvc.operations.dead_letters import TaskOperations
 from imagesvc.operations.reprocessing import Reprocessings
 from imagesvc.processing.limits import Limits
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.resizes import handlers as resize_handlers
 from imagesvc.resizes.expiry import ResizeExpiry
 from imagesvc.resizes.resize_task import ResizeTask

@@ -13,7 +13,7 @@ from imagesvc.client import AccessDenied, Client, Context, FileUnreadable, Refus
 from imagesvc.client.file_reader import read_hash, stat_file
 from imagesvc.client.models import LinkOptions
 from imagesvc.client.transport import retry_after_seconds
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.client.pictures import content
 from tests.client.proxy import FaultyProxy, busy, faulty_proxy

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.wiring import Background, open_background
 from tests.support.bookkeeping import loose_states, make_due, named_keys, owned_keys, stored_keys

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import ROUTE_SEGMENTS, Settings
 from tests.support.contract import openapi_document
 from tests.support.images import jpeg

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.wiring import Servers
 from tests.support.bookkeeping import make_due, owned_keys, stored_keys

@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 from imagesvc.jobs.completion import ImageOutcome, end_images, failed, lock_job
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.jobs.job_requests import (
     Gate,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.jobs.job_requests import TIME, counts, finished, images_of, job, picture, submit, visit
 from tests.stores.store_requests import put_store

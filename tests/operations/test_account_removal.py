@@ -8,7 +8,7 @@ import httpx
 
 from imagesvc.images.account_data import MAX_IMAGES
 from imagesvc.operations.account_removal import ACCOUNT_DATA
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.support.images import jpeg, png
 from tests.support.people import People, Person

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from imagesvc.cli import app
 from imagesvc.operations.audit import Auditor, Finding
 from imagesvc.operations.audit_queries import key_columns
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import new_key
 from tests.support.bookkeeping import make_due, owned_keys, stored_keys

@@ -9,6 +9,8 @@ from imagesvc.processing.contract import ProcessedReply, RejectedReply, Resize, 
 from imagesvc.processing.facts import Facts
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.pipeline import process
+from imagesvc.processing.sandbox.files import REPLY
+from imagesvc.processing.sandbox.protocol import encoded
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ NO_PIXELS = Work(score=False, renditions=())
 
 def attempt(data: bytes, request: Work | Resize = NO_PIXELS, limits: Limits | None = None) -> Done | RejectedReply:
     files: dict[int, bytes] = {}
-    reply = process(io.BytesIO(data), data, request, limits or Limits(), files.__setitem__)
+    written = process(io.BytesIO(data), data, request, limits or Limits(), files.__setitem__)
+    reply = REPLY.validate_json(encoded(written))  # as the worker reads it
+    assert reply == written
     if isinstance(reply, RejectedReply):
         return reply
     return Done(reply, [files[index] for index in sorted(files)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imagesvc.processing.contract import Failed, Outcome, Processed, Resize, Work
 from imagesvc.processing.limits import MIB, Limits
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from tests.processing import hostile
 from tests.support import images
 

@@ -12,7 +12,7 @@ from imagesvc.processing.contract import Processed
 from imagesvc.processing.facts import Facts
 from imagesvc.processing.headers import Header
 from imagesvc.processing.metadata import read_metadata
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from tests.processing.pictures import FULL
 from tests.processing.run_pipeline import facts_of, work_on
 from tests.processing.sandboxes import outcome_of

@@ -60,3 +60,10 @@ def test_no_file_makes_a_child_import_anything(tmp_path: Path, cases: Path) -> N
     )
 
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_the_sandbox_loads_nothing_that_it_does_not_need() -> None:
+    """Every module costs each child memory to share, and a hostile file more to misuse."""
+    program = "import sys; from imagesvc.processing.sandbox import zygote; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert {"pydantic", "asyncio", "ssl", "sqlalchemy", "structlog"}.isdisjoint(loaded.stdout.split())

@@ -1,6 +1,7 @@
 """Camera, exposure and the other metadata: valid values are read, invalid ones are absent and noted."""
 
 import struct
+from dataclasses import asdict
 
 import pytest
 
@@ -26,7 +27,8 @@ def test_exif_is_read_in_every_format_that_can_carry_it() -> None:
 
 def test_an_image_without_metadata_has_no_metadata_facts() -> None:
     facts = facts_of(PLAIN)
-    assert facts.model_dump(exclude_none=True, exclude={"notes"}) == {
+    known = {name: value for name, value in asdict(facts).items() if value not in (None, ())}
+    assert known == {
         "media_type": "image/jpeg",
         "width": 16,
         "height": 8,

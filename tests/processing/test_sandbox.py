@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from imagesvc.processing.contract import Processed, Rejected, Resize, Work
 from imagesvc.processing.limits import MIB, Limits
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from tests.processing import hostile
 from tests.processing.sandboxes import HOOKS, LIMITS, THUMB, attack, descendants, outcome_of, until, works, zygote_of
 from tests.support import images
@@ -177,7 +177,7 @@ WORKER = """
 import asyncio, sys
 from pathlib import Path
 from imagesvc.processing.limits import Limits
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.processing.contract import Work
 
 async def main():

@@ -11,7 +11,7 @@ from PIL import Image
 from imagesvc.processing.contract import Rejected, Work
 from imagesvc.processing.decode import _UNSUPPORTED_TIFF_COMPRESSIONS
 from imagesvc.processing.limits import MIB
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from tests.processing.pictures import FULL
 from tests.processing.run_pipeline import refusal_of, work_on
 from tests.processing.sandboxes import LIMITS, outcome_of

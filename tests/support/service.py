@@ -11,7 +11,7 @@ import httpx
 import uvicorn
 
 from imagesvc.main import create_app
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.wiring import Background, open_background
 from imagesvc.worker import work

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.support.images import jpeg, png
 from tests.support.service import Service, running_service

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.conftest import ADMIN_TOKEN
 from tests.support.images import jpeg

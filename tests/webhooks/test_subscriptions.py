@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.support.image_server import ImageServer
 from tests.support.people import People

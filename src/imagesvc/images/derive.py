@@ -26,7 +26,7 @@ from imagesvc.processing.contract import (
     Work,
 )
 from imagesvc.processing.facts import Facts
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.storage import loose_objects
 from imagesvc.storage.bucket import ObjectGone, Storage, new_key

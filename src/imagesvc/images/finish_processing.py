@@ -23,7 +23,8 @@ from imagesvc.tasks.leases import Lease, raising_lease_lost
 from imagesvc.uploads.function_call import FunctionCall
 from imagesvc.uploads.queries import KEY_WAS_REAPED
 
-PLAIN_METADATA = set(Facts.model_fields) & set(Blob.__table__.columns.keys()) - {"perceptual_hash", "notes", "score"}
+_FACTS = {field.name for field in dataclasses.fields(Facts)}
+PLAIN_METADATA = _FACTS & set(Blob.__table__.columns.keys()) - {"perceptual_hash", "notes", "score"}
 """Facts that are stored unchanged, in a column of the same name."""
 
 

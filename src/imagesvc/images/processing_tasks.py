@@ -7,6 +7,7 @@ finds zero rows rolls all of it back. For a new picture it is one database funct
 
 import dataclasses
 from collections.abc import Collection, Sequence
+from typing import cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -21,9 +22,9 @@ from imagesvc.images.models import Blob, Image, Rendition
 from imagesvc.images.queries import SourceBlob
 from imagesvc.images.retry import retry_processing
 from imagesvc.images.store_time_zone import capture_offset
-from imagesvc.processing.contract import EAGER_RENDITIONS, Rejected, Work
+from imagesvc.processing.contract import EAGER_RENDITIONS, Format, Preset, Rejected, Work
 from imagesvc.processing.facts import Facts
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.storage import loose_objects
 from imagesvc.storage.bucket import Storage
@@ -71,11 +72,11 @@ class ImageProcessor:
 
     async def make_rendition(self, lease: Lease) -> None:
         """Make the one rendition that a request asked for."""
-        wanted = (str(lease.payload["preset"]), str(lease.payload["format"]))
+        wanted = cast("tuple[Preset, Format]", (lease.payload["preset"], lease.payload["format"]))
         blob = await self._blob(lease)
         result: Derived | Rejected | None = None
         if blob.state == "ready":
-            work = Work.model_validate({"facts": False, "score": False, "renditions": [wanted]})
+            work = Work(facts=False, score=False, renditions=(wanted,))
             result = await self._derive(blob, work)
         async with self._sessions.begin() as session:
             current = await _lock_blob(session, lease)

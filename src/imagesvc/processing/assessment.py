@@ -1,5 +1,7 @@
 """Measures a decoded image: score and perceptual hash, from one small proxy and a few tiles of native pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,9 +22,7 @@ def assess(facts: Facts, cascade: Cascade) -> Facts:
     tiles = [_tile(cascade.decoded, box) for box in tile_boxes(proxy, width=width, height=height)]
     measured = score(proxy, width=width, height=height, tiles=tiles)
     bits = perceptual_hash(proxy)
-    return facts.model_copy(
-        update={"score": measured.as_json(), "perceptual_hash": None if bits is None else f"{bits:016x}"}
-    )
+    return replace(facts, score=measured.as_json(), perceptual_hash=None if bits is None else f"{bits:016x}")
 
 
 def _tile(decoded: DecodedImage, box: Box) -> NDArray[np.uint8]:

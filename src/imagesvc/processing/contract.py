@@ -1,15 +1,15 @@
-"""The requests that the sandbox takes and the results that it returns, as plain data.
+"""The requests that the sandbox takes and the results that it returns, as plain data without pydantic (see facts.py).
 
 Presets, output formats and fits are listed here and nowhere else; the accepted formats are in ``sniff.py``.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from annotated_types import Ge, Gt, Le, Len, Lt, MaxLen, Predicate
 
-from imagesvc.processing.facts import Facts, storable_or_error
+from imagesvc.processing.facts import FORBID_EXTRA, Facts, is_slug, is_storable
 
 Preset = Literal["thumb", "medium", "large", "full"]
 Format = Literal["webp", "jpg", "avif"]
@@ -28,11 +28,8 @@ MAX_RESIZE_SIDE = 8_192
 MAX_OUTPUTS = 64
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Work(_Data):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
     """A request for facts and renditions. ``score`` stands for all that is measured on pixels: score and perceptual
     hash.
 
@@ -45,27 +42,20 @@ class Work(_Data):
     renditions: tuple[tuple[Preset, Format], ...] = EAGER_RENDITIONS
 
 
-class ResizeParameters(_Data):
-    """The box, in pixels, and how the image fits into it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resize:
+    """A request for one file of any size: the box, in pixels, and how the image fits into it.
 
     ``contain`` keeps the image within the box and never enlarges it. ``cover`` fills the box and crops what is outside.
     ``fill`` stretches the image to the box.
     """
 
-    width: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = 100
-    height: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = 100
+    kind: Literal["resize"] = "resize"
+    width: int = 100
+    height: int = 100
     fit: Fit = "contain"
     format: ResizeFormat = "jpg"
-    quality: Annotated[int, Field(ge=1, le=100)] = 80
-
-
-class Resize(ResizeParameters):
-    """A request for one file of any size."""
-
-    kind: Literal["resize"] = "resize"
-
-
-Request = Annotated[Work | Resize, Field(discriminator="kind")]
+    quality: int = 80
 
 
 def output_names(request: Work | Resize) -> list[str]:
@@ -81,36 +71,50 @@ def stands_for(preset: str, other: str) -> bool:
     return order.index(preset) < order.index(other)
 
 
-class OutputFile(_Data):
+Slug = Annotated[str, Len(1, 64), Predicate(is_slug)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFile:
     """One file that the child wrote; ``index`` is its position in ``output_names``."""
 
-    index: Annotated[int, Field(ge=0, lt=MAX_OUTPUTS)]
-    width: Annotated[int, Field(gt=0, le=2**31)]
-    height: Annotated[int, Field(gt=0, le=2**31)]
+    __pydantic_config__: ClassVar[Any] = FORBID_EXTRA
+
+    index: Annotated[int, Ge(0), Lt(MAX_OUTPUTS)]
+    width: Annotated[int, Gt(0), Le(2**31)]
+    height: Annotated[int, Gt(0), Le(2**31)]
 
 
-class ProcessedReply(_Data):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessedReply:
+    __pydantic_config__: ClassVar[Any] = FORBID_EXTRA
+
     outcome: Literal["processed"] = "processed"
     facts: Facts | None = None
-    outputs: Annotated[tuple[OutputFile, ...], Field(max_length=MAX_OUTPUTS)] = ()
+    outputs: Annotated[tuple[OutputFile, ...], MaxLen(MAX_OUTPUTS)] = ()
 
 
-class RejectedReply(_Data):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedReply:
+    __pydantic_config__: ClassVar[Any] = FORBID_EXTRA
+
     outcome: Literal["rejected"] = "rejected"
-    slug: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=64)]
-    detail: Annotated[str, Field(max_length=400), AfterValidator(storable_or_error)]
+    slug: Slug
+    detail: Annotated[str, MaxLen(400), Predicate(is_storable)]
     facts: Facts | None = None
 
 
-class FailedReply(_Data):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedReply:
+    __pydantic_config__: ClassVar[Any] = FORBID_EXTRA
+
     outcome: Literal["failed"] = "failed"
-    reason: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*$", max_length=64)]
-    detail: Annotated[str, Field(max_length=4_000)] = ""
+    reason: Slug
+    detail: Annotated[str, MaxLen(4_000)] = ""
 
 
 Reply = ProcessedReply | RejectedReply | FailedReply
-"""What the child writes; ``sandbox/files.py`` checks it and returns an ``Outcome``."""
-REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="outcome")])
+"""What the child writes as JSON; ``sandbox/files.py`` validates it and returns an ``Outcome``."""
 MAX_REPLY_BYTES = 64 * 1024
 
 
@@ -156,7 +160,3 @@ class Failed:
 
 
 Outcome = Processed | Rejected | Failed
-
-
-def as_json(value: BaseModel) -> dict[str, JsonValue]:
-    return value.model_dump(mode="json")

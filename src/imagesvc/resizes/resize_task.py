@@ -3,6 +3,7 @@
 import datetime as dt
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +14,7 @@ from imagesvc.images.derive import Derived, Deriver
 from imagesvc.images.models import Blob
 from imagesvc.processing.contract import Rejected
 from imagesvc.processing.contract import Resize as ResizeRequest
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.resizes import queries
 from imagesvc.resizes.models import Resize
 from imagesvc.settings import Settings
@@ -22,6 +23,8 @@ from imagesvc.storage.bucket import Storage
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease
 from imagesvc.tasks.runner import RetryTask
+
+_REQUEST = TypeAdapter(ResizeRequest)
 
 
 class ResizeTask:
@@ -35,7 +38,7 @@ class ResizeTask:
         key = await self._start(lease)
         result: Derived | Rejected | None = None
         if key is not None:
-            request = ResizeRequest.model_validate(lease.payload["work"])
+            request = _REQUEST.validate_python(lease.payload["work"])
             result = await self._deriver.derive(key, request, log_fields={"resize": str(lease.payload["token"])})
         await self._end(lease, result)
 

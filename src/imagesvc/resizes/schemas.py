@@ -1,16 +1,29 @@
 """Request and response bodies of the resize routes."""
 
 import datetime as dt
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from imagesvc.http.public_path import public_path
-from imagesvc.processing.contract import Resize, ResizeParameters
+from imagesvc.processing.contract import MAX_RESIZE_SIDE, Fit, Resize, ResizeFormat
 
 _TOKEN = "8f14e45f-ceea-5a67-8a36-dedd4bea2543"  # noqa: S105 - an example
 _STATUS_URL = f"/v1/resizes/{_TOKEN}"
+_DEFAULTS = Resize()
+
+
+class ResizeParameters(BaseModel):
+    """The box, in pixels, and how the image fits into it; see ``Resize``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = _DEFAULTS.width
+    height: Annotated[int, Field(ge=1, le=MAX_RESIZE_SIDE)] = _DEFAULTS.height
+    fit: Fit = _DEFAULTS.fit
+    format: ResizeFormat = _DEFAULTS.format
+    quality: Annotated[int, Field(ge=1, le=100)] = _DEFAULTS.quality
 
 
 class NewResize(ResizeParameters):
@@ -21,7 +34,7 @@ class NewResize(ResizeParameters):
     @property
     def work(self) -> Resize:
         """The request to the sandbox."""
-        return Resize.model_validate(self.model_dump(exclude={"image_id"}))
+        return Resize(**self.model_dump(exclude={"image_id"}))
 
 
 class ResizeTaken(BaseModel):

@@ -15,7 +15,6 @@ from imagesvc.accounts.service import Caller
 from imagesvc.db import Database
 from imagesvc.http.public_path import public_path
 from imagesvc.images.errors import ImageNotFound
-from imagesvc.processing.contract import as_json
 from imagesvc.resizes import queries
 from imagesvc.resizes.errors import NoResult, NotAResize, ResizeExpired, ResizeNotFound, TooManyResizes
 from imagesvc.resizes.models import Resize, State
@@ -138,7 +137,8 @@ class Resizes:
                     raise ImageNotFound
                 blob_id, source = blob
             token = token_of(caller.user_id, source, wanted)
-            task = new_task(kind=KIND, blob_id=blob_id, payload={"token": str(token), "work": as_json(wanted.work)})
+            payload = {"token": str(token), "work": dataclasses.asdict(wanted.work)}
+            task = new_task(kind=KIND, blob_id=blob_id, payload=payload)
             row = await self._pending_row(session, caller, token, wanted, task.id, blob_id=blob_id)
             if row is None:
                 await loose_objects.release(session, [key] if key else [])

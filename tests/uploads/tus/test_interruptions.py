@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from imagesvc.uploads.source import UploadSource
 from imagesvc.uploads.tus.append import PatchBody

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from imagesvc.processing.sandbox import Sandbox
+from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.support.images import jpeg
 from tests.support.processes import until

@@ -53,11 +53,11 @@ def halved(stack: Stack) -> Stack:
     return both
 
 
-def block_means(stack: Stack | Pixels, side: int = 8) -> Values:
+def block_means(stack: Stack, side: int = 8) -> Values:
     """Means of whole ``side`` x ``side`` blocks from the top left corner of each plane, flattened."""
     planes, height, width = stack.shape
     rows, columns = height // side, width // side
     whole = stack[:, : rows * side, : columns * side].reshape(planes, rows, side, columns * side)
     sums = whole.sum(axis=2).reshape(planes, rows, columns, side).sum(axis=3)
-    means: Values = sums.ravel().astype(np.float32) / np.float32(side * side)
+    means: Values = sums.ravel() / np.float32(side * side)
     return means

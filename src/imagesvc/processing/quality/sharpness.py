@@ -11,12 +11,12 @@ Edges are measured in four directions separately, because camera shake blurs onl
 import numpy as np
 from numpy.typing import NDArray
 
-from imagesvc.processing.quality.luma import Stack, gradient, smooth
+from imagesvc.processing.quality.luma import Stack, Values, gradient, smooth
 
 # The strongest edges, as a share of all pixels; a quarter of them in each direction.
 _EDGE_SHARE = 0.01
-# The candidates among which each direction finds its own strongest edges.
-_CANDIDATE_SHARE = 0.15
+# The candidates among which each direction finds its own strongest edges: first a few, which usually are enough.
+_FIRST_SHARE, _CANDIDATE_SHARE = 0.03, 0.15
 _MIN_EDGES = 24
 _BLUR_VARIANCE = 1.0
 # tan(22.5°): the boundary between the axes and the diagonals.
@@ -39,20 +39,17 @@ def edge_variances(stack: Stack, *, noise: float) -> tuple[NDArray[np.float64], 
     soft = soft_x * soft_x
     soft += soft_y * soft_y
 
-    threshold = np.quantile(soft[:, ::3, ::3], 1 - _CANDIDATE_SHARE)
-    candidates = np.flatnonzero(soft > threshold)
-    soft_x, soft_y, sharp_x, sharp_y = (part.ravel()[candidates] for part in (soft_x, soft_y, sharp_x, sharp_y))
-    after = soft_x * soft_x + soft_y * soft_y
-    before = sharp_x * sharp_x + sharp_y * sharp_y
-    steep_x, steep_y = np.abs(soft_x), np.abs(soft_y)
-    along_x, along_y = steep_y < _AXIS_TANGENT * steep_x, steep_x < _AXIS_TANGENT * steep_y
-    diagonal = ~(along_x | along_y)
-    rising = soft_x * soft_y > 0
-
     wanted = max(int(_EDGE_SHARE / 4 * soft.size), _MIN_EDGES)
+    parts = tuple(part.ravel() for part in (soft_x, soft_y, sharp_x, sharp_y))
+    levels = np.quantile(soft[:, ::3, ::3], (1 - _FIRST_SHARE, 1 - _CANDIDATE_SHARE))
+    for level in levels:
+        directions = _directions(np.flatnonzero(soft > level), *parts)
+        if all(len(after) >= wanted for _, after in directions):
+            break  # more candidates would only be weaker ones
+
     variances, slopes = [], []
-    for direction in (along_x, along_y, diagonal & rising, diagonal & ~rising):
-        a, b = before[direction], after[direction]
+    for before, after in directions:
+        a, b = before, after
         if len(b) < _MIN_EDGES:
             continue
         if len(b) > wanted:
@@ -64,3 +61,18 @@ def edge_variances(stack: Stack, *, noise: float) -> tuple[NDArray[np.float64], 
         variances.append(_BLUR_VARIANCE / max(excess, _BLUR_VARIANCE / _MAX_VARIANCE))
         slopes.append(slope)
     return np.array(variances), float(np.sqrt(np.mean(slopes))) if slopes else 0.0
+
+
+def _directions(
+    candidates: NDArray[np.intp], soft_x: Values, soft_y: Values, sharp_x: Values, sharp_y: Values
+) -> list[tuple[Values, Values]]:
+    """Squared slopes before and after the smoothing, of the candidates in each direction."""
+    soft_x, soft_y, sharp_x, sharp_y = (part[candidates] for part in (soft_x, soft_y, sharp_x, sharp_y))
+    after = soft_x * soft_x + soft_y * soft_y
+    before = sharp_x * sharp_x + sharp_y * sharp_y
+    steep_x, steep_y = np.abs(soft_x), np.abs(soft_y)
+    along_x, along_y = steep_y < _AXIS_TANGENT * steep_x, steep_x < _AXIS_TANGENT * steep_y
+    diagonal = ~(along_x | along_y)
+    rising = soft_x * soft_y > 0
+    directions = (along_x, along_y, diagonal & rising, diagonal & ~rising)
+    return [(before[direction], after[direction]) for direction in directions]

@@ -7,6 +7,7 @@
     confinement.py   resource limits, user, namespaces
     system_calls.py  the system-call filter
     libraries.py     imports that happen once, in the zygote
+    memory.py        the zygote's memory in huge pages, which makes forking cheap
     protocol.py      the JSON messages between worker, zygote and child
     files.py         descriptors that are passed along
 
@@ -19,7 +20,3 @@ A child ends by its own exit, by its time limit (the zygote kills its process gr
 (parent-death signals, and the closed socket). A crash leaves a scratch folder in memory, which the next
 start of a worker removes, because its lock is free.
 """
-
-from imagesvc.processing.sandbox.sandbox import Sandbox
-
-__all__ = ["Sandbox"]

@@ -20,7 +20,7 @@ from imagesvc.processing.contract import MAX_REPLY_BYTES, FailedReply, Reply, Re
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.pipeline import WriteOutput, process
 from imagesvc.processing.sandbox import confinement, libraries, system_calls
-from imagesvc.processing.sandbox.protocol import Start
+from imagesvc.processing.sandbox.protocol import Start, encoded
 
 _LIBRARIES = [sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), "/usr", "/lib", "/lib64"]
 """folders that stay readable, for code that is imported or loaded late"""
@@ -34,7 +34,7 @@ def run(start: Start, descriptors: list[int], *, zygote: int, hook: Hook | None)
     try:
         original, reply, *outputs = _keep_only(descriptors)
         answer = _answer(start, original, outputs, zygote, hook)
-        os.write(reply, answer.model_dump_json().encode()[:MAX_REPLY_BYTES])
+        os.write(reply, encoded(answer)[:MAX_REPLY_BYTES])
         os._exit(0)
     finally:
         os._exit(1)  # on any error: the fork must not continue in the zygote's code

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
+
+from pydantic import Field, TypeAdapter
 
 from imagesvc.processing.contract import (
     MAX_REPLY_BYTES,
     MEDIA_TYPE_OF_FORMAT,
-    REPLY,
     Failed,
     FailedReply,
     Outcome,
@@ -20,6 +21,7 @@ from imagesvc.processing.contract import (
     Rejected,
     RejectedReply,
     RenditionFile,
+    Reply,
     Resize,
     Work,
     output_names,
@@ -28,7 +30,8 @@ from imagesvc.processing.contract import (
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 
-_REPLY = "reply.json"
+_REPLY_FILE = "reply.json"
+REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="outcome")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class ImageFiles:
         descriptors: list[int] = []
         try:
             descriptors.append(os.open(folder / original, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
-            for name in (_REPLY, *names):
+            for name in (_REPLY_FILE, *names):
                 (folder / name).unlink(missing_ok=True)
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 descriptors.append(os.open(folder / name, flags, 0o600))

@@ -1,15 +1,15 @@
 """Configures the imaging libraries for one image per process: no threads, and the service's limits."""
 
 import codecs
-import gc
 import io
 
 import pillow_heif
 from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, PngImagePlugin
 
-from imagesvc.processing.contract import REPLY, Work
+from imagesvc.processing.contract import Work
 from imagesvc.processing.limits import Limits
 from imagesvc.processing.pipeline import process
+from imagesvc.processing.sandbox.protocol import encoded
 
 
 def prepare() -> None:
@@ -20,8 +20,6 @@ def prepare() -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     Image.init()
     _warm_up()
-    gc.collect()
-    gc.freeze()  # a garbage collection in a child would write to, and so copy, every page shared with the zygote
 
 
 def _discard(index: int, data: bytes) -> None:
@@ -47,7 +45,7 @@ def _warm_up() -> None:
         reply = process(io.BytesIO(file.getvalue()), file.getvalue(), request, Limits(), _discard)
         if reply.outcome != "processed":
             raise RuntimeError(f"{format}: {reply.detail}")
-        REPLY.validate_json(reply.model_dump_json())
+        encoded(reply)
 
 
 def apply(limits: Limits) -> None:

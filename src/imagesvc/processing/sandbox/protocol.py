@@ -3,37 +3,46 @@
 import array
 import json
 import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue
-
-from imagesvc.processing.contract import Request
+from imagesvc.processing.contract import Reply, Resize, Work
 
 MAX_PACKET = 16 * 1024
 MAX_DESCRIPTORS = 80
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Start(_Message):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
     """Worker to zygote, with the descriptors [original, reply, outputs…]."""
 
     number: int
     slot: int
     """from 0; no two images in progress have the same; selects the user id"""
-    request: Request
+    request: Work | Resize
     limits: dict[str, int | float]
 
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> "Start":
+        request = message["request"]
+        if request["kind"] == "resize":
+            return cls(**{**message, "request": Resize(**request)})
+        renditions = tuple((preset, format) for preset, format in request["renditions"])
+        return cls(**{**message, "request": Work(**{**request, "renditions": renditions})})
 
-class Stop(_Message):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
     """Worker to zygote: end the child, because its result is no longer needed."""
 
     stop: int
     """the ``number`` of its ``Start``"""
 
 
-class Ready(_Message):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
     """The zygote's first message, after its imports.
 
     ``confinement`` states which measures this kernel and user allow.
@@ -43,7 +52,8 @@ class Ready(_Message):
     confinement: dict[str, bool]
 
 
-class Ended(_Message):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
     """Zygote to worker: a child and all processes that it started have ended."""
 
     number: int
@@ -53,8 +63,16 @@ class Ended(_Message):
     cpu_seconds: float
 
 
-def send(connection: socket.socket, message: BaseModel, descriptors: list[int] | None = None) -> None:
-    data = message.model_dump_json().encode()
+Message = Start | Stop | Ready | Ended
+
+
+def encoded(message: Message | Reply) -> bytes:
+    """One JSON object. Times are written in ISO 8601."""
+    return json.dumps(asdict(message), default=datetime.isoformat).encode()
+
+
+def send(connection: socket.socket, message: Message, descriptors: list[int] | None = None) -> None:
+    data = encoded(message)
     if descriptors:
         rights = array.array("i", descriptors)
         connection.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
@@ -62,7 +80,7 @@ def send(connection: socket.socket, message: BaseModel, descriptors: list[int] |
         connection.send(data)
 
 
-def receive(connection: socket.socket) -> tuple[dict[str, JsonValue] | None, list[int]]:
+def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """The decoded JSON and its descriptors, or (None, []) if the other side closed. Raises BlockingIOError."""
     size = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
     data, ancillary, _, _ = connection.recvmsg(MAX_PACKET, size, socket.MSG_CMSG_CLOEXEC)

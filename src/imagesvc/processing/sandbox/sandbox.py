@@ -13,11 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError
-
 from imagesvc.processing.contract import Failed, Outcome, Resize, Work
 from imagesvc.processing.limits import MIB, Limits
 from imagesvc.processing.sandbox.files import ImageFiles
+from imagesvc.processing.sandbox.memory import MALLOC_SETTINGS
 from imagesvc.processing.sandbox.protocol import Ended, Ready, Start, Stop, receive, send
 from imagesvc.processing.sandbox.scratch import ScratchFolder, default_parent
 
@@ -124,7 +123,7 @@ class Sandbox:
                 return failure
             try:
                 return files.outcome(self.limits, ended.cpu_seconds)
-            except (ValidationError, ValueError) as error:
+            except ValueError as error:
                 return Failed(reason="bad-reply", detail=str(error)[:1_000])
 
     async def _running_zygote(self) -> "_Zygote":
@@ -178,7 +177,7 @@ class _Zygote:
                 "imagesvc.processing.sandbox.zygote",
                 str(theirs.fileno()),
                 *([str(hooks)] if hooks else []),
-                env={},
+                env={"GLIBC_TUNABLES": MALLOC_SETTINGS},
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -235,15 +234,15 @@ class _Zygote:
             if message is None:
                 self._close()
             elif "ready" in message:
-                self._ready.set_result(Ready.model_validate(message))
+                self._ready.set_result(Ready(**message))
             else:
-                ended = Ended.model_validate(message)
+                ended = Ended(**message)
                 future = self._waiting.get(ended.number)
                 if future is not None and not future.done():
                     future.set_result(ended)
         except BlockingIOError:
             return
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             self._close()
 
     def _close(self) -> None:

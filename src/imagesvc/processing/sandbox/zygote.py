@@ -20,7 +20,7 @@ from imagesvc.processing.sandbox.protocol import Ended, Ready, Start, Stop, rece
 
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # numpy starts threads when it is imported
 
-from imagesvc.processing.sandbox import child, libraries, system_calls
+from imagesvc.processing.sandbox import child, libraries, memory, system_calls
 
 
 @dataclass(slots=True)
@@ -67,9 +67,9 @@ class Zygote:
         if message is None:
             return False
         if "stop" in message:
-            self._stop(Stop.model_validate(message).stop)
+            self._stop(Stop(**message).stop)
         else:
-            self._start(Start.model_validate(message), descriptors)
+            self._start(Start.of(message), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         return True
@@ -152,6 +152,7 @@ def main(arguments: list[str]) -> None:
         "file_system": confinement.holds(lambda: confinement.restrict_to_reading([])),
         "system_calls": confinement.holds(system_calls.install_filter),
     }
+    memory.compact()
     with open(os.devnull, "wb") as null:
         os.dup2(null.fileno(), 2)
     send(connection, Ready(confinement=allowed))
