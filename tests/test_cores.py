@@ -55,5 +55,14 @@ def test_the_affinity_counts_when_it_is_lower(tmp_path: Path, monkeypatch: pytes
     assert cores(tmp_path, "0::/\n", {"cpu.max": "400000 100000\n"}) == 1
 
 
-def test_a_worker_processes_as_many_images_at_once_as_it_has_cores(settings: Settings) -> None:
-    assert settings.worker_concurrency == min(usable_cores(), 16)
+@pytest.mark.parametrize(
+    ("cores", "processes", "concurrency"), [(1, 1, 3), (2, 1, 6), (8, 1, 24), (9, 2, 24), (64, 8, 24)]
+)
+def test_workers_size_themselves_to_the_cores(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, concurrency: int
+) -> None:
+    monkeypatch.setattr("imagesvc.settings.usable_cores", lambda: cores)
+
+    sized = Settings.model_validate(settings.model_dump(include=settings.model_fields_set))
+
+    assert (sized.worker_processes, sized.worker_concurrency) == (processes, concurrency)

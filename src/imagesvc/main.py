@@ -99,7 +99,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_web(settings) as web:
             set_parts(app, parts_of(web))
-            yield
+            async with web.metrics.published():
+                yield
 
     app = FastAPI(
         title="imagesvc",

@@ -234,7 +234,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
     async with contextlib.AsyncExitStack() as stack:
         servers = await stack.enter_async_context(open_servers(settings))
         if sandbox is None:
-            sandbox = await stack.enter_async_context(Sandbox(limits_of(settings)))
+            sandbox = await stack.enter_async_context(Sandbox(limits_of(settings), slots=settings.worker_concurrency))
         fetcher = await stack.enter_async_context(Fetcher(settings))
         database, storage, keys = servers.database, servers.storage, KeyRing(settings.signing_keys)
         processor, abort = ImageProcessor(settings, database, storage, sandbox), AbortUpload(settings, database)

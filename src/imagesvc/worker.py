@@ -66,7 +66,7 @@ async def work(parts: Background) -> None:
         await asyncio.gather(*loops, return_exceptions=True)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, on_ready: Callable[[], None]) -> None:
     """Work until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,8 +75,10 @@ async def run(settings: Settings) -> None:
         if settings.worker_metrics_port is not None:
             port, host = settings.worker_metrics_port, settings.worker_metrics_host
             await stack.enter_async_context(serve_metrics(parts.metrics, host=host, port=port))
+        await stack.enter_async_context(parts.metrics.published())
         working = asyncio.create_task(work(parts))
         log.info("worker ready", concurrency=settings.worker_concurrency)
+        on_ready()
         await stop.wait()
         log.info("worker stopping")
         working.cancel()
@@ -142,8 +144,8 @@ async def _repeat(name: str, work: Callable[[], Awaitable[int]], *, seconds: flo
         await asyncio.sleep(seconds)
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings, *, on_ready: Callable[[], None] = lambda: None) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises ValueError for a tombstone time that is too short."""
     observability.configure(settings.log_level, settings.secrets())
     require_tombstones_to_outlast_requests(settings)
-    uvloop.run(run(settings))
+    uvloop.run(run(settings, on_ready))

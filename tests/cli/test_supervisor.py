@@ -52,6 +52,7 @@ def ready_once_logged(spec: ProcessSpec, word: str) -> ProcessSpec:
     """The process is ready when its log contains the word."""
 
     async def ready() -> bool:
+        assert spec.log is not None
         return word in spec.log.read_text()
 
     return replace(spec, ready=ready)

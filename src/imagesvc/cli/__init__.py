@@ -5,6 +5,7 @@
     http_server.py       the uvicorn server of the API
     supervisor.py        the process tree of `up`
     process_registry.py  records the processes, to end those of a killed run
+    processes.py         several processes of `serve` or `worker`
     progress.py          shows the steps of a start
 
     users.py             `users`: accounts
@@ -58,6 +59,12 @@ Port = Annotated[
     int | None,
     typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one  [IMAGESVC_PORT; default: 8000]"),
 ]
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="Processes that share the port  [IMAGESVC_API_PROCESSES; default: 1]")
+]
+WorkerProcesses = Annotated[
+    int | None, typer.Option(min=1, help="Processes  [IMAGESVC_WORKER_PROCESSES; default: one for every 8 cores]")
+]
 EXAMPLES = "[bold]Examples[/bold]\n\n"
 
 
@@ -84,20 +91,20 @@ def up(
     raise typer.Exit(run_up(data_dir, host=host, port=port))
 
 
-@app.command(epilog=EXAMPLES + "imagesvc serve --host 0.0.0.0 --port 8000")
-def serve(host: Host = None, port: Port = None) -> None:
+@app.command(epilog=EXAMPLES + "imagesvc serve --host 0.0.0.0 --port 8000\n\n" + "imagesvc serve --processes 4")
+def serve(host: Host = None, port: Port = None, processes: Processes = None) -> None:
     """Run the API only. It reads its servers and secrets from IMAGESVC_… in the environment."""
     from imagesvc.cli.serve import run_api
 
-    raise typer.Exit(run_api(host=host, port=port))
+    raise typer.Exit(run_api(host=host, port=port, processes=processes))
 
 
 @app.command(epilog=EXAMPLES + "imagesvc worker\n\n" + "IMAGESVC_WORKER_CONCURRENCY=4 imagesvc worker")
-def worker() -> None:
-    """Run one background worker. Several can run at the same time."""
+def worker(processes: WorkerProcesses = None) -> None:
+    """Run a background worker. Several can run at the same time."""
     from imagesvc.cli.serve import run_worker
 
-    raise typer.Exit(run_worker())
+    raise typer.Exit(run_worker(processes=processes))
 
 
 @app.command(epilog=EXAMPLES + "IMAGESVC_DATABASE_URL=postgresql://… imagesvc migrate --wait 30")

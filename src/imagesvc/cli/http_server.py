@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import uvicorn
 
+from imagesvc.cli.processes import say_ready
 from imagesvc.settings import Settings
 
 ANSWER_SECONDS = 4
@@ -47,6 +48,7 @@ class WebServer(uvicorn.Server):
         # traverses these hundred thousands of objects
         gc.collect()
         gc.freeze()
+        say_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections; running requests finish, and those left after the timeout answer 503."""

@@ -13,6 +13,7 @@ from imagesvc.cli.environment import (
     unless_set,
 )
 from imagesvc.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandFailed, InvalidSettings, print_error, printable
+from imagesvc.cli.processes import LISTENER_VARIABLE, Program, run_processes, say_ready
 from imagesvc.settings import Settings
 
 RETRY_SECONDS = 0.1
@@ -34,21 +35,25 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
-def run_api(*, host: str | None, port: int | None) -> int:
+def run_api(*, host: str | None, port: int | None, processes: int | None) -> int:
     """Serve until a signal. Returns the exit code."""
     try:
-        settings = settings_from(host=host, port=port)
+        settings = settings_from(host=host, port=port, api_processes=processes)
         require_public_url(settings)
-        listener = bound_socket(settings.host, settings.port)
+        inherited = os.environ.pop(LISTENER_VARIABLE, None)
+        listener = socket.socket(fileno=int(inherited)) if inherited else bound_socket(settings.host, settings.port)
         if settings.port == 0:
-            settings = settings_from(host=host, port=listener.getsockname()[1])
-        asyncio.run(require_schema(settings))
+            settings = settings_from(host=host, port=listener.getsockname()[1], api_processes=processes)
+        if inherited is None:  # otherwise the parent did
+            asyncio.run(require_schema(settings))
     except InvalidSettings as invalid:
         print_error(str(invalid))
         return EXIT_USAGE
     except CommandFailed as failed:
         print_error(str(failed))
         return EXIT_FAILED
+    if settings.api_processes > 1:
+        return _run_api_processes(settings, listener)
     # imported late, so that invalid settings are reported without the time of these imports
     from imagesvc.cli.http_server import WebServer
     from imagesvc.main import create_app
@@ -59,10 +64,36 @@ def run_api(*, host: str | None, port: int | None) -> int:
     return 0 if server.started else EXIT_FAILED
 
 
-def run_worker() -> int:
+def _run_api_processes(settings: Settings, listener: socket.socket) -> int:
+    """The processes accept from one socket: the next free one takes a connection, and none is lost with a process."""
+    descriptor = listener.detach()
+    environment = {
+        "IMAGESVC_HOST": settings.host,
+        "IMAGESVC_PORT": str(settings.port),
+        LISTENER_VARIABLE: str(descriptor),
+    }
+    program = Program(
+        name="serve",
+        count=settings.api_processes,
+        environment=environment,
+        first_only={},
+        inherited=(descriptor,),
+    )
+    return run_processes(program, settings)
+
+
+def _run_workers(settings: Settings) -> int:
+    """The first one serves the metrics of all."""
+    variable, port = "IMAGESVC_WORKER_METRICS_PORT", settings.worker_metrics_port
+    first_only = {} if port is None else {variable: str(port)}
+    program = Program(name="worker", count=settings.worker_processes, environment={}, first_only=first_only)
+    return run_processes(program, settings)
+
+
+def run_worker(*, processes: int | None) -> int:
     """Work until a signal. Returns the exit code."""
     try:
-        settings = settings_from()
+        settings = settings_from(worker_processes=processes)
         asyncio.run(require_schema(settings))
     except InvalidSettings as invalid:
         print_error(str(invalid))
@@ -70,11 +101,13 @@ def run_worker() -> int:
     except CommandFailed as failed:
         print_error(str(failed))
         return EXIT_FAILED
+    if settings.worker_processes > 1:
+        return _run_workers(settings)
     from imagesvc import worker
     from imagesvc.metrics.endpoint import PortInUse
 
     try:
-        worker.main(settings)
+        worker.main(settings, on_ready=say_ready)
     except PortInUse as in_use:
         print_error(f"{in_use}; choose another with IMAGESVC_WORKER_METRICS_PORT")
         return EXIT_FAILED

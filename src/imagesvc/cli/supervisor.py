@@ -72,14 +72,19 @@ class Supervisor:
         if child.process.returncode != 0:
             raise ProcessFailed(f"{spec.name} ended {_reason(child.process)}\n{_tail(spec.log)}")
 
-    async def stop(self, *, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Stop all processes, the last started first: by its stop signal, then by SIGKILL; sooner when in a hurry."""
+    async def stop(self, *, hurry: Callable[[], bool] = lambda: False, at_once: bool = False) -> None:
+        """Stop all processes: by their stop signal, then by SIGKILL; sooner when in a hurry.
+
+        The last started is first, and the others wait until it has ended, unless they stop ``at_once``.
+        """
         if self._log_trimmer is not None:
             self._log_trimmer.cancel()
-        for child in reversed(self._children.values()):
+        children = list(reversed(self._children.values()))
+        for child in children:
             if child.restarter is not None:
                 child.restarter.cancel()
-            await self._stop(child, hurry)
+        for group in (children,) if at_once else ((child,) for child in children):
+            await asyncio.gather(*(self._stop(child, hurry) for child in group))
         self._children.clear()
 
     def pid(self, name: str) -> int:
@@ -106,7 +111,7 @@ class Supervisor:
             if loop.time() - started_at > HEALTHY_SECONDS:
                 delay = MIN_RESTART_DELAY_SECONDS
             spec = child.spec
-            self._report(f"{spec.name} ended {_reason(child.process)}; restarting in {delay:g} s (log: {spec.log})")
+            self._report(f"{spec.name} ended {_reason(child.process)}; restarting in {delay:g} s" + _where(spec.log))
             await asyncio.sleep(delay)
             delay = min(delay * 2, MAX_RESTART_DELAY_SECONDS)
             try:
@@ -146,7 +151,8 @@ class Supervisor:
         while True:
             await asyncio.sleep(LOG_CHECK_SECONDS)
             for child in self._children.values():
-                trim_log(child.spec.log, MAX_LOG_BYTES)
+                if child.spec.log is not None:
+                    trim_log(child.spec.log, MAX_LOG_BYTES)
 
 
 def _open_process(spec: ProcessSpec) -> subprocess.Popen[bytes]:
@@ -158,8 +164,9 @@ def _open_process(spec: ProcessSpec) -> subprocess.Popen[bytes]:
         if os.getppid() != supervisor:  # the supervisor died before the prctl
             os._exit(1)
 
-    log = os.open(spec.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    user = spec.user
+    log, user = None, spec.user
+    if spec.log is not None:
+        log = os.open(spec.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         return subprocess.Popen(
             spec.argv,
@@ -172,12 +179,14 @@ def _open_process(spec: ProcessSpec) -> subprocess.Popen[bytes]:
             group=user.gid if user else None,
             extra_groups=[] if user else None,
             umask=0o077,
+            pass_fds=spec.inherited,
             start_new_session=True,
             # runs after the change of user, which would clear the parent-death signal
             preexec_fn=tie_to_supervisor,
         )
     finally:
-        os.close(log)
+        if log is not None:
+            os.close(log)
 
 
 def _end_event(process: subprocess.Popen[bytes]) -> asyncio.Event:
@@ -226,7 +235,13 @@ def _reason(process: subprocess.Popen[bytes]) -> str:
     return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
 
-def _tail(log: Path, lines: int = 15) -> str:
+def _where(log: Path | None) -> str:
+    return f" (log: {log})" if log is not None else ""
+
+
+def _tail(log: Path | None, lines: int = 15) -> str:
+    if log is None:
+        return ""
     with contextlib.suppress(OSError), open(log, "rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
         return "\n".join(f"  | {line}" for line in file.read().decode(errors="replace").splitlines()[-lines:])

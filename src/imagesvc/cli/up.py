@@ -16,10 +16,11 @@ from imagesvc.cli.process_registry import ProcessRegistry
 from imagesvc.cli.progress import StepProgress
 from imagesvc.cli.serve import bound_socket
 from imagesvc.cli.supervisor import ProcessFailed, Supervisor
+from imagesvc.cores import usable_cores
 from imagesvc.embedded import DataFolder, EmbeddedError, EmbeddedServers, ProcessSpec
 from imagesvc.embedded.data_folder import write_private
 from imagesvc.embedded.readiness import answers_ok
-from imagesvc.settings import Settings
+from imagesvc.settings import Settings, default_worker_processes
 
 EXTERNAL_SERVERS = {
     "postgres": ("IMAGESVC_DATABASE_URL",),
@@ -29,7 +30,9 @@ EXTERNAL_SERVERS = {
 """The first variable names an external server, which replaces the local one; the others are required with it."""
 TITLES = {"postgres": "PostgreSQL", "valkey": "Valkey", "weed": "S3 server", "worker": "worker", "serve": "API"}
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOP_MARGIN_SECONDS = 5
+CORES_PER_API = 2
+"""The other one is for the worker and the servers."""
+STOP_MARGIN_SECONDS = 8
 """How much longer than their shutdown timeout the API and the worker have to stop before they are killed."""
 
 
@@ -67,7 +70,14 @@ class _LocalInstance:
         self._progress = StepProgress()
         self._supervisor = Supervisor(ProcessRegistry(data.run / "processes.json"), self._notify)
         local = frozenset(name for name, variables in EXTERNAL_SERVERS.items() if variables[0] not in os.environ)
-        self._servers = EmbeddedServers(data, wanted=local, bucket=os.environ.get("IMAGESVC_S3_BUCKET", "imagesvc"))
+        self._api_processes = _count_in("IMAGESVC_API_PROCESSES", max(1, usable_cores() // CORES_PER_API))
+        workers = _count_in("IMAGESVC_WORKER_PROCESSES", default_worker_processes())
+        self._servers = EmbeddedServers(
+            data,
+            wanted=local,
+            bucket=os.environ.get("IMAGESVC_S3_BUCKET", "imagesvc"),
+            processes=self._api_processes + workers,
+        )
         self._options = {"host": host, "port": port}
 
     async def run(self) -> int:
@@ -169,6 +179,7 @@ class _LocalInstance:
             environment["IMAGESVC_SECRET_KEYS"] = self._data.get_or_create_secret(
                 "secret-keys", lambda: f"k1:{secrets.token_hex(32)}"
             )
+        environment.setdefault("IMAGESVC_API_PROCESSES", str(self._api_processes))
         for name, value in self._options.items():
             if value is not None:
                 environment[f"IMAGESVC_{name.upper()}"] = str(value)
@@ -218,6 +229,12 @@ class _LocalInstance:
 
     def _notify(self, line: str) -> None:
         self._progress.print(f"[yellow]![/] {escape(line)}")
+
+
+def _count_in(variable: str, default: int) -> int:
+    """The number in a variable. A mistake in it is reported later, with those of all settings."""
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdecimal() and int(value) > 0 else default
 
 
 async def _ready_at_once() -> bool:

@@ -42,7 +42,10 @@ ALL_SERVERS = frozenset({"postgres", "valkey", "weed"})
 
 
 class EmbeddedServers:
-    """The ``wanted`` servers of the three. ``throwaway`` trades durability for speed: for tests only."""
+    """The ``wanted`` servers of the three, for so many API and worker ``processes``.
+
+    ``throwaway`` trades durability for speed: for tests only.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class EmbeddedServers:
         wanted: frozenset[str] = ALL_SERVERS,
         bucket: str = "imagesvc",
         throwaway: bool = False,
+        processes: int = 2,
     ) -> None:
         def password(name: str) -> str:
             return data.get_or_create_secret(name, lambda: secrets.token_hex(32))
@@ -66,6 +70,7 @@ class EmbeddedServers:
                 admin_password=password("postgres-admin"),
                 password=password("postgres"),
                 throwaway=throwaway,
+                processes=processes,
             )
             if "postgres" in wanted
             else None

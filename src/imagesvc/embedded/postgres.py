@@ -28,13 +28,15 @@ INSTALLATION_REMEDY = (
     "or set IMAGESVC_DATABASE_URL to a PostgreSQL of your own"
 )
 
+CONNECTIONS_OF_A_PROCESS, SPARE_CONNECTIONS = 20, 20
+"""Twice the default of IMAGESVC_DATABASE_POOL, and what commands and operators use beside."""
+
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "password_encryption": "scram-sha-256",
     # the passwords have 256 random bits: more iterations add no security and slow down every connection
     "scram_iterations": "1",
-    "max_connections": "100",
     # each backend reads its own pages: a pool of I/O workers is too much for a small machine
     "io_method": "sync",
     "TimeZone": "UTC",
@@ -67,10 +69,12 @@ class Postgres:
         admin_password: str,
         password: str,
         throwaway: bool,
+        processes: int,
     ) -> None:
         self._folder, self._sockets, self._log = folder, sockets, logs / f"{NAME}.log"
         self._user, self._admin_password, self._password = user, admin_password, password
         self._throwaway = throwaway
+        self._max_connections = max(100, SPARE_CONNECTIONS + CONNECTIONS_OF_A_PROCESS * processes)
 
     @property
     def url(self) -> str:
@@ -97,7 +101,8 @@ class Postgres:
         if not self._data.exists():
             await self._initialize(programs)
         await self._clean_up_after_crash()
-        settings = SETTINGS | (THROWAWAY if self._throwaway else {}) | {"unix_socket_directories": str(self._sockets)}
+        own = {"unix_socket_directories": str(self._sockets), "max_connections": str(self._max_connections)}
+        settings = SETTINGS | own | (THROWAWAY if self._throwaway else {})
         return ProcessSpec(
             name=NAME,
             argv=(

@@ -13,7 +13,8 @@ from imagesvc.embedded.service_user import ServiceUser
 class ProcessSpec:
     """One process for the supervisor.
 
-    ``argv`` never contains a secret: other users can list it. ``folder`` is the working folder.
+    ``argv`` never contains a secret: other users can list it. ``folder`` is the working folder. Without ``log``, it
+    writes where the supervisor writes. ``inherited`` are descriptors that it keeps open.
     ``leftovers`` are files that an unclean exit leaves behind; the supervisor deletes them.
     The kernel sends ``orphan_signal`` to the process when the supervisor dies without stopping it.
     """
@@ -22,7 +23,7 @@ class ProcessSpec:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     folder: Path
-    log: Path
+    log: Path | None
     ready: Callable[[], Awaitable[bool]]
     user: ServiceUser | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -30,6 +31,7 @@ class ProcessSpec:
     start_seconds: float = 60.0
     orphan_signal: signal.Signals = signal.SIGKILL
     leftovers: tuple[Path, ...] = field(default=())
+    inherited: tuple[int, ...] = ()
 
 
 def server_environment(home: Path) -> dict[str, str]:

@@ -122,8 +122,8 @@ def drop_capabilities() -> None:
 def limit_resources(*, cpu_seconds: int, memory_bytes: int, output_bytes: int) -> None:
     """``memory_bytes`` is in addition to the memory that is already mapped.
 
-    The limit on processes and threads counts all of a user, so it is set only for a user of the sandbox's own. The HEVC
-    decoder needs a thread.
+    The limit on processes and threads counts all of a user, so it is set only for a user of the sandbox's own, which
+    the workers of a machine share. The HEVC decoder needs a thread.
     """
     for kind, value in (
         (resource.RLIMIT_AS, _mapped_bytes() + memory_bytes),
@@ -136,7 +136,7 @@ def limit_resources(*, cpu_seconds: int, memory_bytes: int, output_bytes: int) -
     ):
         _lower(kind, value)
     if os.geteuid() >= FIRST_USER:
-        _lower(resource.RLIMIT_NPROC, 8)
+        _lower(resource.RLIMIT_NPROC, 64)
 
 
 def _lower(kind: int, value: int) -> None:
