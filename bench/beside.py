@@ -37,6 +37,7 @@ from tests.support.processes import environment, until
 ROUNDS, IN_FLIGHT = 3, 4
 SIZES = {"100 kB": (100_000, 200), "1 MB": (1_000_000, 100), "5 MB": (5_000_000, 24)}
 """Bytes of a file, and how many make a round."""
+WAYS = {"raw": "raw `PUT`", "tus": "tus in one request", "patch": "tus as creation and `PATCH`"}
 READS = 800
 PHOTOS = {"320 x 240": ((320, 240), 100), "640 x 480": ((640, 480), 60), "12 MP": ((4000, 3000), 6)}
 """Width and height of a photo, and how many make a round."""
@@ -125,9 +126,7 @@ async def _uploads(servers: Servers, code: Code, client: JsonProcess, way: str) 
     for name, (size, files) in SIZES.items():
         costs = Costs(servers, code)
         await client.request(url=code.link, way=way, size=size, files=files, in_flight=IN_FLIGHT)
-        figures[f"{'raw `PUT`' if way == 'raw' else 'tus in one request'}, {name}: API, ms"] = costs.milliseconds(
-            files
-        )["API"]
+        figures[f"{WAYS[way]}, {name}: API, ms"] = costs.milliseconds(files)["API"]
     return figures
 
 
@@ -180,7 +179,7 @@ async def _round(
 ) -> Figures:
     figures: Figures = {}
     code.signal(signal.SIGCONT, code.web_pid)
-    for way in ("raw", "tus"):
+    for way in WAYS:
         figures |= await _uploads(servers, code, client, way)
     await _forget(code)
     code.signal(signal.SIGCONT, code.worker_pid)

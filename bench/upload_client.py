@@ -21,7 +21,8 @@ BOUNDARY = b"a-boundary-of-the-benchmark"
 class Sender(threading.Thread):
     """Sends ``count`` files one after the other over one connection; each response must be 201.
 
-    ``url`` is that of a link. ``way``: `raw` (PUT), `form` (multipart) or `tus` (creation with all bytes).
+    ``url`` is that of a link. ``way``: `raw` (PUT), `form` (multipart), `tus` (creation with all bytes) or `patch`
+    (tus: creation, then one PATCH).
     """
 
     def __init__(self, url: str, *, size: int, count: int, way: str) -> None:
@@ -38,18 +39,31 @@ class Sender(threading.Thread):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for number in range(self._count):
                     started = time.perf_counter()
-                    self._send(connection, number)
-                    receive(connection, status=201)
+                    path = self._create(connection) if self._way == "patch" else ""
+                    self._send(connection, number, path)
+                    receive(connection, status=204 if self._way == "patch" else 201)
                     self.seconds.append(time.perf_counter() - started)
         except Exception as error:
             self.error = error
 
-    def _send(self, connection: socket.socket, number: int) -> None:
+    def _create(self, connection: socket.socket) -> str:
+        """The path of a new tus upload."""
+        connection.sendall(
+            f"POST {self._url.path}/tus HTTP/1.1\r\nHost: {self._url.netloc}\r\nTus-Resumable: 1.0.0\r\n"
+            f"Upload-Length: {self._size}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+        head = receive(connection, status=201)
+        return head.lower().partition(b"location: ")[2].split(b"\r\n")[0].decode()
+
+    def _send(self, connection: socket.socket, number: int, upload_path: str) -> None:
         before = after = b""
         method, path, headers = "PUT", f"{self._url.path}/{number}.jpg", ""
         if self._way == "tus":
             method, path = "POST", f"{self._url.path}/tus"
             headers = f"Tus-Resumable: 1.0.0\r\nUpload-Length: {self._size}\r\nContent-Type: {OFFSET_STREAM}\r\n"
+        if self._way == "patch":
+            method, path = "PATCH", upload_path
+            headers = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: {OFFSET_STREAM}\r\n"
         if self._way == "form":
             method, path = "POST", self._url.path
             headers = f"Content-Type: multipart/form-data; boundary={BOUNDARY.decode()}\r\n"
@@ -66,18 +80,19 @@ class Sender(threading.Thread):
                 pieces[0] = pieces[0][sent:]
 
 
-def receive(connection: socket.socket, *, status: int) -> None:
-    """Read one complete response. Raises RuntimeError when its status differs from ``status``."""
+def receive(connection: socket.socket, *, status: int) -> bytes:
+    """Read one complete response, and return its head. Raises RuntimeError when its status is not ``status``."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _receive_some(connection)
     head, _, body = received.partition(b"\r\n\r\n")
     _, _, rest = head.lower().partition(b"content-length:")
-    missing = int(rest.split(b"\r\n")[0] or 0) - len(body) if status != 304 else 0
+    missing = int(rest.split(b"\r\n")[0] or 0) - len(body) if status not in (204, 304) else 0
     while missing > 0:
         missing -= len(_receive_some(connection))
     if int(head.split(b" ", 2)[1]) != status:
         raise RuntimeError(f"unexpected response: {head!r} {body!r}")
+    return head
 
 
 def _receive_some(connection: socket.socket) -> bytes:

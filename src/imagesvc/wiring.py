@@ -206,14 +206,16 @@ def _resumable_uploads(servers: Servers, concurrency: UploadConcurrency, waiter:
     """The web process runs the finish task itself, so that the response to the last PATCH contains the result."""
     settings, database, storage = servers.settings, servers.database, servers.storage
     abort = AbortUpload(settings, database)
-    tools = AppendTools(settings=settings, database=database, storage=storage, ending=abort, shielded=ShieldedWork())
-    runner = Runner(settings, database, _finish_kinds(servers, abort))
+    finish = _finish_upload(servers, abort)
+    tools = AppendTools(
+        settings=settings, database=database, storage=storage, ending=abort, shielded=ShieldedWork(), finish=finish
+    )
+    runner = Runner(settings, database, resumable_handlers.kinds(settings, finish))
     return ResumableUploads(settings, tools, concurrency, runner, waiter)
 
 
-def _finish_kinds(servers: Servers, abort: AbortUpload) -> Mapping[str, Kind]:
-    finish = FinishUpload(servers.settings, servers.database, servers.storage, servers.queue, abort)
-    return resumable_handlers.kinds(servers.settings, finish)
+def _finish_upload(servers: Servers, abort: AbortUpload) -> FinishUpload:
+    return FinishUpload(servers.settings, servers.database, servers.storage, servers.queue, abort)
 
 
 def _download_kinds(servers: Servers, fetcher: Fetcher) -> Mapping[str, Kind]:
@@ -242,7 +244,7 @@ async def open_background(settings: Settings, sandbox: Sandbox | None = None) ->
             **image_handlers.kinds(settings, processor),
             **resize_handlers.kinds(settings, ResizeTask(settings, database, storage, sandbox)),
             **operation_handlers.kinds(settings, AccountRemoval(settings, database)),
-            **_finish_kinds(servers, abort),
+            **resumable_handlers.kinds(settings, _finish_upload(servers, abort)),
             **_download_kinds(servers, fetcher),
             **webhook_handlers.kinds(
                 settings, DeliveryTask(settings, database, keys, fetcher), BatchFinishedTask(database)

@@ -8,8 +8,6 @@ import datetime as dt
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
 from imagesvc.db import Database
 from imagesvc.images import processing_problems
 from imagesvc.images.derive import Derived, StoredFile
@@ -18,10 +16,9 @@ from imagesvc.images.queries import SourceBlob
 from imagesvc.images.store_time_zone import capture_offset
 from imagesvc.processing.contract import Rejected
 from imagesvc.processing.facts import Facts
-from imagesvc.storage.loose_objects import KeyReaped
+from imagesvc.storage.loose_objects import raising_key_reaped
 from imagesvc.tasks.leases import Lease, raising_lease_lost
 from imagesvc.uploads.function_call import FunctionCall
-from imagesvc.uploads.queries import KEY_WAS_REAPED
 
 _FACTS = {field.name for field in dataclasses.fields(Facts)}
 PLAIN_METADATA = _FACTS & set(Blob.__table__.columns.keys()) - {"perceptual_hash", "notes", "score"}
@@ -91,13 +88,8 @@ async def finish_processing(database: Database, lease: Lease, blob: SourceBlob, 
         return False
     zone = blob.time_zone
     while True:
-        try:
-            with raising_lease_lost():
-                row = await FINISH_PROCESSING.run(database, _parameters(lease, blob, result, facts, zone))
-        except asyncpg.PostgresError as error:
-            if error.sqlstate == KEY_WAS_REAPED:
-                raise KeyReaped from error
-            raise
+        with raising_key_reaped(), raising_lease_lost():
+            row = await FINISH_PROCESSING.run(database, _parameters(lease, blob, result, facts, zone))
         if row.outcome != "zone-changed":
             return row.outcome == "done"
         zone = row.zone

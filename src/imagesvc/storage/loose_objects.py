@@ -10,11 +10,13 @@ hold of a worker, which is a transaction of its own.
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+import asyncpg
 import structlog
 from sqlalchemy import bindparam, delete, func, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,6 +41,21 @@ class KeyReaped(Unavailable):
     """The hold on a key expired before the key had an owner."""
 
     slug, title = "upload-too-slow", "The upload took too long to be stored"
+
+
+KEY_WAS_REAPED = "IM001"
+"""SQLSTATE of a database function when the held row of its key is gone. All changes are undone."""
+
+
+@contextlib.contextmanager
+def raising_key_reaped() -> Iterator[None]:
+    """Turn the error of a database function that takes a key into KeyReaped."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == KEY_WAS_REAPED:
+            raise KeyReaped from error
+        raise
 
 
 def hold_until(settings: Settings, *, since: float) -> float:

@@ -21,7 +21,7 @@ from imagesvc.links.errors import REFUSALS
 from imagesvc.metrics.instruments import count_accepted
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import Storage
-from imagesvc.storage.loose_objects import KeyReaped
+from imagesvc.storage.loose_objects import KeyReaped, raising_key_reaped
 from imagesvc.tasks.queue import Queue
 from imagesvc.uploads import queries
 from imagesvc.uploads.errors import AlreadyAdmitted, DigestMismatch, NotAdmitted
@@ -212,13 +212,12 @@ class Admission:
 
     async def _run(self, record: AdmissionRecord, statement: AdmitStatement) -> AdmissionRow:
         try:
-            return await statement(self._database, record)
-        except asyncpg.PostgresError as error:
-            if error.sqlstate == queries.KEY_WAS_REAPED:
-                raise KeyReaped from error
-            if isinstance(error, asyncpg.ForeignKeyViolationError):
-                raise AccountGone from error
-            if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == "uploads_pkey":
+            with raising_key_reaped():
+                return await statement(self._database, record)
+        except asyncpg.ForeignKeyViolationError as error:
+            raise AccountGone from error
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name == "uploads_pkey":
                 raise AlreadyAdmitted from error
             raise
 

@@ -11,9 +11,6 @@ from uuid import UUID
 from imagesvc.uploads.function_call import FunctionCall
 from imagesvc.uploads.models import Way
 
-KEY_WAS_REAPED = "IM001"
-"""SQLSTATE of ``admit_file`` and ``save_resumable`` when the held row of the key is gone. All changes are undone."""
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionRecord:

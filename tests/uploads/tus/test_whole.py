@@ -1,4 +1,4 @@
-"""Uploads whose bytes all come with their creation: received in one pass, and nothing is left of one that fails."""
+"""Uploads whose bytes all come in one request: received in one pass, and nothing is left of one that fails."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -6,10 +6,12 @@ from hashlib import sha256
 
 import pytest
 
+from imagesvc.metrics.exposition import MetricsPage
 from imagesvc.processing.sandbox.sandbox import Sandbox
 from imagesvc.settings import Settings
 from tests.support.images import jpeg
 from tests.support.processes import until
+from tests.support.scrape import Scrape
 from tests.support.service import Service, running_service
 from tests.support.sql import sql
 from tests.support.traces import NOTHING, traces
@@ -143,3 +145,51 @@ async def test_one_that_memory_does_not_hold_or_that_declares_no_size_can_be_res
         (len(DATA), True, "done"),
     ]
     assert (await traces(small_parts))["uploads"] == 3
+
+
+async def objects_read() -> float:
+    page = Scrape((await MetricsPage().text()).decode())
+    return page.of("imagesvc_s3_requests_total", operation="GetObject")
+
+
+@pytest.mark.parametrize("size", [len(DATA), 6 * MIB], ids=["a tail", "parts"])
+async def test_a_file_that_one_patch_brings_is_not_read_again(small_parts: Service, size: int) -> None:
+    tus, data = of_user(small_parts), DATA + bytes(size - len(DATA))
+    location = (await tus.create(size, Upload_Metadata=metadata(sha256=sha256(data).hexdigest()))).headers["location"]
+    before = await objects_read()
+
+    finished = await tus.patch(location, 0, data)
+
+    assert await objects_read() == before
+    assert (finished.status_code, finished.headers["imagesvc-status"]) == (204, "created")
+    image = (await small_parts.owner.get(finished.headers["imagesvc-url"])).json()
+    assert (image["sha256"], image["bytes"]) == (sha256(data).hexdigest(), size)
+    left = await what_is_left(small_parts)
+    assert (left["objects"], left["uploads"]) == (1, 1)
+    assert [task["kind"] for task in await sql(small_parts, "SELECT kind FROM tasks")] == ["process_image"]
+
+
+async def test_a_file_that_two_patches_bring_is_read_to_hash_it(idle_service: Service) -> None:
+    tus = of_user(idle_service)
+    location = (await tus.create(len(DATA))).headers["location"]
+    await tus.patch(location, 0, DATA[:500])
+    before = await objects_read()
+
+    finished = await tus.patch(location, 500, DATA[500:])
+
+    image = (await idle_service.owner.get(finished.headers["imagesvc-url"])).json()
+    assert image["sha256"] == sha256(DATA).hexdigest()
+    assert await objects_read() == before + 2  # the first tail, and the whole file
+
+
+@pytest.mark.parametrize("size", [len(DATA), 6 * MIB], ids=["a tail", "parts"])
+async def test_one_patch_with_another_hash_than_declared_leaves_nothing(small_parts: Service, size: int) -> None:
+    tus, link = await of_link(small_parts, max_files=1)
+    location = (await tus.create(size, Upload_Metadata=metadata(sha256="0" * 64))).headers["location"]
+
+    refused = await tus.patch(location, 0, DATA + bytes(size - len(DATA)))
+
+    assert verdict(refused) == (422, "digest-mismatch")
+    assert await reserved(small_parts, link) == (0, 0)
+    left = await what_is_left(small_parts)
+    assert (left["uploads"], left["images"], left["blobs"]) == (0, 0, 0)

@@ -17,8 +17,10 @@ from imagesvc.uploads.tus import queries
 from imagesvc.uploads.tus.errors import FINAL, ResumableExpired, UploadRefused
 from imagesvc.uploads.tus.queries import EndResumable, Problem, State
 
+BEGINS_WITHIN_SECONDS = 8.0
+"""How long after its statement an S3 write may begin."""
 MARGIN_SECONDS = 10.0
-"""How long the reaper leaves the released keys alone. Longer than ``append.BEGINS_WITHIN_SECONDS``."""
+"""How long the reaper leaves the released keys alone. Longer than BEGINS_WITHIN_SECONDS."""
 UNFINISHED: tuple[State, ...] = ("receiving", "finishing")
 END_IN_SESSION = text("""
     SELECT end_resumable(

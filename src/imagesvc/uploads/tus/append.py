@@ -1,5 +1,7 @@
 """Receives the bytes of one PATCH: the tail that it starts with, the parts that it stores, the tail that it leaves.
 
+A request that brings the whole file hashes it on the way, so that nothing is read again to admit it.
+
 All statements name the epoch of the request. Memory: one part, and the copy that the S3 client sends. Without a
 checksum each stored part counts at once, and so do the bytes that arrived before the connection broke. With a
 checksum, parts are stored as they fill up and count only when all bytes are verified.
@@ -9,8 +11,8 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator
-
-import asyncpg
+from hashlib import sha256
+from uuid import UUID
 
 from imagesvc.db import Database, new_id
 from imagesvc.errors import ImagesvcError
@@ -18,14 +20,15 @@ from imagesvc.http.slow_clients import UploadStalled
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import ObjectGone, Storage, new_key
-from imagesvc.storage.loose_objects import KeyReaped, hold_until
+from imagesvc.storage.loose_objects import hold_until, raising_key_reaped
 from imagesvc.uploads import queries as admission_queries
 from imagesvc.uploads.errors import NotAnImage
 from imagesvc.uploads.incoming_file import ACCEPTED_FORMATS
 from imagesvc.uploads.tus import queries
-from imagesvc.uploads.tus.abort import AbortUpload
+from imagesvc.uploads.tus.abort import BEGINS_WITHIN_SECONDS, AbortUpload
 from imagesvc.uploads.tus.checksum import Checksum
 from imagesvc.uploads.tus.errors import ClientGone, TakenOver, WornOut
+from imagesvc.uploads.tus.finish import Content, FinishUpload
 from imagesvc.uploads.tus.queries import PartNumberRow, ResumableRow, SavedRow, SaveResumable, StoredPart
 from imagesvc.uploads.tus.request_stream import RequestStream
 from imagesvc.uploads.tus.shielded import ShieldedWork
@@ -35,8 +38,6 @@ MIN_PART_BYTES = 5 * 1024 * 1024
 MAX_PART_NUMBER = 10_000
 SPARE_PART_NUMBERS = 200
 """Part numbers beyond four times the needed ones, for failed attempts, whose parts stay until the upload ends."""
-BEGINS_WITHIN_SECONDS = 8.0
-"""How long after its statement an S3 write may begin. Released keys rest longer (``abort.MARGIN_SECONDS``)."""
 UNKNOWN_TYPE = "application/octet-stream"
 SAVED_AFTER = (ClientGone, UploadStalled, TakenOver, asyncio.CancelledError)
 """Errors after which the received bytes still count."""
@@ -51,6 +52,7 @@ class AppendTools:
     storage: Storage
     ending: AbortUpload
     shielded: ShieldedWork
+    finish: FinishUpload
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,9 @@ class Append:
     Every method raises TakenOver when a newer request has the upload.
     """
 
-    def __init__(self, tools: AppendTools, upload: ResumableRow, checksum: Checksum | None) -> None:
+    def __init__(self, tools: AppendTools, upload: ResumableRow, checksum: Checksum | None, *, owner_id: UUID) -> None:
         self._tools = tools
+        self._owner_id = owner_id
         self._upload = upload
         self._checksum = checksum
         self._media_type = upload.media_type
@@ -83,11 +86,14 @@ class Append:
         self._buffer = bytearray()
         """The bytes after the parts. They start with the old tail."""
         self._head = b""
+        self._digest = sha256() if upload.upload_offset == 0 else None
+        """Of the whole file; None when an earlier request brought some of it."""
 
     async def take(self, stream: RequestStream) -> SavedRow | None:
         """Store and count the bytes of the stream. Returns the progress, None when no bytes arrived.
 
-        Raises the error that ended the stream early. The received bytes then still count, unless they have a checksum.
+        The progress is a CompletedRow when the upload has ended. Raises the error that ended the stream early. The
+        received bytes then still count, unless they have a checksum.
         """
         try:
             await self._load_tail()
@@ -117,6 +123,8 @@ class Append:
     async def _add(self, chunk: bytes) -> None:
         self._received_offset += len(chunk)
         self._buffer += chunk
+        if self._digest is not None:
+            self._digest.update(chunk)
         if self._is_at_start and len(self._head) < SNIFF_BYTES:
             self._head = bytes(self._buffer[:SNIFF_BYTES])
         if self._checksum is None:
@@ -167,7 +175,15 @@ class Append:
             return await self._save_tail()
         if self._buffer:
             await self._put_part(len(self._buffer))
+        if content := self._whole_content():
+            self._tools.finish.remember(self._upload.id, content)
         return await self._save(is_last=True)
+
+    def _whole_content(self) -> Content | None:
+        """What the request brought, when that is the whole file."""
+        if self._digest is None or self._received_offset != self._upload.length:
+            return None
+        return Content(sha256=self._digest.digest(), size=self._received_offset, head=self._head)
 
     async def _put_part(self, size: int) -> None:
         storage, is_first = self._tools.storage, self._s3_upload_id is None
@@ -204,6 +220,8 @@ class Append:
         try:
             until, media_type = hold_until(settings, since=started), self._media_type or UNKNOWN_TYPE
             await self._tools.storage.put(key, self._buffer, media_type=media_type, until=until)
+            if content := self._whole_content():
+                return await self._tools.finish.complete(self._upload, content, key, owner_id=self._owner_id)
             return await self._save(is_last=True, tail_key=key)
         except BaseException:
             await self._tools.shielded.do(database.fetch_row(admission_queries.RELEASE, key))
@@ -224,12 +242,8 @@ class Append:
             idle_seconds=settings.resumable_idle_seconds,
             max_seconds=settings.resumable_max_seconds,
         )
-        try:
+        with raising_key_reaped():
             row = await queries.SAVE.run(self._tools.database, progress)
-        except asyncpg.PostgresError as error:
-            if error.sqlstate == admission_queries.KEY_WAS_REAPED:
-                raise KeyReaped from error
-            raise
         if row.state is None:
             raise TakenOver
         self._saved_offset = row.upload_offset

@@ -1,5 +1,8 @@
 """Finishes an upload whose bytes are all stored: join the parts, hash, check, admit. The task ``finish_resumable``.
 
+When one request brought all bytes, their hash is known: a small file is admitted at once (``complete``), and the task
+of a large one does not read it (``remember``).
+
 Every step can be repeated by the worker that has the lease of the task. A repeated completion in S3 is settled by the
 size of the object. Admission and the end of the task are one transaction.
 """
@@ -19,23 +22,24 @@ from imagesvc.metrics.instruments import CREATED, DUPLICATE, count_accepted, cou
 from imagesvc.processing.sniff import SNIFF_BYTES, sniff
 from imagesvc.settings import Settings
 from imagesvc.storage.bucket import ObjectGone, Storage, StorageAway
+from imagesvc.storage.loose_objects import raising_key_reaped
 from imagesvc.tasks.leases import Lease, raising_lease_lost
 from imagesvc.tasks.queue import Queue
 from imagesvc.tasks.runner import RetryTask
 from imagesvc.uploads.admission import scope_of
 from imagesvc.uploads.errors import DigestMismatch, NotAnImage
 from imagesvc.uploads.tus import queries
-from imagesvc.uploads.tus.abort import MARGIN_SECONDS, AbortUpload
-from imagesvc.uploads.tus.append import BEGINS_WITHIN_SECONDS
-from imagesvc.uploads.tus.errors import BytesLost
-from imagesvc.uploads.tus.queries import FinishingRow, FinishResumable
+from imagesvc.uploads.tus.abort import BEGINS_WITHIN_SECONDS, MARGIN_SECONDS, AbortUpload
+from imagesvc.uploads.tus.errors import BytesLost, TakenOver
+from imagesvc.uploads.tus.queries import CompletedRow, CompleteResumable, FinishingRow, FinishResumable, ResumableRow
 
+MAX_REMEMBERED = 1_000
 PROBLEMS = {slug: as_problem(kind()) for slug, kind in REFUSALS.items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What reading the stored object once shows. ``head`` are its first bytes."""
+    """What receiving the file, or reading the stored object once, shows. ``head`` are its first bytes."""
 
     sha256: bytes
     size: int
@@ -51,6 +55,48 @@ class FinishUpload:
         self._storage = storage
         self._queue = queue
         self._abort = ending
+        self._received: dict[UUID, Content] = {}
+
+    def remember(self, upload_id: UUID, content: Content) -> None:
+        """Spare the task of this upload, when it runs in this process, to read what this process has received."""
+        if len(self._received) >= MAX_REMEMBERED:
+            del self._received[next(iter(self._received))]
+        self._received[upload_id] = content
+
+    async def complete(self, upload: ResumableRow, content: Content, tail_key: str, *, owner_id: UUID) -> CompletedRow:
+        """Count the whole file, which is stored under ``tail_key``, and admit it, in one transaction.
+
+        A file with another hash than declared is only counted; its task refuses it. Raises TakenOver, and KeyReaped.
+        """
+        settings, media_type = self._settings, sniff(content.head)
+        assert media_type is not None  # noqa: S101 - the request was refused otherwise
+        row = CompleteResumable(
+            id=upload.id,
+            epoch=upload.epoch,
+            from_=upload.upload_offset,
+            tail_key=tail_key,
+            tail_bytes=content.size,
+            media_type=media_type,
+            task=new_id(),
+            idle_seconds=settings.resumable_idle_seconds,
+            max_seconds=settings.resumable_max_seconds,
+            scope=scope_of(settings, owner_id),
+            sha256=content.sha256,
+            upload=new_id(),
+            image=new_id(),
+            blob=new_id(),
+            process_task=new_id(),
+            problems=PROBLEMS,
+            keep_seconds=settings.resumable_result_seconds,
+            margin_seconds=MARGIN_SECONDS,
+        )
+        with raising_key_reaped():
+            completed = await queries.COMPLETE.run(self._database, row)
+        if completed.state is None:
+            raise TakenOver
+        if completed.outcome is not None:
+            self._count(completed.outcome, upload.length, completed.task_id)
+        return completed
 
     async def finish(self, lease: Lease) -> None:
         """Admit the upload or, when the file is not acceptable, end it; both end the task. Raises RetryTask."""
@@ -60,7 +106,8 @@ class FinishUpload:
             await self._refuse(lease, BytesLost())
             return
         try:
-            content = await self._read(await self._complete(upload, until=until))
+            key = await self._complete(upload, until=until)
+            content = self._received.pop(upload.id, None) or await self._read(key)
         except ObjectGone as error:
             raise RetryTask("object-gone") from error
         except StorageAway as error:
@@ -121,12 +168,15 @@ class FinishUpload:
         )
         with raising_lease_lost():
             row = await queries.FINISH.run(self._database, finish)
-        if row.outcome in REFUSALS:
-            count_refused("tus", REFUSALS[row.outcome].slug)
-        elif row.outcome in (CREATED, DUPLICATE):
-            count_accepted("tus", row.outcome, upload.length)
-        if row.task_id is not None:
-            self._queue.wake_soon(row.task_id)
+        self._count(row.outcome, upload.length, row.task_id)
+
+    def _count(self, outcome: str, size: int, task_id: UUID | None) -> None:
+        if outcome in REFUSALS:
+            count_refused("tus", REFUSALS[outcome].slug)
+        elif outcome in (CREATED, DUPLICATE):
+            count_accepted("tus", outcome, size)
+        if task_id is not None:
+            self._queue.wake_soon(task_id)
 
 
 def _upload_id(lease: Lease) -> UUID:

@@ -274,6 +274,43 @@ class FinishedRow:
 
 FINISH = FunctionCall("finish_resumable", FinishResumable, FinishedRow)
 
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteResumable:
+    """The last bytes of an upload that one request brought whole: the parameters of ``complete_resumable``."""
+
+    id: UUID
+    epoch: int
+    from_: int
+    tail_key: str
+    tail_bytes: int
+    media_type: str
+    task: UUID
+    idle_seconds: float
+    max_seconds: float
+    scope: UUID
+    sha256: bytes
+    upload: UUID
+    image: UUID
+    blob: UUID
+    process_task: UUID
+    problems: dict[str, Problem]
+    keep_seconds: float
+    margin_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CompletedRow(SavedRow):
+    """``outcome`` is None when the bytes were only saved."""
+
+    outcome: str | None
+    task_id: UUID | None
+    upload_id: UUID | None
+    image_id: UUID | None
+
+
+COMPLETE = FunctionCall("complete_resumable", CompleteResumable, CompletedRow)
+
 EXPIRED = """
     SELECT id FROM resumable_uploads WHERE state = 'receiving' AND expires_at <= now() ORDER BY expires_at LIMIT $1
 """

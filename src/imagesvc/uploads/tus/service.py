@@ -1,6 +1,7 @@
 """Creates, appends to, reports and terminates resumable uploads, as the requests of tus ask."""
 
 import dataclasses
+from typing import Literal, cast
 from uuid import UUID
 
 from imagesvc.db import Database
@@ -23,7 +24,7 @@ from imagesvc.uploads.tus.errors import (
     WrongOffset,
 )
 from imagesvc.uploads.tus.handover import Handover
-from imagesvc.uploads.tus.queries import ResumableRow, State, UploadRef
+from imagesvc.uploads.tus.queries import CompletedRow, ResumableRow, State, UploadRef
 from imagesvc.uploads.tus.request_stream import RequestStream
 
 FINISH_WAIT_SECONDS = 20.0
@@ -138,15 +139,22 @@ class ResumableUploads:
         stream = RequestStream(body.stream, max_bytes=left)
         try:
             with self._handover.receiving(ref, upload.epoch, stream):
-                saved = await Append(self._tools, upload, body.checksum).take(stream)
+                append = Append(self._tools, upload, body.checksum, owner_id=ref.owner_id)
+                saved = await append.take(stream)
         except TakenOver:
             await self._present(ref)  # raises the error of an upload that was ended in the meantime
             raise
         if saved is None or saved.state is None:
             return upload
-        return dataclasses.replace(
+        if saved.state == "refused":
+            return await self._get(ref)
+        progress = dataclasses.replace(
             upload, state=saved.state, upload_offset=saved.upload_offset, expires_at=saved.expires_at
         )
+        if not isinstance(saved, CompletedRow):
+            return progress
+        status = cast("Literal['created', 'duplicate'] | None", saved.outcome)
+        return dataclasses.replace(progress, status=status, upload_id=saved.upload_id, image_id=saved.image_id)
 
     # ---- reading an upload
 
