@@ -53,7 +53,8 @@ class Sender(threading.Thread):
             f"Upload-Length: {self._size}\r\nContent-Length: 0\r\n\r\n".encode()
         )
         head = receive(connection, status=201)
-        return head.lower().partition(b"location: ")[2].split(b"\r\n")[0].decode()
+        at = head.lower().index(b"location: ") + len(b"location: ")
+        return head[at:].split(b"\r\n")[0].decode()
 
     def _send(self, connection: socket.socket, number: int, upload_path: str) -> None:
         before = after = b""
