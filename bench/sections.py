@@ -26,6 +26,7 @@ SECTIONS = (
     Section(name="uploads", title="Uploads", module="bench.uploads"),
     Section(name="processing", title="Processing one photo", module="bench.processing"),
     Section(name="ready", title="From response to `ready`", module="bench.ready"),
+    Section(name="backlog", title="Pictures while others wait", module="bench.backlog"),
     Section(name="resizes", title="Resizes on request", module="bench.resizes"),
     Section(name="visits", title="Visit reports and store import", module="bench.visits"),
     Section(name="jobs", title="Concurrent jobs", module="bench.jobs"),

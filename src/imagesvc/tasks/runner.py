@@ -144,7 +144,10 @@ class Runner:
 
     @contextlib.asynccontextmanager
     async def _renewing(self, lease: Lease) -> AsyncIterator[None]:
-        """Renew the lease while the handler runs. A lost lease cancels the handler and raises LeaseLost."""
+        """Renew the lease while the handler runs. A lost lease cancels the handler and raises LeaseLost.
+
+        A handler that ends within a third of the lease costs one timer.
+        """
         seconds = self._settings.task_lease_seconds
         handler = asyncio.current_task()
         is_lost = False
@@ -152,7 +155,6 @@ class Runner:
         async def renew() -> None:
             nonlocal is_lost
             while True:
-                await asyncio.sleep(seconds / 3)
                 try:
                     async with self._sessions.begin() as session:
                         await leases.renew(session, lease, seconds=seconds)
@@ -163,8 +165,12 @@ class Runner:
                     return
                 except Exception as error:
                     log.warning("lease not renewed", task_id=str(lease.task_id), error=type(error).__name__)
+                await asyncio.sleep(seconds / 3)
 
-        renewal = asyncio.create_task(renew())
+        renewals: list[asyncio.Task[None]] = []
+        timer = asyncio.get_running_loop().call_later(
+            seconds / 3, lambda: renewals.append(asyncio.create_task(renew()))
+        )
         try:
             yield
         except asyncio.CancelledError:
@@ -174,9 +180,11 @@ class Runner:
                 raise LeaseLost from None
             raise
         finally:
-            renewal.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewal
+            timer.cancel()
+            for renewal in renewals:
+                renewal.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await renewal
 
 
 async def _run_uninterrupted(work: Coroutine[object, None, T]) -> tuple[T, bool]:
