@@ -40,8 +40,9 @@ migrate: install  ## Upgrade the database to the newest schema
 
 install: $(VENV)/installed  ## Create .venv and install the locked packages and this project into it
 
+# compiled code is kept, whatever the environment says: the tests start hundreds of processes
 test: install  ## Run all tests, against real servers that they start themselves
-	$(BIN)/pytest -n $(JOBS) --dist worksteal $(TESTS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 check: install  ## Check style, types and import contracts
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Fixtures for all tests: real servers, a database, a Valkey database and a bucket per test, and their settings."""
 
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,13 @@ RUN = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.stash[RUN] = support.begin_run()
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded now lives as long as the process: garbage collections need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

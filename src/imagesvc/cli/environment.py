@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 UNUSED_STORAGE = {"s3_endpoint": "http://unused.invalid", "s3_access_key": "unused", "s3_secret_key": "unused"}
 UNUSED_OTHERS = {"redis_url": "redis://unused.invalid", "secret_keys": f"unused:{'-' * 32}"}
 
+READY_VARIABLE, LISTENER_VARIABLE = "IMAGESVC_READY_DESCRIPTOR", "IMAGESVC_LISTENER_DESCRIPTOR"
+"""How one of several processes learns its descriptors. Set by ``processes.py`` only."""
+
 
 def variable_of(name: str) -> str:
     """The environment variable of a setting."""
@@ -56,3 +59,11 @@ def require_public_url(settings: Settings) -> None:
 
 def is_loopback(host: str) -> bool:
     return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def say_ready() -> None:
+    """Called by a process that can work. Does nothing in one that is on its own."""
+    descriptor = os.environ.pop(READY_VARIABLE, None)
+    if descriptor is not None:
+        os.write(int(descriptor), b".")
+        os.close(int(descriptor))

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import uvicorn
 
-from imagesvc.cli.processes import say_ready
+from imagesvc.cli.environment import say_ready
 from imagesvc.settings import Settings
 
 ANSWER_SECONDS = 4

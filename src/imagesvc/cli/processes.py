@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagesvc.cli.environment import READY_VARIABLE
 from imagesvc.cli.errors import EXIT_FAILED, print_error
 from imagesvc.cli.process_registry import ProcessRegistry
 from imagesvc.cli.supervisor import ProcessFailed, Supervisor
@@ -102,15 +103,3 @@ def _spec(program: Program, number: int, settings: Settings, folder: Path) -> Pr
         stop_seconds=settings.shutdown_seconds + STOP_MARGIN_SECONDS,
         inherited=(*program.inherited, ready_writer),
     )
-
-
-READY_VARIABLE, LISTENER_VARIABLE = "IMAGESVC_READY_DESCRIPTOR", "IMAGESVC_LISTENER_DESCRIPTOR"
-"""How a process of several learns its descriptors. Set by this module only."""
-
-
-def say_ready() -> None:
-    """Called by a process that can work. Does nothing in one that is on its own."""
-    descriptor = os.environ.pop(READY_VARIABLE, None)
-    if descriptor is not None:
-        os.write(int(descriptor), b".")
-        os.close(int(descriptor))

@@ -6,14 +6,15 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from imagesvc.cli.environment import (
+    LISTENER_VARIABLE,
     UNUSED_OTHERS,
     UNUSED_STORAGE,
     require_public_url,
+    say_ready,
     settings_from,
     unless_set,
 )
 from imagesvc.cli.errors import EXIT_FAILED, EXIT_USAGE, CommandFailed, InvalidSettings, print_error, printable
-from imagesvc.cli.processes import LISTENER_VARIABLE, Program, run_processes, say_ready
 from imagesvc.settings import Settings
 
 RETRY_SECONDS = 0.1
@@ -66,6 +67,8 @@ def run_api(*, host: str | None, port: int | None, processes: int | None) -> int
 
 def _run_api_processes(settings: Settings, listener: socket.socket) -> int:
     """The processes accept from one socket: the next free one takes a connection, and none is lost with a process."""
+    from imagesvc.cli.processes import Program, run_processes
+
     descriptor = listener.detach()
     environment = {
         "IMAGESVC_HOST": settings.host,
@@ -84,6 +87,8 @@ def _run_api_processes(settings: Settings, listener: socket.socket) -> int:
 
 def _run_workers(settings: Settings) -> int:
     """The first one serves the metrics of all."""
+    from imagesvc.cli.processes import Program, run_processes
+
     variable, port = "IMAGESVC_WORKER_METRICS_PORT", settings.worker_metrics_port
     first_only = {} if port is None else {variable: str(port)}
     program = Program(name="worker", count=settings.worker_processes, environment={}, first_only=first_only)
