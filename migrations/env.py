@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import imagesvc.models
-from imagesvc.db import connect
+from imagesvc.db import sqlalchemy_arguments
 from imagesvc.settings import Settings
 
 MIGRATION_LOCK = 0x696D6773
@@ -27,11 +27,10 @@ def run(connection: Connection) -> None:
 
 
 async def online() -> None:
-    settings = context.config.attributes.get("settings")
-    url = settings.database_url.get_secret_value() if settings else Settings().database_url.get_secret_value()
-    engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda **kw: connect(url, **kw), poolclass=NullPool
-    )
+    settings = context.config.attributes.get("settings") or Settings()
+    # without the timeouts of the service: those of this transaction are its own
+    arguments = sqlalchemy_arguments(settings, server_settings={"application_name": "imagesvc"})
+    engine = create_async_engine("postgresql+asyncpg://", connect_args=arguments, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(run)

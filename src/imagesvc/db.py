@@ -57,13 +57,14 @@ class Base(DeclarativeBase):
     }
 
 
-TIMEOUTS = {
-    "application_name": "imagesvc",
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "30s",
+SESSION_SETTINGS = {
+    "lock_timeout": "10000",
+    "idle_in_transaction_session_timeout": "30000",
     "jit": "off",
-    "timezone": "UTC",
+    "TimeZone": "UTC",
 }
+"""What each connection has besides its own statement_timeout; times in milliseconds. They travel as startup parameters.
+A pooler refuses or drops these: behind one they are defaults of the role (``pooler.py``)."""
 
 
 class DatabaseAway(Unavailable):
@@ -94,6 +95,36 @@ async def connect(url: str, **arguments: object) -> asyncpg.Connection:
         raise DatabaseAway from error
 
 
+def session_settings(settings: Settings) -> dict[str, str]:
+    """The settings of a connection to the server, as ``pg_settings`` shows them."""
+    return SESSION_SETTINGS | {"statement_timeout": f"{settings.database_statement_seconds * 1000:.0f}"}
+
+
+def connection_arguments(settings: Settings) -> dict[str, Any]:
+    """What asyncpg connects with, besides the URL. Poolers pass ``application_name`` on."""
+    own = session_settings(settings) if settings.database_pooler == "none" else {}
+    arguments: dict[str, Any] = {"server_settings": {"application_name": "imagesvc", **own}}
+    if settings.database_pooler == "transaction":
+        arguments["statement_cache_size"] = 0
+    return arguments
+
+
+def sqlalchemy_arguments(settings: Settings, **own: object) -> dict[str, Any]:
+    """``connect_args`` of SQLAlchemy. Its statements are in transactions, and unnamed ones never collide."""
+    arguments = connection_arguments(settings) | own
+
+    async def connecting() -> asyncpg.Connection:
+        return await connect(settings.database_url.get_secret_value(), **arguments)
+
+    if settings.database_pooler != "transaction":
+        return {"async_creator_fn": connecting}
+    return {
+        "async_creator_fn": connecting,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": str,
+    }
+
+
 class Record(Protocol):
     """A row as asyncpg, which has no types of its own, returns it."""
 
@@ -110,6 +141,30 @@ class _Connection(Protocol):
     async def fetch(self, sql: str, *arguments: object) -> list[Record]: ...
 
     async def fetch_custom_plan(self, sql: str, *arguments: object) -> list[Record]: ...
+
+
+class _PooledConnection(asyncpg.Connection):  # type: ignore[misc]
+    """For a pooler in transaction mode, where each transaction may run on another connection to the server.
+
+    A statement with parameters takes two messages, which only a transaction keeps together.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
+
+    async def fetchrow(self, sql: str, *arguments: object) -> Record | None:
+        async with self.transaction():
+            row: Record | None = await super().fetchrow(sql, *arguments)
+        return row
+
+    async def fetch(self, sql: str, *arguments: object) -> list[Record]:
+        async with self.transaction():
+            rows: list[Record] = await super().fetch(sql, *arguments)
+        return rows
+
+    async def fetch_custom_plan(self, sql: str, *arguments: object) -> list[Record]:
+        """Each execution is planned for its arguments, because nothing is prepared."""
+        return await self.fetch(sql, *arguments)
 
 
 class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]
@@ -138,10 +193,11 @@ class Database:
         self._size = settings.database_pool
         self._wait_seconds = settings.database_pool_wait_seconds
         self._statement_seconds = settings.database_statement_seconds
-        self._server_settings = TIMEOUTS | {"statement_timeout": f"{self._statement_seconds * 1000:.0f}"}
+        self._pooler = settings.database_pooler
+        self._arguments = connection_arguments(settings)
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self._connect,
+            connect_args=sqlalchemy_arguments(settings),
             pool_size=self._size,
             max_overflow=0,
             pool_timeout=self._wait_seconds,
@@ -152,9 +208,6 @@ class Database:
         self.sessions = async_sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False)
         self._statements: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
-
-    async def _connect(self, **arguments: object) -> asyncpg.Connection:
-        return await connect(self._url, server_settings=self._server_settings, **arguments)
 
     async def fetch_row(self, sql: str, *arguments: object) -> Any:  # the record of asyncpg
         """Run one statement in its own transaction and return its first row, None when there is no row.
@@ -238,8 +291,8 @@ class Database:
                     # longer than the server's own statement_timeout: a server that responds reports the timeout first
                     command_timeout=self._statement_seconds * 1.2,
                     init=_decode_json,
-                    server_settings=self._server_settings,
-                    connection_class=_PlainConnection,
+                    connection_class=_PooledConnection if self._pooler == "transaction" else _PlainConnection,
+                    **self._arguments,
                 )
             return self._statements
 

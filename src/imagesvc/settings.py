@@ -176,6 +176,9 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(
         5.0, ge=0, description="seconds that running requests get after SIGTERM; below Docker's 10 s before SIGKILL"
     )
+    database_pooler: Literal["none", "session", "transaction"] = Field(
+        "none", description="mode of the pooler (PgBouncer) between this process and PostgreSQL"
+    )
     database_pool: int = Field(
         10, gt=0, description="connections of each of the two pools of a process, so at most 20 per process"
     )

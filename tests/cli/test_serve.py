@@ -144,7 +144,8 @@ def test_a_refused_startup_parameter_is_reported_in_the_servers_words(settings: 
 
     assert finished.returncode == 1
     assert finished.stderr.splitlines() == [
-        f"imagesvc: the database of IMAGESVC_DATABASE_URL cannot be reached: {words}"
+        f"imagesvc: the database of IMAGESVC_DATABASE_URL cannot be reached: {words}; behind a pooler, "
+        "set IMAGESVC_DATABASE_POOLER to its mode: session or transaction"
     ]
 
 

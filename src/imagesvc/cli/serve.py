@@ -133,13 +133,15 @@ def run_migrations(*, create_bucket: bool, wait_seconds: float) -> int:
 async def require_schema(settings: Settings) -> None:
     """Raises CommandFailed when the database is unreachable or its schema is not the newest."""
     from imagesvc.db import CONNECT_ERRORS, Database, DatabaseAway
+    from imagesvc.pooler import UnusablePooler, require_usable_pooler
     from imagesvc.schema_version import SchemaOutdated, require_current_schema
 
     database = Database(settings)
     try:
+        await require_usable_pooler(settings)
         await require_current_schema(database)
-    except SchemaOutdated as outdated:
-        raise CommandFailed(str(outdated)) from outdated
+    except (SchemaOutdated, UnusablePooler) as wrong:
+        raise CommandFailed(str(wrong)) from wrong
     except (DatabaseAway, *CONNECT_ERRORS) as error:
         raise CommandFailed(_unreachable(error)) from error
     finally:
@@ -152,11 +154,14 @@ def _unreachable(error: Exception) -> str:
     if isinstance(cause, TimeoutError):  # also an OSError; its text is empty
         return "the database of IMAGESVC_DATABASE_URL cannot be reached: it did not answer within 5 s"
     words = " ".join(printable(cause).split()) or type(cause).__name__
+    if "startup parameter" in words:
+        words += "; behind a pooler, set IMAGESVC_DATABASE_POOLER to its mode: session or transaction"
     return f"the database of IMAGESVC_DATABASE_URL cannot be reached: {words}"
 
 
 async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: float) -> int:
     from imagesvc.db import CONNECT_ERRORS, DatabaseAway
+    from imagesvc.pooler import store_session_settings
     from imagesvc.schema_version import SchemaOutdated, upgrade
     from imagesvc.storage.bucket import Storage, StorageAway
 
@@ -166,7 +171,7 @@ async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: flo
 
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_seconds
-    steps: list[Callable[[], Awaitable[None]]] = [lambda: upgrade(settings)]
+    steps: list[Callable[[], Awaitable[None]]] = [lambda: upgrade(settings), lambda: store_session_settings(settings)]
     if create_bucket:
         steps.append(make_bucket)
     for step in steps:
