@@ -16,7 +16,7 @@ EXAMPLES ?= 1000
 LOCALE := src/imagesvc/web/locale
 
 .DEFAULT_GOAL := help
-.PHONY: help install up serve worker migrate test check format contract bench messages screenshots lock clean
+.PHONY: help install up serve worker migrate test test-versitygw check format contract bench messages screenshots lock clean
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -43,6 +43,9 @@ install: $(VENV)/installed  ## Create .venv and install the locked packages and 
 # compiled code is kept, whatever the environment says: the tests start hundreds of processes
 test: install  ## Run all tests, against real servers that they start themselves
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal $(TESTS)
+
+test-versitygw: install  ## Run the tests that use object storage on a second S3 server, which must be installed
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.on_versitygw
 
 check: install  ## Check style, types and import contracts
 	$(BIN)/ruff check .
