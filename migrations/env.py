@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import imagesvc.models
-from imagesvc.db import sqlalchemy_arguments
+from imagesvc.db_connections import sqlalchemy_arguments
 from imagesvc.settings import Settings
 
 MIGRATION_LOCK = 0x696D6773

@@ -4,7 +4,7 @@ The packages and modules, and the direction of imports between them (import-lint
 
     main | worker | cli  >  wiring  >  web  >  operations > resizes > jobs > images > uploads > webhooks | stats
         > stores > links > accounts  >  http | processing  >  tasks | fetching  >  storage  >  schema_version | pooler
-        >  db  >  errors | settings  >  cores
+        >  db  >  db_connections  >  errors | settings  >  cores
 
 Processes and what they are built from:
 
@@ -38,6 +38,7 @@ Shared modules:
     storage/             the S3 bucket, and keys without an owner
     sql/                 the current text of every database function, trigger and view
     db.py                PostgreSQL: asyncpg for hot paths and database functions, the ORM for everything else
+    db_connections.py    what a connection is opened with, directly or behind a pooler
     pooler.py            checks the pooler before the database, if there is one
     schema_version.py    upgrades the schema, and checks its version when a process starts
     keyring.py           signing and encryption keys, one derived per purpose

@@ -2,12 +2,12 @@
 
 A pooler passes few settings of a connection on, so ``imagesvc migrate`` stores the timeouts as defaults of the role. In
 transaction mode, what lasts longer than a transaction does not work: the service keeps nothing in a connection there
-(``db.py``), which costs two round trips for each statement.
+(``db_connections.py``), which costs two round trips for each statement.
 """
 
 import asyncpg
 
-from imagesvc.db import connect, connection_arguments, session_settings
+from imagesvc.db_connections import connect, connection_arguments, session_settings
 from imagesvc.settings import Settings
 
 VARIABLE = "IMAGESVC_DATABASE_POOLER"

@@ -11,7 +11,8 @@ from arq.connections import create_pool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from imagesvc.db import Database, DatabaseAway
+from imagesvc.db import Database
+from imagesvc.db_connections import DatabaseAway
 from imagesvc.settings import Settings
 from imagesvc.tasks import leases
 from imagesvc.tasks.leases import Lease

@@ -132,7 +132,8 @@ def run_migrations(*, create_bucket: bool, wait_seconds: float) -> int:
 
 async def require_schema(settings: Settings) -> None:
     """Raises CommandFailed when the database is unreachable or its schema is not the newest."""
-    from imagesvc.db import CONNECT_ERRORS, Database, DatabaseAway
+    from imagesvc.db import Database
+    from imagesvc.db_connections import CONNECT_ERRORS, DatabaseAway
     from imagesvc.pooler import UnusablePooler, require_usable_pooler
     from imagesvc.schema_version import SchemaOutdated, require_current_schema
 
@@ -160,7 +161,7 @@ def _unreachable(error: Exception) -> str:
 
 
 async def _migrate(settings: Settings, *, create_bucket: bool, wait_seconds: float) -> int:
-    from imagesvc.db import CONNECT_ERRORS, DatabaseAway
+    from imagesvc.db_connections import CONNECT_ERRORS, DatabaseAway
     from imagesvc.pooler import store_session_settings
     from imagesvc.schema_version import SchemaOutdated, upgrade
     from imagesvc.storage.bucket import Storage, StorageAway

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from fastapi import FastAPI
 
 from imagesvc import errors
-from imagesvc.db import DatabaseAway, DatabaseBusy
+from imagesvc.db import DatabaseBusy
+from imagesvc.db_connections import DatabaseAway
 from imagesvc.http.problems import MEDIA_TYPE, SCHEMA_REF, BodyTooLarge, JsonObject, Responses, problems
 
 # Swagger UI shows a file picker for this, but a text box for FastAPI's `contentMediaType` (swagger-ui#10825).
